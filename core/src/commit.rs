@@ -1,0 +1,13 @@
+//! What may be committed: pure bookkeeping, with no clock, no I/O and no tasks.
+//!
+//! This module imports `data` alone.
+
+mod cut;
+mod outcome;
+mod ticket;
+mod tracker;
+
+pub use cut::Cut;
+pub use outcome::Outcome;
+pub use ticket::{Hold, HoldId, Settle, Share, Ticket};
+pub use tracker::{Blocking, Bounds, Point, Tracker};

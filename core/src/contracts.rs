@@ -1,0 +1,29 @@
+//! What a connector, a coder, a framing, a store or a clock has to do. The traits' docs are the contracts.
+//!
+//! This module imports `data` and `commit`.
+
+mod capability;
+mod coder;
+mod compression;
+mod error;
+mod framing;
+mod letter;
+mod sink;
+mod source;
+mod store;
+mod transform;
+mod world;
+
+pub use capability::{Active, Commits, Ends, Places, SinkTraits, SourceTraits, Where};
+pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, Local, decoder, encoder};
+pub use compression::{Compression, Compressor, Decompressor};
+pub use error::{Cause, Error, Result};
+pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
+pub use letter::Letter;
+pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError};
+pub use source::{
+    BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Source, SourceFactory,
+};
+pub use store::{Checkpoint, Key, Opened, Store, StoreFactory};
+pub use transform::{Emit, Transform};
+pub use world::{Clock, Host, SystemClock, World};

@@ -1,0 +1,98 @@
+//! What a source or a sink can do, as data for the planner.
+
+/// Which instances a stage runs on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Where {
+    /// On every instance.
+    #[default]
+    Everywhere,
+    /// On the first of the list of peers.
+    First,
+    /// On the last of the list of peers: stable over restarts.
+    Last,
+    /// On the instance that joined last: where the user looks.
+    LastJoined,
+    /// On the peer of this name.
+    Named(String),
+}
+
+/// Whether input ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// It ends by itself.
+    Bounded,
+    /// It runs for ever.
+    Unbounded,
+}
+
+/// Which of the instances that a source runs on get records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Active {
+    /// Each gets a part (partitions, shards).
+    Each,
+    /// One at a time, chosen by the broker.
+    One,
+}
+
+/// Where a source may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Places {
+    /// On every instance.
+    Everywhere(Active),
+    /// On one instance, whose local input it reads.
+    Exclusive(Where),
+}
+
+/// What a source acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commits {
+    /// Everything up to a position (optimistic).
+    Optimistic,
+    /// Each record by itself (pessimistic).
+    Pessimistic,
+    /// Nothing: what it read can't be read again.
+    None,
+}
+
+/// What a source can do.
+#[derive(Debug, Clone)]
+pub struct SourceTraits {
+    /// The kind of source, which names its stage unless the user does: `FILE`, `AMQP-QUEUE`.
+    pub kind: String,
+    /// What it reads, for people and for telling one input from another: paths and framing, a topic. Never a secret.
+    pub input: String,
+    /// Whether input ends.
+    pub ends: Ends,
+    /// What it acknowledges.
+    pub commits: Commits,
+    /// Whether its positions are kept by the server, so that no checkpoint store is needed.
+    pub keeps_positions: bool,
+    /// Where it may run.
+    pub places: Places,
+    /// The most records it may have unacknowledged (an AMQP prefetch), if there is such a bound of its own.
+    pub unacknowledged: Option<u64>,
+    /// How long a record stays invisible to others unless extended, for pessimistic sources that have such a time.
+    pub visibility: Option<std::time::Duration>,
+    /// Whether its reads block their thread (files): it then runs on a thread of its own.
+    pub blocking: bool,
+}
+
+/// What a sink can do.
+#[derive(Debug, Clone)]
+pub struct SinkTraits {
+    /// The kind of sink, which names its stage unless the user does: `FILE`, `STD-OUT`.
+    pub kind: String,
+    /// Where it writes, for people. Never a secret.
+    pub output: String,
+    /// Where it runs unless the user says otherwise.
+    pub place: Where,
+    /// Whether it cares for the order of what it gets.
+    pub ordered: bool,
+    /// Whether it stores positions in one transaction with its data; if not, why what a crash repeats appears twice, as
+    /// half a sentence: `standard output can't take back what it printed`.
+    pub transactional: Result<(), String>,
+    /// Whether its state is on the instance's own disk, so that it has to run on the same instance every time.
+    pub local_state: bool,
+    /// Whether its writes block their thread (files): it then runs on a thread of its own.
+    pub blocking: bool,
+}

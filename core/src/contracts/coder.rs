@@ -1,0 +1,220 @@
+//! [`Coder`]: from one form of a value to another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::data::{AnyColumn, Bytes, Column, Data, Form, Packed};
+
+/// Why a value can't be coded. The place within the record is given by what is known of it; all count from 1 but
+/// `byte`, which counts from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeError {
+    message: String,
+    local: Option<Local>,
+}
+
+/// A place within a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Local {
+    /// The line, from 1.
+    pub line: u64,
+    /// The column in bytes, from 1.
+    pub column: u64,
+    /// The byte, from 0.
+    pub byte: u64,
+}
+
+impl Local {
+    /// The place of `byte` in `text`.
+    pub fn of(text: &[u8], byte: usize) -> Self {
+        let before = &text[..byte.min(text.len())];
+        let line = before.iter().filter(|&&b| b == b'\n').count() as u64 + 1;
+        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
+        Self { line, column: (before.len() - start) as u64 + 1, byte: byte as u64 }
+    }
+}
+
+impl CodeError {
+    /// What was expected and what was found.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), local: None }
+    }
+
+    /// With the place within the record.
+    #[must_use]
+    pub fn at(mut self, local: Local) -> Self {
+        self.local = Some(local);
+        self
+    }
+
+    /// The message without the place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The place within the record.
+    pub fn local(&self) -> Option<Local> {
+        self.local
+    }
+}
+
+impl fmt::Display for CodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.local {
+            Some(Local { line, column, byte }) => {
+                write!(f, " (in the record: line {line}, column {column}, byte {byte})")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CodeError {}
+
+/// What a coder is for, which decides how chains of them may be built: nothing is decoded that was just encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// From bytes or text to a structured value.
+    Decode,
+    /// From a structured value to bytes or text.
+    Encode,
+    /// The same bytes under another type: bytes and text.
+    Recast,
+}
+
+/// Rows that could not be coded or made.
+pub type Faults = Vec<(u32, Box<dyn std::error::Error + Send + Sync>)>;
+
+/// A coder at work on batches; each worker has its own.
+pub trait Code: Send {
+    /// Codes every row of `from` and adds the results to `to`, in order. A row that can't be coded adds nothing to
+    /// `to` and its number to `faults`.
+    fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults);
+}
+
+/// A registered way from one form to another, as plain data with a factory. The planner finds the cheapest chain.
+#[derive(Clone)]
+pub struct Coder {
+    /// What plans print, e.g. `XML-DECODER`.
+    pub name: String,
+    /// What it takes.
+    pub from: Form,
+    /// What it gives.
+    pub to: Form,
+    /// What it is for.
+    pub kind: Kind,
+    /// What it costs against others, at least 1: recast 1, decode or encode 10 by custom.
+    pub cost: u32,
+    /// Whether a worker thread is worth it: parsing is, recasting isn't.
+    pub heavy: bool,
+    /// Makes one at work.
+    pub make: Arc<dyn Fn() -> Box<dyn Code> + Send + Sync>,
+}
+
+impl fmt::Debug for Coder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {} ({:?}, cost {})", self.name, self.from, self.to, self.kind, self.cost)
+    }
+}
+
+/// Decodes bytes into a value, a record at a time.
+pub trait Decoder: Send + Sync + 'static {
+    /// What it makes.
+    type Out: Data;
+
+    /// What plans print, e.g. `XML-DECODER`.
+    fn name(&self) -> String;
+
+    /// Adds the value that `bytes` stand for to `column`, or nothing and an error. The bytes share the source's block:
+    /// keeping them costs no copy.
+    fn decode(&self, bytes: Bytes, column: &mut <Self::Out as Data>::Column) -> Result<(), CodeError>;
+}
+
+/// Encodes a value as bytes, a record at a time.
+pub trait Encoder: Send + Sync + 'static {
+    /// What it takes.
+    type In: Data;
+
+    /// What plans print, e.g. `XML-ENCODER`.
+    fn name(&self) -> String;
+
+    /// Appends the bytes that stand for `value` to `out`. What it appends before an error is taken back.
+    fn encode(&self, value: &Self::In, out: &mut Vec<u8>) -> Result<(), CodeError>;
+}
+
+/// A format: how a type is read from bytes and written to them. Given to `decode_as`, `encode_as` and `with`.
+pub trait Format: 'static {
+    /// The type it is a format of; [`Bytes`] for one that turns bytes into bytes, such as a compression.
+    type Value: Data;
+
+    /// How bytes become the type; `None` if it only writes.
+    fn decoder(&self) -> Option<Coder>;
+
+    /// How the type becomes bytes; `None` if it only reads.
+    fn encoder(&self) -> Option<Coder>;
+}
+
+/// A [`Decoder`] as a [`Coder`] of cost 10.
+pub fn decoder<D: Decoder>(decoder: D) -> Coder {
+    let decoder = Arc::new(decoder);
+    Coder {
+        name: decoder.name(),
+        from: Bytes::form(),
+        to: D::Out::form(),
+        kind: Kind::Decode,
+        cost: 10,
+        heavy: true,
+        make: Arc::new(move || Box::new(Decoding(decoder.clone()))),
+    }
+}
+
+/// An [`Encoder`] as a [`Coder`] of cost 10.
+pub fn encoder<E: Encoder>(encoder: E) -> Coder {
+    let encoder = Arc::new(encoder);
+    Coder {
+        name: encoder.name(),
+        from: E::In::form(),
+        to: Bytes::form(),
+        kind: Kind::Encode,
+        cost: 10,
+        heavy: false,
+        make: Arc::new(move || Box::new(Encoding(encoder.clone()))),
+    }
+}
+
+struct Decoding<D>(Arc<D>);
+
+impl<D: Decoder> Code for Decoding<D> {
+    fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
+        let (Some(from), Some(to)) = (from.cast::<Packed<Bytes>>(), to.cast_mut()) else {
+            return mistyped(from, faults);
+        };
+        for row in 0..from.len() {
+            if let Err(error) = self.0.decode(from.share(row), to) {
+                faults.push((row as u32, error.into()));
+            }
+        }
+    }
+}
+
+struct Encoding<E>(Arc<E>);
+
+impl<E: Encoder> Code for Encoding<E> {
+    fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
+        let (Some(from), Some(to)) = (from.cast::<<E::In as Data>::Column>(), to.cast_mut::<Packed<Bytes>>()) else {
+            return mistyped(from, faults);
+        };
+        for row in 0..from.len() {
+            if let Err(error) = from.with(row, |value| to.try_fill(|out| self.0.encode(value, out))) {
+                faults.push((row as u32, error.into()));
+            }
+        }
+        to.freeze();
+    }
+}
+
+fn mistyped(from: &dyn AnyColumn, faults: &mut Faults) {
+    let message = "this coder was given a column of another type: the graph does not fit its operators";
+    faults.extend((0..from.rows()).map(|row| (row as u32, CodeError::new(message).into())));
+}

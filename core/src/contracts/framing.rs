@@ -1,0 +1,93 @@
+//! [`Framing`]: where records begin and end in a stream of bytes.
+
+use crate::data::Range32;
+
+/// How records are found in a stream of bytes, and how a stream is made of records. Plain logic: who uses it does the
+/// reading and writing.
+pub trait Framing: Send + Sync + 'static {
+    /// What plans and identities show, e.g. `lines` or `elements <order>`. Two framings of the same name read the same
+    /// bytes as the same records.
+    fn name(&self) -> String;
+
+    /// A framer at the beginning of a stream, or where one was whose [`Framer::state`] is given.
+    fn framer(&self, state: Option<&[u8]>) -> Result<Box<dyn Framer>, FramingError>;
+
+    /// A writer of a stream.
+    fn writer(&self) -> Box<dyn Writer>;
+}
+
+/// Finds records in one stream. It is given what has been read and not yet consumed.
+pub trait Framer: Send {
+    /// Looks for records in `data`, the unconsumed part of the stream; `at_end` says that nothing comes after it. At
+    /// most `max` records are found in a call.
+    ///
+    /// Whatever it has consumed is not shown again; the rest is, with more behind it, once there is more. It remembers
+    /// how far it has looked, so that a long record is not searched anew each time. After `at_end`, what is left is an
+    /// error or the last record.
+    fn scan(&mut self, data: &[u8], at_end: bool, max: usize, found: &mut Scan) -> Result<(), FramingError>;
+
+    /// What has to be known to go on after the records found so far, besides where in the stream that is; at most
+    /// 2 KiB. Asked only between scans.
+    fn state(&self) -> Vec<u8>;
+}
+
+/// What a [`Framer`] found in one call.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The records, ascending, as places in the data that was given.
+    pub records: Vec<Range32>,
+    /// How many bytes of the data are dealt with.
+    pub consumed: usize,
+    /// Records that were found and can't be given, by their index in `records` (where their range is what is left of
+    /// them, such as their beginning): they meet the source's error policy.
+    pub refused: Vec<(u32, Refused)>,
+    /// How many more bytes the framer would like to see at once, when it knows: the size of the next read. 0 otherwise.
+    pub wanted: usize,
+}
+
+impl Scan {
+    /// Forgets what was found.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.refused.clear();
+        self.consumed = 0;
+        self.wanted = 0;
+    }
+}
+
+/// Why a record that was found can't be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// The stream can't be read on: its structure is broken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FramingError {
+    /// What was expected and what was found.
+    pub message: String,
+    /// Where in the data that was given, in bytes.
+    pub offset: usize,
+}
+
+/// Makes a stream of records.
+pub trait Writer: Send {
+    /// Appends what stands before the first record.
+    fn header(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
+    /// Appends a record and what separates it from the next.
+    fn record(&mut self, record: &[u8], out: &mut Vec<u8>);
+
+    /// The bytes that follow each record, when that is all a record needs: whole stretches of a block that already
+    /// look like that are then written as they are.
+    fn terminator(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Appends what stands after the last record.
+    fn footer(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+}

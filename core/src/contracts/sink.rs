@@ -1,0 +1,179 @@
+//! [`Sink`]: where records go.
+
+use std::future::Future;
+
+use super::source::BoxFuture;
+use super::{Cause, Checkpoint, Error, Result, SinkTraits};
+use crate::commit::Ticket;
+use crate::data::{Batch, Data, Form, Records};
+
+/// Where records go.
+///
+/// The engine calls, in this order: [`open`](Self::open) once; then [`write`](Self::write) with one batch after the
+/// other, in order, and between two calls of it [`flush`](Self::flush) or [`commit`](Self::commit) as they fall due;
+/// [`close`](Self::close) once at the end if all went well. No two calls run at once and none is dropped before it is
+/// ready, except when the run is aborted.
+///
+/// **Who acknowledges:** a `write` that returns `Ok` and leaves the ticket alone has taken the records over, and the
+/// engine settles the ticket. A sink that hears later takes the ticket and settles it itself, whole or shared by row.
+///
+/// **Durability:** what was written is durable once `flush` has returned; the engine commits nothing before that. A
+/// sink that stores positions with its data is given `commit` instead.
+pub trait Sink: Send + 'static {
+    /// What it takes.
+    type In: Data;
+
+    /// Opens it, and settles or cuts off what a crash left behind. A sink that keeps positions says which it holds:
+    /// they win over the checkpoint store. `None`: it keeps none.
+    fn open(&mut self, context: &SinkContext) -> impl Future<Output = Result<Option<Vec<Checkpoint>>>> + Send;
+
+    /// Writes a batch.
+    fn write(
+        &mut self,
+        records: Records<'_, <Self::In as Data>::Column>,
+        ticket: &mut Option<Ticket>,
+    ) -> impl Future<Output = Result<(), WriteError>> + Send;
+
+    /// Makes durable what was written.
+    fn flush(&mut self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Makes durable what was written, together with these positions (all of them, each time): both or neither. Called
+    /// only on sinks whose traits say that they are transactional, and only when everything written has settled.
+    fn commit(&mut self, positions: &[Checkpoint]) -> impl Future<Output = Result<()>> + Send {
+        let _ = positions;
+        async { Err(Error::new(Cause::Bug, "this sink keeps no positions")) }
+    }
+
+    /// The run is over and all is committed: puts the output in its place.
+    fn close(&mut self) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// What a sink is told when it opens.
+#[derive(Debug, Clone, Default)]
+pub struct SinkContext {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Whether the run keeps positions: a sink that can should keep them with its data.
+    pub keeps_positions: bool,
+    /// What the checkpoint store knows of this pipeline.
+    pub committed: Vec<Checkpoint>,
+}
+
+/// Why a batch could not be written whole.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The rows before `row` were taken over; this one was not, and none after it.
+    Row {
+        /// The row.
+        row: usize,
+        /// What went wrong.
+        error: Error,
+    },
+    /// Whoever reads the output has gone away and wants no more: the run ends quietly, without a commit.
+    ReaderGone,
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Row { row: 0, error }
+    }
+}
+
+/// A declared sink: what it can do, and how to make it. Making one opens nothing.
+pub trait SinkFactory: Send + Sync + 'static {
+    /// The sink it makes.
+    type Sink: Sink;
+
+    /// What it can do, in a run that keeps positions or in one that doesn't.
+    fn traits(&self, keeps_positions: bool) -> SinkTraits;
+
+    /// What is wrong with its settings, one message each with what to do; found before anything is opened.
+    fn check(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Makes one.
+    fn make(&self) -> Self::Sink;
+}
+
+/// A [`Sink`] whose type is not known.
+pub trait DynSink: Send {
+    /// See [`Sink::open`].
+    fn open<'a>(&'a mut self, context: &'a SinkContext) -> BoxFuture<'a, Result<Option<Vec<Checkpoint>>>>;
+    /// See [`Sink::write`].
+    fn write<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        ticket: &'a mut Option<Ticket>,
+    ) -> BoxFuture<'a, Result<(), WriteError>>;
+    /// See [`Sink::flush`].
+    fn flush(&mut self) -> BoxFuture<'_, Result<()>>;
+    /// See [`Sink::commit`].
+    fn commit<'a>(&'a mut self, positions: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>>;
+    /// See [`Sink::close`].
+    fn close(&mut self) -> BoxFuture<'_, Result<()>>;
+}
+
+impl<S: Sink> DynSink for S {
+    fn open<'a>(&'a mut self, context: &'a SinkContext) -> BoxFuture<'a, Result<Option<Vec<Checkpoint>>>> {
+        Box::pin(Sink::open(self, context))
+    }
+
+    fn write<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        ticket: &'a mut Option<Ticket>,
+    ) -> BoxFuture<'a, Result<(), WriteError>> {
+        match Records::of(batch) {
+            Some(records) => Box::pin(Sink::write(self, records, ticket)),
+            None => Box::pin(async {
+                Err(Error::new(Cause::Bug, "a sink was given a batch of another type: the graph does not fit it")
+                    .into())
+            }),
+        }
+    }
+
+    fn flush(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(Sink::flush(self))
+    }
+
+    fn commit<'a>(&'a mut self, positions: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
+        Box::pin(Sink::commit(self, positions))
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(Sink::close(self))
+    }
+}
+
+/// A [`SinkFactory`] whose type is not known.
+pub trait DynSinkFactory: Send + Sync {
+    /// See [`SinkFactory::traits`].
+    fn traits(&self, keeps_positions: bool) -> SinkTraits;
+    /// See [`SinkFactory::check`].
+    fn check(&self) -> Vec<String>;
+    /// See [`SinkFactory::make`].
+    fn make(&self) -> Box<dyn DynSink>;
+    /// What it takes.
+    fn form(&self) -> Form;
+}
+
+impl<F: SinkFactory> DynSinkFactory for F {
+    fn traits(&self, keeps_positions: bool) -> SinkTraits {
+        SinkFactory::traits(self, keeps_positions)
+    }
+
+    fn check(&self) -> Vec<String> {
+        SinkFactory::check(self)
+    }
+
+    fn make(&self) -> Box<dyn DynSink> {
+        Box::new(SinkFactory::make(self))
+    }
+
+    fn form(&self) -> Form {
+        <F::Sink as Sink>::In::form()
+    }
+}

@@ -1,0 +1,23 @@
+//! What travels: values, the columns they are stored in, stamps, positions and batches.
+//!
+//! This module imports nothing else of the crate.
+
+mod batch;
+mod bytes;
+mod column;
+mod form;
+mod kv;
+mod position;
+mod stamp;
+mod value;
+
+pub use batch::{Batch, Records, Shared};
+pub use bytes::{Packed, Range32};
+pub use column::{AnyColumn, Column, Recycled, Typed};
+pub use form::{Form, Sides};
+pub use kv::{Kv, KvColumn};
+pub use position::{Marks, Partition, PartitionId, Position, PositionTooLarge};
+pub use stamp::{EventTime, Stamp, Times};
+pub use value::{Data, View};
+
+pub use ::bytes::Bytes;

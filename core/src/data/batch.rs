@@ -1,0 +1,184 @@
+//! [`Batch`]: the records made from one contiguous span of an origin's sequence numbers.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{AnyColumn, Bytes, Column, Marks, Packed, Partition, Stamp, Times};
+
+/// What all parts of a batch share: the span of sequence numbers that the source emitted together, and what it takes to
+/// stamp its records, to say where they stand, and to have their original bytes.
+pub struct Shared {
+    /// The name of the stage that the records began at.
+    pub stage: Arc<str>,
+    /// The partition of that stage.
+    pub partition: Partition,
+    /// The epoch of that partition.
+    pub epoch: u32,
+    /// The first sequence number.
+    pub first: u64,
+    /// How many sequence numbers.
+    pub len: u32,
+    /// When the records happened.
+    pub times: Times,
+    /// Where they stand at the source.
+    pub marks: Arc<dyn Marks>,
+    /// The original bytes, when the source emitted bytes or the plan asked to keep them: row i is record i.
+    pub raw: Option<Packed<Bytes>>,
+}
+
+impl Shared {
+    /// The stamp of record `index` of the span, for its output number `sub`.
+    pub fn stamp(&self, index: u32, sub: u32) -> Stamp {
+        Stamp {
+            stage: self.stage.clone(),
+            partition: self.partition.clone(),
+            epoch: self.epoch,
+            sequence: self.first + u64::from(index),
+            sub,
+            time: self.times.at(index),
+        }
+    }
+
+    /// Where record `index` stands at the source, for people.
+    pub fn place(&self, index: u32) -> String {
+        match &self.raw {
+            Some(raw) => self.marks.place(index, raw.block(), raw.ranges()[index as usize].start as usize),
+            None => self.marks.place(index, &[], 0),
+        }
+    }
+}
+
+/// A batch, or a part of one: the rows that the records `part` of a span became. A filter empties a batch, it never
+/// removes it: an empty batch still carries its span to the end, so that commits and ordered merges see it pass.
+pub struct Batch {
+    shared: Arc<Shared>,
+    part: Range<u32>,
+    /// The record of the span that each row came from, ascending; `None` while row i is record `part.start + i`.
+    index: Option<Vec<u32>>,
+    column: Box<dyn AnyColumn>,
+}
+
+impl Batch {
+    /// The whole span, a row a record.
+    pub fn new(shared: Arc<Shared>, column: Box<dyn AnyColumn>) -> Self {
+        debug_assert_eq!(column.rows(), shared.len as usize);
+        Self { part: 0..shared.len, shared, index: None, column }
+    }
+
+    /// A part with rows made from it: `index` gives each row's record, ascending; `None` when there is a row a record.
+    pub fn with_rows(
+        shared: Arc<Shared>,
+        part: Range<u32>,
+        index: Option<Vec<u32>>,
+        column: Box<dyn AnyColumn>,
+    ) -> Self {
+        debug_assert_eq!(column.rows(), index.as_ref().map_or(part.len(), Vec::len));
+        Self { shared, part, index, column }
+    }
+
+    /// What it shares with the other parts of its span.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The records of the span that it stands for.
+    pub fn part(&self) -> Range<u32> {
+        self.part.clone()
+    }
+
+    /// How many rows it has.
+    pub fn len(&self) -> usize {
+        self.column.rows()
+    }
+
+    /// Whether it has no rows (it still stands for its records).
+    pub fn is_empty(&self) -> bool {
+        self.column.rows() == 0
+    }
+
+    /// The rows' values.
+    pub fn column(&self) -> &dyn AnyColumn {
+        &*self.column
+    }
+
+    /// The record of the span that `row` came from.
+    #[inline]
+    pub fn record(&self, row: usize) -> u32 {
+        match &self.index {
+            Some(index) => index[row],
+            None => self.part.start + row as u32,
+        }
+    }
+
+    /// The stamp of `row`. Finding the sub-index looks back over the rows of the same record.
+    pub fn stamp(&self, row: usize) -> Stamp {
+        let record = self.record(row);
+        let sub = (0..row).rev().take_while(|&before| self.record(before) == record).count();
+        self.shared.stamp(record, sub as u32)
+    }
+
+    /// The first row that came from `record` or a later one.
+    pub fn row_of(&self, record: u32) -> usize {
+        match &self.index {
+            Some(index) => index.partition_point(|&of| of < record),
+            None => (record.clamp(self.part.start, self.part.end) - self.part.start) as usize,
+        }
+    }
+
+    /// Cuts it before `record` of the span and returns the rest.
+    pub fn split_at(&mut self, record: u32) -> Self {
+        let record = record.clamp(self.part.start, self.part.end);
+        let row = self.row_of(record);
+        let rest = Self {
+            shared: self.shared.clone(),
+            part: record..self.part.end,
+            index: self.index.as_mut().map(|index| index.split_off(row)),
+            column: self.column.cut(row),
+        };
+        self.part.end = record;
+        rest
+    }
+
+    /// The parts it consists of: what is shared, the records, the rows' records, the values.
+    pub fn into_parts(self) -> (Arc<Shared>, Range<u32>, Option<Vec<u32>>, Box<dyn AnyColumn>) {
+        (self.shared, self.part, self.index, self.column)
+    }
+}
+
+/// A batch as a stage sees it that knows its type.
+pub struct Records<'a, C: Column> {
+    batch: &'a Batch,
+    column: &'a C,
+}
+
+impl<'a, C: Column> Records<'a, C> {
+    /// The batch as one of this type, or `None` if it is of another.
+    pub fn of(batch: &'a Batch) -> Option<Self> {
+        Some(Self { batch, column: batch.column().cast()? })
+    }
+
+    /// The values.
+    pub fn column(&self) -> &'a C {
+        self.column
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.column.len()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.column.is_empty()
+    }
+
+    /// The stamp of `row`.
+    pub fn stamp(&self, row: usize) -> Stamp {
+        self.batch.stamp(row)
+    }
+
+    /// The record of the batch's span that `row` came from: what a ticket is shared by.
+    pub fn record(&self, row: usize) -> u32 {
+        self.batch.record(row)
+    }
+}

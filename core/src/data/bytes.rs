@@ -1,0 +1,305 @@
+//! [`Packed`]: byte-like records in one shared block.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Column;
+
+/// A record's place in its block, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Range32 {
+    /// The first byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Range32 {
+    /// How many bytes.
+    pub fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.end == self.start
+    }
+}
+
+/// Byte-like records: one shared block, and where in it each record stands. Records lie in ascending order and don't
+/// overlap; what lies between them (line ends, separators) stays in the block. Cloning shares both.
+///
+/// Blocks are at most 4 GiB.
+#[derive(Debug)]
+pub struct Packed<T> {
+    block: Block,
+    ranges: Arc<Vec<Range32>>,
+    item: PhantomData<fn() -> T>,
+}
+
+#[derive(Debug, Clone)]
+enum Block {
+    Building(Vec<u8>),
+    Shared(Bytes),
+}
+
+impl Block {
+    #[inline]
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Building(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl<T> Default for Packed<T> {
+    fn default() -> Self {
+        Self { block: Block::Building(Vec::new()), ranges: Arc::default(), item: PhantomData }
+    }
+}
+
+impl<T> Clone for Packed<T> {
+    fn clone(&self) -> Self {
+        Self { block: self.block.clone(), ranges: self.ranges.clone(), item: PhantomData }
+    }
+}
+
+impl Packed<Bytes> {
+    /// The records of `block` that stand at `ranges` (ascending, not overlapping, inside the block).
+    pub fn new(block: Bytes, ranges: Vec<Range32>) -> Self {
+        debug_assert!(ranges.is_sorted_by_key(|range| range.start));
+        debug_assert!(ranges.last().is_none_or(|range| range.end as usize <= block.len()));
+        Self { block: Block::Shared(block), ranges: Arc::new(ranges), item: PhantomData }
+    }
+
+    /// The same records as text, without copying. The rows in `valid` must be UTF-8; others may not be among them.
+    pub fn checked_as_text(&self) -> Result<Packed<String>, (usize, std::str::Utf8Error)> {
+        for row in 0..self.ranges.len() {
+            std::str::from_utf8(self.get(row)).map_err(|error| (row, error))?;
+        }
+        Ok(Packed { block: self.block.clone(), ranges: self.ranges.clone(), item: PhantomData })
+    }
+
+    /// The record in `row` as bytes that share the block.
+    #[inline]
+    pub fn share(&self, row: usize) -> Bytes {
+        let range = self.ranges[row];
+        match &self.block {
+            Block::Shared(block) => block.slice(range.start as usize..range.end as usize),
+            Block::Building(_) => Bytes::copy_from_slice(self.get(row)),
+        }
+    }
+}
+
+impl Packed<String> {
+    /// The record in `row`.
+    #[inline]
+    pub fn text(&self, row: usize) -> &str {
+        // Only whole, checked texts are ever put in: by `push`, `append` and `checked_as_text`. The check is repeated
+        // because the alternative is `unsafe`; for ASCII it runs at memory speed.
+        std::str::from_utf8(self.get(row)).unwrap_or_default()
+    }
+
+    /// The same records as bytes, without copying.
+    pub fn into_bytes(self) -> Packed<Bytes> {
+        Packed { block: self.block, ranges: self.ranges, item: PhantomData }
+    }
+
+    /// Adds a record by copying it.
+    pub fn append_text(&mut self, text: &str) {
+        self.append(text.as_bytes());
+    }
+}
+
+impl<T> Packed<T> {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The record in `row`.
+    #[inline]
+    pub fn get(&self, row: usize) -> &[u8] {
+        let range = self.ranges[row];
+        &self.block.as_slice()[range.start as usize..range.end as usize]
+    }
+
+    /// The whole block.
+    pub fn block(&self) -> &[u8] {
+        self.block.as_slice()
+    }
+
+    /// Where in the block the records stand.
+    pub fn ranges(&self) -> &[Range32] {
+        &self.ranges
+    }
+
+    /// Turns a block under construction into a shared one, so that clones and slices cost nothing.
+    pub fn freeze(&mut self) {
+        if let Block::Building(bytes) = &mut self.block {
+            self.block = Block::Shared(Bytes::from(std::mem::take(bytes)));
+        }
+    }
+
+    fn append(&mut self, record: &[u8]) {
+        self.fill(|block| block.extend_from_slice(record));
+    }
+
+    /// Adds a record that `write` appends to the block.
+    fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let block = self.building();
+        let start = block.len();
+        write(block);
+        let end = block.len();
+        assert!(
+            end <= u32::MAX as usize,
+            "a batch's block can't grow past 4 GiB: emit fewer or smaller records from one"
+        );
+        Arc::make_mut(&mut self.ranges).push(Range32 { start: start as u32, end: end as u32 });
+    }
+
+    fn building(&mut self) -> &mut Vec<u8> {
+        if let Block::Shared(bytes) = &self.block {
+            self.block = Block::Building(bytes.to_vec());
+        }
+        match &mut self.block {
+            Block::Building(bytes) => bytes,
+            Block::Shared(_) => unreachable!("made to be built just above"),
+        }
+    }
+
+    fn select_rows(&mut self, rows: &[u32]) {
+        let old = &self.ranges;
+        self.ranges = Arc::new(rows.iter().map(|&row| old[row as usize]).collect());
+    }
+
+    fn split_rows(&mut self, row: usize) -> Self {
+        self.freeze();
+        let rest = self.ranges[row..].to_vec();
+        let first = self.ranges[..row].to_vec();
+        self.ranges = Arc::new(first);
+        Self { block: self.block.clone(), ranges: Arc::new(rest), item: PhantomData }
+    }
+
+    fn clear_rows(&mut self) {
+        match &mut self.block {
+            Block::Building(bytes) => bytes.clear(),
+            Block::Shared(_) => self.block = Block::Building(Vec::new()),
+        }
+        match Arc::get_mut(&mut self.ranges) {
+            Some(ranges) => ranges.clear(),
+            None => self.ranges = Arc::default(),
+        }
+    }
+}
+
+impl Packed<Bytes> {
+    /// Adds a record by copying it.
+    pub fn append_bytes(&mut self, record: &[u8]) {
+        self.append(record);
+    }
+
+    /// Adds a record that `write` appends to the block. What it appends before an error is taken back.
+    pub fn try_fill<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
+        let block = self.building();
+        let start = block.len();
+        if let Err(error) = write(block) {
+            block.truncate(start);
+            return Err(error);
+        }
+        self.fill_from(start);
+        Ok(())
+    }
+
+    fn fill_from(&mut self, start: usize) {
+        let end = self.block().len();
+        assert!(
+            end <= u32::MAX as usize,
+            "a batch's block can't grow past 4 GiB: emit fewer or smaller records from one"
+        );
+        Arc::make_mut(&mut self.ranges).push(Range32 { start: start as u32, end: end as u32 });
+    }
+}
+
+impl Column for Packed<Bytes> {
+    type Item = Bytes;
+
+    fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    fn push(&mut self, item: Bytes) {
+        self.append(&item);
+    }
+
+    fn with<R>(&self, row: usize, look: impl FnOnce(&Bytes) -> R) -> R {
+        look(&self.share(row))
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Bytes> + '_ {
+        let mut taken = std::mem::take(self);
+        taken.freeze();
+        (0..taken.ranges.len()).map(move |row| taken.share(row))
+    }
+
+    fn select(&mut self, rows: &[u32]) {
+        self.select_rows(rows);
+    }
+
+    fn split_off(&mut self, row: usize) -> Self {
+        self.split_rows(row)
+    }
+
+    fn clear(&mut self) {
+        self.clear_rows();
+    }
+
+    fn weight(&self) -> usize {
+        self.block().len() + self.ranges.len() * size_of::<Range32>()
+    }
+}
+
+impl Column for Packed<String> {
+    type Item = String;
+
+    fn len(&self) -> usize {
+        self.ranges.len()
+    }
+
+    fn push(&mut self, item: String) {
+        self.append(item.as_bytes());
+    }
+
+    fn with<R>(&self, row: usize, look: impl FnOnce(&String) -> R) -> R {
+        look(&self.text(row).to_owned())
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = String> + '_ {
+        let taken = std::mem::take(self);
+        (0..taken.ranges.len()).map(move |row| taken.text(row).to_owned())
+    }
+
+    fn select(&mut self, rows: &[u32]) {
+        self.select_rows(rows);
+    }
+
+    fn split_off(&mut self, row: usize) -> Self {
+        self.split_rows(row)
+    }
+
+    fn clear(&mut self) {
+        self.clear_rows();
+    }
+
+    fn weight(&self) -> usize {
+        self.block().len() + self.ranges.len() * size_of::<Range32>()
+    }
+}

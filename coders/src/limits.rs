@@ -16,3 +16,19 @@ impl Default for Limits {
         Self { record: 16 << 20, depth: 128, attributes: 256 }
     }
 }
+
+/// How many bytes are kept of a record that is refused because of its size.
+pub(crate) const KEPT: usize = 64 << 10;
+
+impl Limits {
+    /// The largest record that a framing gives: places in a batch have 32 bits.
+    pub(crate) fn framed(&self) -> usize {
+        self.record.min(u32::MAX as usize - 1)
+    }
+}
+
+/// As much of `data` as places in a batch can name, and whether the stream ends after that.
+pub(crate) fn addressable(data: &[u8], at_end: bool) -> (&[u8], bool) {
+    const MOST: usize = u32::MAX as usize;
+    if data.len() > MOST { (&data[..MOST], false) } else { (data, at_end) }
+}

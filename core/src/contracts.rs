@@ -8,6 +8,7 @@ mod compression;
 mod error;
 mod framing;
 mod letter;
+mod operator;
 mod sink;
 mod source;
 mod store;
@@ -17,9 +18,10 @@ mod world;
 pub use capability::{Active, Commits, Ends, Places, SinkTraits, SourceTraits, Where};
 pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, Local, decoder, encoder};
 pub use compression::{Compression, Compressor, Decompressor};
-pub use error::{Cause, Error, Result};
+pub use error::{Cause, Error, Panicked, Result};
 pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
 pub use letter::Letter;
+pub use operator::{Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError};
 pub use source::{
     BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Source, SourceFactory,

@@ -11,10 +11,10 @@ mod position;
 mod stamp;
 mod value;
 
-pub use batch::{Batch, Records, Shared};
+pub use batch::{Batch, Parts, Records, Shared};
 pub use bytes::{Packed, Range32};
 pub use column::{AnyColumn, Column, Recycled, Typed};
-pub use form::{Form, Sides};
+pub use form::{Columns, CopyRows, Form, Join, Sides};
 pub use kv::{Kv, KvColumn};
 pub use position::{Marks, Partition, PartitionId, Position, PositionTooLarge};
 pub use stamp::{EventTime, Stamp, Times};

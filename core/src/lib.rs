@@ -4,3 +4,7 @@
 pub mod commit;
 pub mod contracts;
 pub mod data;
+pub mod transforms;
+pub mod declare;
+pub mod plan;
+pub mod runtime;

@@ -20,6 +20,9 @@ pub trait Settle: Send + Sync + 'static {
 
     /// Gives a hold back.
     fn release(&self, hold: HoldId);
+
+    /// A limit ends the run before `record` of `slot`: no commit passes it.
+    fn seal(&self, slot: u64, record: u32);
 }
 
 /// A claim to the outcome of a part of one batch. Each record settles once: *delivered*, *disposed*, *absorbed*, or
@@ -89,30 +92,44 @@ impl Ticket {
     /// A share for each row, for a sink that hears of each row by itself; `rows` are the rows' records, ascending. A
     /// record settles when all its rows have; records without a row have arrived.
     pub fn share(mut self, rows: &[u32]) -> Vec<Share> {
+        debug_assert!(rows.is_sorted(), "rows come in the order of their records");
         let mut shares = Vec::with_capacity(rows.len());
-        let mut row = 0;
-        while row < rows.len() {
-            let record = rows[row];
-            let same = rows[row..].iter().take_while(|&&of| of == record).count();
-            let mut mine = self.split_at(record);
-            self.delivered();
-            self = mine.split_at(record + 1);
-            match same {
+        for rows in rows.chunk_by(|a, b| a == b) {
+            let record = rows[0];
+            if self.records.start < record {
+                self.take_before(record).delivered();
+            }
+            let mine = self.take_before(record.saturating_add(1));
+            match rows.len() {
                 1 => shares.push(Share(Some(Claim::Own(mine)))),
                 _ => {
                     let common = Arc::new(Common { ticket: Mutex::new(Some(mine)) });
-                    shares.extend((0..same).map(|_| Share(Some(Claim::Joint(common.clone())))));
+                    shares.extend(rows.iter().map(|_| Share(Some(Claim::Joint(common.clone())))));
                 }
             }
-            row += same;
         }
         self.delivered();
         shares
     }
 
-    /// Whether two tickets are of the same origin.
+    /// Keeps the commit behind `record`, which goes on to be settled by this ticket, until the hold is released.
+    pub fn hold(&self, record: u32) -> Hold {
+        Hold { id: self.origin.hold(self.slot, record), origin: self.origin.clone() }
+    }
+
+    /// A limit ends the run before `record`: no commit of the origin passes it.
+    pub fn seal(&self, record: u32) {
+        self.origin.seal(self.slot, record);
+    }
+
+    /// Whether the hold is on a record of the same origin.
     pub fn same_origin(&self, hold: &Hold) -> bool {
         Arc::ptr_eq(&self.origin, &hold.origin)
+    }
+
+    fn take_before(&mut self, record: u32) -> Self {
+        let rest = self.split_at(record);
+        std::mem::replace(self, rest)
     }
 
     fn unsettled(&self) -> impl Iterator<Item = Range<u32>> + '_ {

@@ -8,7 +8,7 @@ use super::{HoldId, Outcome};
 /// How much may be in flight. One batch may always be, however large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Records.
+    /// Records, and no more batches than that, since batches may be empty.
     pub records: u64,
     /// Bytes.
     pub bytes: u64,
@@ -19,8 +19,9 @@ pub struct Bounds {
 pub struct Point<M> {
     /// The first sequence number that may *not* be committed: all before it has settled.
     pub sequence: u64,
-    /// The mark of the batch it lies in or just after, and how many records of that batch lie before it. `None` until
-    /// something has settled.
+    /// The mark of the batch it lies in or just after, and how many records of that batch lie before it. Between two
+    /// batches it is the end of the batch before, unless a hold or a seal stands there: then it is the place that was
+    /// given for that. `None` until a record or an empty batch has settled.
     pub mark: Option<(M, u32)>,
 }
 
@@ -29,7 +30,7 @@ pub struct Point<M> {
 pub enum Blocking {
     /// This record is in flight.
     InFlight(u64),
-    /// This record was abandoned and has not run again.
+    /// This record was abandoned and has not settled since.
     Abandoned(u64),
     /// A fold has taken in this record and its output has not arrived.
     Held(u64),
@@ -71,11 +72,16 @@ struct Slot<M> {
     /// How many have not settled.
     open: u32,
     /// Which have settled, once some but not all have.
-    settled: Vec<u64>,
-    abandoned: bool,
+    settled: Set,
+    /// Which were abandoned, whether or not they have settled since.
+    abandoned: Set,
     bytes: u64,
     mark: M,
 }
+
+/// Some of a batch's records, a bit each; allocates nothing until there is one.
+#[derive(Debug, Default)]
+struct Set(Vec<u64>);
 
 impl<M: Clone> Tracker<M> {
     /// Nothing in flight; sequence numbers start at 0.
@@ -100,7 +106,9 @@ impl<M: Clone> Tracker<M> {
     /// Whether another batch may be emitted.
     pub fn has_room(&self) -> bool {
         let Some(front) = self.slots.front() else { return true };
-        self.next - front.first < self.bounds.records && self.bytes < self.bounds.bytes
+        self.next - front.first < self.bounds.records
+            && (self.slots.len() as u64) < self.bounds.records
+            && self.bytes < self.bounds.bytes
     }
 
     /// A batch of `len` records goes out that holds `bytes` and whose earliest event time is `low`. Returns its slot
@@ -113,21 +121,24 @@ impl<M: Clone> Tracker<M> {
             self.lows.pop_back();
         }
         self.lows.push_back((slot, low));
-        self.slots.push_back(Slot { first, len, open: len, settled: Vec::new(), abandoned: false, bytes, mark });
+        let (settled, abandoned) = (Set::default(), Set::default());
+        self.slots.push_back(Slot { first, len, open: len, settled, abandoned, bytes, mark });
         self.leave();
         (slot, first)
     }
 
-    /// These records of `slot` had this outcome. Returns how many settled by it.
+    /// These records of `slot` had this outcome. Returns how many settled by it; abandoned ones don't.
     pub fn complete(&mut self, slot: u64, records: Range<u32>, outcome: Outcome) -> u32 {
         let Some(at) = slot.checked_sub(self.base) else {
-            self.repeated += records.len() as u64;
+            if outcome != Outcome::Abandoned {
+                self.repeated += records.len() as u64;
+            }
             return 0;
         };
         let Some(slot) = self.slots.get_mut(at as usize) else { return 0 };
         let records = records.start.min(slot.len)..records.end.min(slot.len);
         if outcome == Outcome::Abandoned {
-            slot.abandoned |= !records.is_empty();
+            slot.abandoned.add(records, slot.len);
             return 0;
         }
         let fresh = slot.settle(records.clone());
@@ -138,16 +149,15 @@ impl<M: Clone> Tracker<M> {
         fresh
     }
 
-    /// Keeps the commit from passing `record` of `slot`, which must be in flight.
+    /// Keeps the commit from passing `record` of `slot`, which must be in flight: what the commit has passed already,
+    /// and what was never emitted, can't be held, and the hold then holds nothing.
     pub fn hold(&mut self, slot: u64, record: u32) -> HoldId {
         let id = HoldId(self.next_hold);
         self.next_hold += 1;
-        if let Some(at) = slot.checked_sub(self.base)
-            && let Some(slot) = self.slots.get(at as usize)
+        if let Some(Point { sequence, mark: Some(mark) }) = self.place(slot, record)
+            && sequence >= self.point().sequence
         {
-            let record = record.min(slot.len);
-            let sequence = slot.first + u64::from(record);
-            self.holds.insert((sequence, id), (slot.mark.clone(), record));
+            self.holds.insert((sequence, id), mark);
             self.hold_sequences.insert(id, sequence);
         }
         id
@@ -160,14 +170,17 @@ impl<M: Clone> Tracker<M> {
         }
     }
 
-    /// Ends the run before `record` of `slot`: the commit never passes it. The lowest seal counts.
+    /// Ends the run before `record` of `slot`: the commit never passes it. The lowest seal counts. What has settled
+    /// already lies before any seal, so a seal that comes late ends the run where the contiguous prefix ends; one in a
+    /// batch that was never emitted is none.
     pub fn seal(&mut self, slot: u64, record: u32) {
-        let Some(at) = slot.checked_sub(self.base) else { return };
-        let Some(slot) = self.slots.get(at as usize) else { return };
-        let record = record.min(slot.len);
-        let sequence = slot.first + u64::from(record);
-        if self.seal.as_ref().is_none_or(|seal| sequence < seal.sequence) {
-            self.seal = Some(Point { sequence, mark: Some((slot.mark.clone(), record)) });
+        if slot >= self.base + self.slots.len() as u64 {
+            return;
+        }
+        let settled = self.settled();
+        let seal = self.place(slot, record).filter(|seal| seal.sequence >= settled.sequence).unwrap_or(settled);
+        if self.seal.as_ref().is_none_or(|lowest| seal.sequence < lowest.sequence) {
+            self.seal = Some(seal);
         }
     }
 
@@ -197,7 +210,15 @@ impl<M: Clone> Tracker<M> {
             return Some(Blocking::Held(sequence));
         }
         let front = self.slots.front()?;
-        Some(if front.abandoned { Blocking::Abandoned(settled) } else { Blocking::InFlight(settled) })
+        Some(match front.abandoned.contains((settled - front.first) as u32) {
+            true => Blocking::Abandoned(settled),
+            false => Blocking::InFlight(settled),
+        })
+    }
+
+    /// The oldest slot that has not settled whole; the next to be emitted when all have.
+    pub fn oldest_slot(&self) -> u64 {
+        self.base
     }
 
     /// The next sequence number to be emitted.
@@ -221,8 +242,9 @@ impl<M: Clone> Tracker<M> {
         self.promise = self.promise.max(time);
     }
 
-    /// The event-time low watermark in microseconds since the Unix epoch: nothing earlier is in flight, nor will come.
-    /// `None` while nothing is known.
+    /// The event-time low watermark in microseconds since the Unix epoch: nothing earlier is in flight, nor, by what
+    /// the source has promised, will come. A batch is in flight until it and all before it have settled. It goes back
+    /// when a source breaks its promise, or has made none. `None` while nothing is known.
     pub fn low_watermark(&self) -> Option<i64> {
         match self.lows.front() {
             Some(&(_, low)) if self.promise == i64::MIN => Some(low),
@@ -232,7 +254,7 @@ impl<M: Clone> Tracker<M> {
         }
     }
 
-    /// How many completions came for records that had settled before.
+    /// How many records were said to be complete again after they had settled. Abandoned ones don't count.
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
@@ -247,6 +269,13 @@ impl<M: Clone> Tracker<M> {
                 }
             },
         }
+    }
+
+    /// The place before `record` of `slot`, while the slot is in the ring.
+    fn place(&self, slot: u64, record: u32) -> Option<Point<M>> {
+        let slot = self.slots.get(slot.checked_sub(self.base)? as usize)?;
+        let record = record.min(slot.len);
+        Some(Point { sequence: slot.first + u64::from(record), mark: Some((slot.mark.clone(), record)) })
     }
 
     fn leave(&mut self) {
@@ -271,27 +300,48 @@ impl<M> Slot<M> {
         if self.open == 0 {
             return 0;
         }
-        if self.settled.is_empty() {
-            self.settled = vec![0; self.len.div_ceil(64) as usize];
-        }
-        let mut fresh = 0;
-        for record in records {
-            let (word, bit) = (&mut self.settled[record as usize / 64], 1 << (record % 64));
-            fresh += u32::from(*word & bit == 0);
-            *word |= bit;
-        }
+        let fresh = self.settled.add(records, self.len);
         self.open -= fresh;
         fresh
     }
 
     /// How many records at the front have settled.
     fn leading(&self) -> u32 {
-        if self.open == 0 {
-            return self.len;
+        if self.open == 0 { self.len } else { self.settled.leading() }
+    }
+}
+
+impl Set {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds `records` of a batch of `len`; returns how many were not in it.
+    fn add(&mut self, records: Range<u32>, len: u32) -> u32 {
+        if self.0.is_empty() && !records.is_empty() {
+            self.0 = vec![0; len.div_ceil(64) as usize];
         }
-        let full = self.settled.iter().take_while(|&&word| word == u64::MAX).count();
-        let next = self.settled.get(full).map_or(0, |word| word.trailing_ones());
-        (full as u32 * 64 + next).min(self.len)
+        let (mut fresh, mut next) = (0, records.start);
+        while next < records.end {
+            // Up to the end of a word.
+            let last = (next | 63).min(records.end - 1);
+            let mask = (u64::MAX << (next % 64)) & (u64::MAX >> (63 - last % 64));
+            let word = &mut self.0[next as usize / 64];
+            fresh += (mask & !*word).count_ones();
+            *word |= mask;
+            next = last + 1;
+        }
+        fresh
+    }
+
+    fn contains(&self, record: u32) -> bool {
+        self.0.get(record as usize / 64).is_some_and(|word| word >> (record % 64) & 1 == 1)
+    }
+
+    /// The first that is not in it.
+    fn leading(&self) -> u32 {
+        let full = self.0.iter().take_while(|&&word| word == u64::MAX).count();
+        full as u32 * 64 + self.0.get(full).map_or(0, |word| word.trailing_ones())
     }
 }
 

@@ -25,12 +25,12 @@ pub struct Local {
 }
 
 impl Local {
-    /// The place of `byte` in `text`.
+    /// The place of `byte` in `text`, or of the end if that comes before.
     pub fn of(text: &[u8], byte: usize) -> Self {
         let before = &text[..byte.min(text.len())];
         let line = before.iter().filter(|&&b| b == b'\n').count() as u64 + 1;
         let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
-        Self { line, column: (before.len() - start) as u64 + 1, byte: byte as u64 }
+        Self { line, column: (before.len() - start) as u64 + 1, byte: before.len() as u64 }
     }
 }
 
@@ -218,3 +218,6 @@ fn mistyped(from: &dyn AnyColumn, faults: &mut Faults) {
     let message = "this coder was given a column of another type: the graph does not fit its operators";
     faults.extend((0..from.rows()).map(|row| (row as u32, CodeError::new(message).into())));
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,17 @@ impl std::error::Error for Error {
         self.0.source.as_deref().map(|source| source as _)
     }
 }
+
+/// A panic that was caught, with its message.
+#[derive(Debug, thiserror::Error)]
+#[error("the stage's own code panicked: {0}")]
+pub struct Panicked(String);
+
+impl Panicked {
+    /// What `catch_unwind` caught.
+    pub fn new(payload: Box<dyn std::any::Any + Send>) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Self(text.unwrap_or_else(|| "(no message)".to_owned()))
+    }
+}

@@ -33,6 +33,12 @@ pub trait Source: Send + 'static {
     /// an expired offset) is an error that names the way out.
     fn open(&mut self, held: &Held) -> impl Future<Output = Result<Vec<Partition>>> + Send;
 
+    /// How many bytes of input lie between where it was opened and the end, counted as the blocks that its chunks bring
+    /// (decompressed); `None` when that isn't known. Asked after [`open`](Self::open), for percent and time to go.
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
     /// The next thing to happen. Records are given as soon as there are any; it doesn't wait for a batch to fill.
     fn next(&mut self) -> impl Future<Output = Result<Event<Self::Out>>> + Send;
 
@@ -155,6 +161,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait DynSource: Send {
     /// See [`Source::open`].
     fn open<'a>(&'a mut self, held: &'a Held) -> BoxFuture<'a, Result<Vec<Partition>>>;
+    /// See [`Source::size`].
+    fn size(&self) -> Option<u64>;
     /// See [`Source::next`].
     fn next(&mut self) -> BoxFuture<'_, Result<DynEvent>>;
     /// See [`Source::commit`].
@@ -194,6 +202,10 @@ pub struct DynChunk {
 impl<S: Source> DynSource for S {
     fn open<'a>(&'a mut self, held: &'a Held) -> BoxFuture<'a, Result<Vec<Partition>>> {
         Box::pin(Source::open(self, held))
+    }
+
+    fn size(&self) -> Option<u64> {
+        Source::size(self)
     }
 
     fn next(&mut self) -> BoxFuture<'_, Result<DynEvent>> {

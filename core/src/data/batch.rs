@@ -73,6 +73,8 @@ impl Batch {
         column: Box<dyn AnyColumn>,
     ) -> Self {
         debug_assert_eq!(column.rows(), index.as_ref().map_or(part.len(), Vec::len));
+        debug_assert!(index.as_ref().is_none_or(|index| index.is_sorted()), "rows come in the order of their records");
+        debug_assert!(index.iter().flatten().all(|record| part.contains(record)), "rows come from the part's records");
         Self { shared, part, index, column }
     }
 
@@ -140,10 +142,13 @@ impl Batch {
     }
 
     /// The parts it consists of: what is shared, the records, the rows' records, the values.
-    pub fn into_parts(self) -> (Arc<Shared>, Range<u32>, Option<Vec<u32>>, Box<dyn AnyColumn>) {
+    pub fn into_parts(self) -> Parts {
         (self.shared, self.part, self.index, self.column)
     }
 }
+
+/// What a batch consists of; see [`Batch::into_parts`].
+pub type Parts = (Arc<Shared>, Range<u32>, Option<Vec<u32>>, Box<dyn AnyColumn>);
 
 /// A batch as a stage sees it that knows its type.
 pub struct Records<'a, C: Column> {
@@ -182,3 +187,6 @@ impl<'a, C: Column> Records<'a, C> {
         self.batch.record(row)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,9 +29,10 @@ impl Range32 {
 }
 
 /// Byte-like records: one shared block, and where in it each record stands. Records lie in ascending order and don't
-/// overlap; what lies between them (line ends, separators) stays in the block. Cloning shares both.
+/// overlap; what lies between them (line ends, separators) stays in the block. Cloning shares both once the block is
+/// [frozen](Packed::freeze), and copies the block before that.
 ///
-/// Blocks are at most 4 GiB.
+/// Blocks are at most 4 GiB: what would grow one further panics.
 #[derive(Debug)]
 pub struct Packed<T> {
     block: Block,
@@ -55,9 +56,15 @@ impl Block {
     }
 }
 
+impl Default for Block {
+    fn default() -> Self {
+        Self::Building(Vec::new())
+    }
+}
+
 impl<T> Default for Packed<T> {
     fn default() -> Self {
-        Self { block: Block::Building(Vec::new()), ranges: Arc::default(), item: PhantomData }
+        Self { block: Block::default(), ranges: Arc::default(), item: PhantomData }
     }
 }
 
@@ -75,12 +82,48 @@ impl Packed<Bytes> {
         Self { block: Block::Shared(block), ranges: Arc::new(ranges), item: PhantomData }
     }
 
-    /// The same records as text, without copying. The rows in `valid` must be UTF-8; others may not be among them.
+    /// The same records as text, sharing the block once it is [frozen](Self::freeze). An error is the first row that is
+    /// not UTF-8, and why.
     pub fn checked_as_text(&self) -> Result<Packed<String>, (usize, std::str::Utf8Error)> {
         for row in 0..self.ranges.len() {
             std::str::from_utf8(self.get(row)).map_err(|error| (row, error))?;
         }
         Ok(Packed { block: self.block.clone(), ranges: self.ranges.clone(), item: PhantomData })
+    }
+
+    /// The records that are UTF-8, as text that shares the block. The others are left out and given to `invalid` with
+    /// their rows.
+    pub fn texts(&self, mut invalid: impl FnMut(usize, std::str::Utf8Error)) -> Packed<String> {
+        let all_valid = || Packed { block: self.block.clone(), ranges: self.ranges.clone(), item: PhantomData };
+        if self.is_text_throughout() {
+            return all_valid();
+        }
+        let mut ranges = Vec::with_capacity(self.ranges.len());
+        for row in 0..self.ranges.len() {
+            match std::str::from_utf8(self.get(row)) {
+                Ok(_) => ranges.push(self.ranges[row]),
+                Err(error) => invalid(row, error),
+            }
+        }
+        if ranges.len() == self.ranges.len() {
+            return all_valid();
+        }
+        Packed { block: self.block.clone(), ranges: Arc::new(ranges), item: PhantomData }
+    }
+
+    /// Whether one look over the block says that every record is UTF-8: the stretch that they lie in is, and none
+    /// begins or ends inside a character. `false` also when most of that stretch lies between the records: looking at
+    /// each of them is then less work.
+    fn is_text_throughout(&self) -> bool {
+        let (Some(first), Some(last)) = (self.ranges.first(), self.ranges.last()) else { return true };
+        let records: usize = self.ranges.iter().map(|range| range.len()).sum();
+        let stretch = &self.block()[first.start as usize..last.end as usize];
+        if records < stretch.len() / 2 {
+            return false;
+        }
+        let Ok(stretch) = std::str::from_utf8(stretch) else { return false };
+        let whole = |at: u32| stretch.is_char_boundary((at - first.start) as usize);
+        self.ranges.iter().all(|range| whole(range.start) && whole(range.end))
     }
 
     /// The record in `row` as bytes that share the block.
@@ -98,8 +141,8 @@ impl Packed<String> {
     /// The record in `row`.
     #[inline]
     pub fn text(&self, row: usize) -> &str {
-        // Only whole, checked texts are ever put in: by `push`, `append` and `checked_as_text`. The check is repeated
-        // because the alternative is `unsafe`; for ASCII it runs at memory speed.
+        // Only whole, checked texts are ever put in: by `push`, `append`, `checked_as_text` and `texts`. The check is
+        // repeated because the alternative is `unsafe`; for ASCII it runs at memory speed.
         std::str::from_utf8(self.get(row)).unwrap_or_default()
     }
 
@@ -150,15 +193,16 @@ impl<T> Packed<T> {
     }
 
     fn append(&mut self, record: &[u8]) {
-        self.fill(|block| block.extend_from_slice(record));
-    }
-
-    /// Adds a record that `write` appends to the block.
-    fn fill(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let block = self.building();
         let start = block.len();
-        write(block);
-        let end = block.len();
+        block.extend_from_slice(record);
+        self.end_record(start);
+    }
+
+    /// Makes a record of what was appended since the block was `start` bytes long.
+    fn end_record(&mut self, start: usize) {
+        let end = self.block.as_slice().len();
+        assert!(start <= end, "what writes a record may only append to the block, and has cut off those before it");
         assert!(
             end <= u32::MAX as usize,
             "a batch's block can't grow past 4 GiB: emit fewer or smaller records from one"
@@ -166,17 +210,26 @@ impl<T> Packed<T> {
         Arc::make_mut(&mut self.ranges).push(Range32 { start: start as u32, end: end as u32 });
     }
 
+    /// The block, to append to. It ends with the last record: what a writer that panicked left behind is not kept.
     fn building(&mut self) -> &mut Vec<u8> {
-        if let Block::Shared(bytes) = &self.block {
-            self.block = Block::Building(bytes.to_vec());
+        let end = self.ranges.last().map_or(0, |range| range.end as usize);
+        if let Block::Shared(bytes) = &mut self.block {
+            self.block = Block::Building(match bytes.is_unique() {
+                true => std::mem::take(bytes).into(),
+                false => bytes[..end].to_vec(),
+            });
         }
         match &mut self.block {
-            Block::Building(bytes) => bytes,
+            Block::Building(bytes) => {
+                bytes.truncate(end);
+                bytes
+            }
             Block::Shared(_) => unreachable!("made to be built just above"),
         }
     }
 
     fn select_rows(&mut self, rows: &[u32]) {
+        debug_assert!(rows.is_sorted_by(|a, b| a < b), "rows are selected in ascending order");
         let old = &self.ranges;
         self.ranges = Arc::new(rows.iter().map(|&row| old[row as usize]).collect());
     }
@@ -190,10 +243,19 @@ impl<T> Packed<T> {
     }
 
     fn clear_rows(&mut self) {
-        match &mut self.block {
-            Block::Building(bytes) => bytes.clear(),
-            Block::Shared(_) => self.block = Block::Building(Vec::new()),
-        }
+        self.block = Block::Building(match std::mem::take(&mut self.block) {
+            Block::Building(mut bytes) => {
+                bytes.clear();
+                bytes
+            }
+            // Of a block that nobody else has, the memory is kept.
+            Block::Shared(bytes) if bytes.is_unique() => {
+                let mut bytes = Vec::from(bytes);
+                bytes.clear();
+                bytes
+            }
+            Block::Shared(_) => Vec::new(),
+        });
         match Arc::get_mut(&mut self.ranges) {
             Some(ranges) => ranges.clear(),
             None => self.ranges = Arc::default(),
@@ -207,7 +269,8 @@ impl Packed<Bytes> {
         self.append(record);
     }
 
-    /// Adds a record that `write` appends to the block. What it appends before an error is taken back.
+    /// Adds a record that `write` appends to the block. What it appends before an error is taken back. To cut off what
+    /// the block holds already panics.
     pub fn try_fill<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let block = self.building();
         let start = block.len();
@@ -215,17 +278,8 @@ impl Packed<Bytes> {
             block.truncate(start);
             return Err(error);
         }
-        self.fill_from(start);
+        self.end_record(start);
         Ok(())
-    }
-
-    fn fill_from(&mut self, start: usize) {
-        let end = self.block().len();
-        assert!(
-            end <= u32::MAX as usize,
-            "a batch's block can't grow past 4 GiB: emit fewer or smaller records from one"
-        );
-        Arc::make_mut(&mut self.ranges).push(Range32 { start: start as u32, end: end as u32 });
     }
 }
 
@@ -303,3 +357,6 @@ impl Column for Packed<String> {
         self.block().len() + self.ranges.len() * size_of::<Range32>()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 /// The values of a batch, in order. Rows are numbered from 0.
-pub trait Column: Default + Send + 'static {
+pub trait Column: Default + Send + Sync + 'static {
     /// What is stored.
     type Item;
 
@@ -24,7 +24,7 @@ pub trait Column: Default + Send + 'static {
     /// Takes the values out in order; what is not taken is dropped. The column is empty afterwards.
     fn drain(&mut self) -> impl Iterator<Item = Self::Item> + '_;
 
-    /// Keeps only these rows (ascending).
+    /// Keeps only these rows: ascending, none twice.
     fn select(&mut self, rows: &[u32]);
 
     /// Cuts the column before `row` and returns the rest.
@@ -39,7 +39,7 @@ pub trait Column: Default + Send + 'static {
 
 /// A column whose type is not known: what batches carry. Every [`Column`] is one; the methods have names of their own so
 /// that both can be in scope.
-pub trait AnyColumn: Any + Send {
+pub trait AnyColumn: Any + Send + Sync {
     /// How many rows there are.
     fn rows(&self) -> usize;
     /// [`Column::select`].
@@ -125,7 +125,7 @@ impl<T> Typed<T> {
     }
 }
 
-impl<T: Send + 'static> Column for Typed<T> {
+impl<T: Send + Sync + 'static> Column for Typed<T> {
     type Item = T;
 
     fn len(&self) -> usize {
@@ -181,6 +181,7 @@ impl<T> Default for Recycled<T> {
 impl<T: Default> Recycled<T> {
     /// Adds a row and returns it to be filled. It holds whatever it held before: clear it first.
     #[inline]
+    #[expect(clippy::should_implement_trait, reason = "it is the next row to be filled; a column is no iterator")]
     pub fn next(&mut self) -> &mut T {
         if self.len == self.values.len() {
             self.values.push(T::default());
@@ -200,7 +201,7 @@ impl<T: Default> Recycled<T> {
     }
 }
 
-impl<T: Default + Send + 'static> Column for Recycled<T> {
+impl<T: Default + Send + Sync + 'static> Column for Recycled<T> {
     type Item = T;
 
     fn len(&self) -> usize {
@@ -222,7 +223,7 @@ impl<T: Default + Send + 'static> Column for Recycled<T> {
     }
 
     fn select(&mut self, rows: &[u32]) {
-        select_by_swap(&mut self.values, rows);
+        select_by_swap(&mut self.values[..self.len], rows);
         self.len = rows.len();
     }
 
@@ -243,7 +244,11 @@ impl<T: Default + Send + 'static> Column for Recycled<T> {
 }
 
 fn select_by_swap<T>(values: &mut [T], rows: &[u32]) {
+    debug_assert!(rows.is_sorted_by(|a, b| a < b), "rows are selected in ascending order");
     for (to, &from) in rows.iter().enumerate() {
         values.swap(to, from as usize);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

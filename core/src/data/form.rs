@@ -23,10 +23,27 @@ pub struct Sides {
     /// The value's type.
     pub value: Form,
     /// Takes a column of pairs apart.
-    pub split: fn(Box<dyn AnyColumn>) -> (Box<dyn AnyColumn>, Box<dyn AnyColumn>),
+    pub split: fn(Box<dyn AnyColumn>) -> Columns,
     /// Puts a column of keys and a column of values, of the same length, together.
-    pub join: fn(Box<dyn AnyColumn>, Box<dyn AnyColumn>) -> Box<dyn AnyColumn>,
+    pub join: Join,
+    /// The keys and the values of a column of pairs; `None` if it is not one.
+    pub look: fn(&dyn AnyColumn) -> Option<(&dyn AnyColumn, &dyn AnyColumn)>,
+    /// The keys and the values of a column of pairs, to add to; whoever does gives each as many rows as the other.
+    pub fill: fn(&mut dyn AnyColumn) -> Option<(&mut dyn AnyColumn, &mut dyn AnyColumn)>,
+    /// Adds copies of all keys of one column of keys to another.
+    pub copy_keys: CopyRows,
+    /// Adds copies of all values of one column of values to another.
+    pub copy_values: CopyRows,
 }
+
+/// Adds copies of all rows of the first column to the second; neither changes if they are of other types.
+pub type CopyRows = fn(&dyn AnyColumn, &mut dyn AnyColumn);
+
+/// A column of keys and one of values.
+pub type Columns = (Box<dyn AnyColumn>, Box<dyn AnyColumn>);
+
+/// Puts two columns together.
+pub type Join = fn(Box<dyn AnyColumn>, Box<dyn AnyColumn>) -> Box<dyn AnyColumn>;
 
 impl Form {
     /// The form of `T` under `name`. Types say theirs by [`Data::form`].

@@ -27,7 +27,16 @@ impl<K: Data + Clone, V: Data + Clone> Data for Kv<K, V> {
     fn form() -> Form {
         let (key, value) = (K::form(), V::form());
         let name = format!("Kv<{key}, {value}>");
-        let sides = Sides { key, value, split: KvColumn::<K, V>::split, join: KvColumn::<K, V>::join };
+        let sides = Sides {
+            key,
+            value,
+            split: KvColumn::<K, V>::split,
+            join: KvColumn::<K, V>::join,
+            look: KvColumn::<K, V>::look,
+            fill: KvColumn::<K, V>::fill,
+            copy_keys: copy::<K>,
+            copy_values: copy::<V>,
+        };
         Form::of::<Self>(name.into(), Some(Arc::new(sides)))
     }
 }
@@ -56,7 +65,24 @@ impl<K: Data + Clone, V: Data + Clone> KvColumn<K, V> {
         let keys = keys.into_any().downcast::<K::Column>().expect("the plan calls it with a column of the key's form");
         let values =
             values.into_any().downcast::<V::Column>().expect("the plan calls it with a column of the value's form");
+        debug_assert_eq!(keys.len(), values.len(), "a pair has both sides");
         Box::new(Self { keys: *keys, values: *values })
+    }
+
+    fn look(column: &dyn AnyColumn) -> Option<(&dyn AnyColumn, &dyn AnyColumn)> {
+        let column = column.cast::<Self>()?;
+        Some((&column.keys, &column.values))
+    }
+
+    fn fill(column: &mut dyn AnyColumn) -> Option<(&mut dyn AnyColumn, &mut dyn AnyColumn)> {
+        let column = column.cast_mut::<Self>()?;
+        Some((&mut column.keys, &mut column.values))
+    }
+}
+
+fn copy<T: Data + Clone>(from: &dyn AnyColumn, to: &mut dyn AnyColumn) {
+    if let (Some(from), Some(to)) = (from.cast::<T::Column>(), to.cast_mut::<T::Column>()) {
+        (0..from.len()).for_each(|row| to.push(from.with(row, T::clone)));
     }
 }
 
@@ -99,3 +125,6 @@ impl<K: Data + Clone, V: Data + Clone> Column for KvColumn<K, V> {
         self.keys.weight() + self.values.weight()
     }
 }
+
+#[cfg(test)]
+mod tests;

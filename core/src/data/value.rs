@@ -25,7 +25,7 @@ use super::{Bytes, Column, Form, Packed, Typed};
     note = "for a type of your own write: impl Data for {Self} {{ const NAME: &'static str = \"…\"; type Column = Typed<Self>; }}, or data!({Self});",
     note = "`map` takes its argument by value and returns a plain value: to look at a reference use `map_ref` or `filter`, to return a `Result` use `try_map`"
 )]
-pub trait Data: Send + Sized + 'static {
+pub trait Data: Send + Sync + Sized + 'static {
     /// The name that plans print, e.g. `Order`.
     const NAME: &'static str;
 

@@ -1,0 +1,96 @@
+//! [`Plan`]: what every pass made of the declaration, for reading and for running.
+
+use std::ops::Range;
+
+use super::{Graph, Promise};
+use crate::contracts::Where;
+
+/// A pipeline that can run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The pipeline's name.
+    pub name: String,
+    /// For how many instances it was planned.
+    pub instances: usize,
+    /// The phases, in order: declared, with network stages, with coders.
+    pub phases: Vec<Phase>,
+    /// What runs.
+    pub graph: Graph,
+    /// The parts that the network stages cut the graph into, in order; one where there are none.
+    pub parts: Vec<Part>,
+    /// What the graph leaves out of the last phase, and why: a sentence each.
+    pub dropped: Vec<String>,
+    /// Where each stage runs, in order.
+    pub located: Vec<Located>,
+    /// The delivery guarantee.
+    pub promise: Promise,
+    /// Says what the pipeline does: names, types, options, placement; not addresses, paths or instances. Two pipelines
+    /// with the same fingerprint may run over the same state.
+    pub fingerprint: String,
+}
+
+/// The pipeline after one pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// What the pass did, as a heading: `Declared pipeline`.
+    pub title: String,
+    /// The stages, source first.
+    pub stages: Vec<PhaseStage>,
+}
+
+/// One line of a phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseStage {
+    /// The name.
+    pub name: String,
+    /// The type that it takes; `None` for the source.
+    pub takes: Option<String>,
+    /// The type that it gives; `None` for the sink.
+    pub gives: Option<String>,
+    /// Why it is there.
+    pub mark: Mark,
+}
+
+/// Why a stage is in a phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Declared, with its number from 1.
+    Logical(usize),
+    /// Splits records over the instances.
+    NetOut,
+    /// Brings records together on one instance.
+    NetIn,
+    /// Decodes.
+    Decode,
+    /// Encodes.
+    Encode,
+    /// Gives the same bytes another type.
+    Recast,
+    /// Takes up again what is still at hand because nobody changed it; nothing runs.
+    Kept,
+}
+
+/// Neighbouring tasks that run on the same instances: what stands between two network stages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The tasks, by their numbers in [`Graph::tasks`].
+    pub tasks: Range<usize>,
+    /// On which instances.
+    pub place: Where,
+    /// The network stage that its records come through; `None` for the part that has the source. Where it is set, the
+    /// channel that the first task takes from stands for that network stage.
+    pub enters: Option<String>,
+}
+
+/// Where a stage runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The stage's name.
+    pub stage: String,
+    /// On which instances.
+    pub place: Where,
+    /// Why there, as half a sentence.
+    pub why: String,
+    /// With how many workers.
+    pub workers: usize,
+}

@@ -1,0 +1,264 @@
+//! A fold at work: it takes batches in, and is a new origin for what it emits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::channel::Incoming;
+use super::ledger::Ledger;
+use super::letters::Nowhere;
+use super::metrics::{Meters, add};
+use super::parcel::{Close, Parcel};
+use super::resolve::Resolver;
+use crate::commit::{Bounds, Hold};
+use crate::contracts::{Clock, Error, Faults, Fold, Result};
+use crate::data::{AnyColumn, Batch, EventTime, Partition, Shared, Times};
+use crate::plan::{Policy, StageId};
+
+/// How many rows of what a fold emits make a batch.
+const ROWS: usize = 1_024;
+
+/// A fold at work.
+pub(super) struct FoldEnd {
+    from: Incoming,
+    fold: Box<dyn Fold>,
+    stage: StageId,
+    name: Arc<str>,
+    policy: Policy,
+    each: Option<u64>,
+    every: Option<Duration>,
+    /// Rows taken in since the last emission by count.
+    since: u64,
+    due: Option<Duration>,
+    ledger: Arc<Ledger>,
+    /// The first record of each origin taken in since the last emission.
+    holds: Vec<Hold>,
+    /// The latest event time of what was taken in.
+    time: EventTime,
+    resolver: Resolver,
+    clock: Arc<dyn Clock>,
+    meters: Arc<Meters>,
+}
+
+/// What can happen to a fold.
+pub(super) enum FoldEvent {
+    /// A batch came.
+    Came(Parcel),
+    /// It is time to emit.
+    Due,
+}
+
+impl FoldEnd {
+    #[expect(clippy::too_many_arguments, reason = "called once, where a run is put together")]
+    pub(super) fn new(
+        from: Incoming,
+        fold: Box<dyn Fold>,
+        stage: StageId,
+        name: &str,
+        policy: Policy,
+        each: Option<u64>,
+        every: Option<Duration>,
+        resolver: Resolver,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        // What a fold emits is bounded by the channel behind it.
+        let bounds = Bounds { records: u64::MAX, bytes: u64::MAX };
+        let ledger = Ledger::new(0, Partition::new("fold"), false, bounds, Arc::new(Notify::new()));
+        let meters = resolver.meters.clone();
+        let due = every.map(|every| clock.elapsed() + every);
+        let time = EventTime { micros: i64::MIN, ingested: true };
+        Self {
+            from,
+            fold,
+            stage,
+            name: name.into(),
+            policy,
+            each,
+            every,
+            since: 0,
+            due,
+            ledger,
+            holds: Vec::new(),
+            time,
+            resolver,
+            clock,
+            meters,
+        }
+    }
+
+    /// The next thing to happen. May be dropped at any time.
+    pub(super) async fn event(&mut self) -> Result<FoldEvent, Close> {
+        let wait = self.due.map(|due| due.saturating_sub(self.clock.elapsed()));
+        let timer = self.clock.sleep(wait.unwrap_or_default());
+        tokio::select! {
+            biased;
+            () = timer, if wait.is_some() => Ok(FoldEvent::Due),
+            came = self.from.next() => came.map(|(parcel, _)| FoldEvent::Came(parcel)),
+        }
+    }
+
+    /// Takes a batch in, or emits; what is emitted is added to `out`.
+    pub(super) async fn accept(&mut self, event: FoldEvent, out: &mut VecDeque<Parcel>) -> Result<()> {
+        match event {
+            FoldEvent::Came(parcel) => self.take_in(parcel, out).await,
+            FoldEvent::Due => {
+                self.due = self.every.map(|every| self.clock.elapsed() + every);
+                self.emit(false, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// The input has ended: what has not been emitted is.
+    pub(super) fn finish(&mut self, out: &mut VecDeque<Parcel>) {
+        self.emit(true, out);
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.from.stop();
+    }
+
+    async fn take_in(&mut self, mut parcel: Parcel, out: &mut VecDeque<Parcel>) -> Result<()> {
+        loop {
+            let rows = parcel.batch.len() as u64;
+            let fits = self.each.map_or(u64::MAX, |each| each.saturating_sub(self.since));
+            add(&self.meters.stages[self.stage].rows_in, rows.min(fits) as usize);
+            if rows < fits {
+                self.since += rows;
+                return self.absorb(parcel).await;
+            }
+            let rest = self.absorb_rows(parcel, fits as usize).await?;
+            self.since = 0;
+            self.emit(false, out);
+            match rest {
+                Some(rest) => parcel = rest,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes in the first `rows` rows. A record of which only some rows were among them stays unsettled with the rest.
+    async fn absorb_rows(&mut self, mut parcel: Parcel, rows: usize) -> Result<Option<Parcel>> {
+        if rows == parcel.batch.len() {
+            self.absorb(parcel).await?;
+            return Ok(None);
+        }
+        let next = parcel.batch.record(rows);
+        let mut rest = parcel.split_at(next);
+        let inner = rows.saturating_sub(parcel.batch.len());
+        self.absorb(parcel).await?;
+        if inner > 0 {
+            let (shared, part, index, mut column) = rest.batch.into_parts();
+            let tail = column.cut(inner);
+            let index = index.map(|mut index| index.split_off(inner));
+            // The record's ticket goes on with its last rows; the hold keeps the commit behind it until they arrive.
+            self.hold(&rest.ticket, part.start);
+            self.fold_in(column, &shared, part.start).await?;
+            rest.batch = Batch::with_rows(shared, part, index, tail);
+        }
+        Ok(Some(rest))
+    }
+
+    fn hold(&mut self, ticket: &crate::commit::Ticket, record: u32) {
+        if !self.holds.iter().any(|hold| ticket.same_origin(hold)) {
+            self.holds.push(ticket.hold(record));
+        }
+    }
+
+    async fn absorb(&mut self, parcel: Parcel) -> Result<()> {
+        let hold = !self.holds.iter().any(|hold| parcel.ticket.same_origin(hold));
+        let Parcel { batch, mut ticket } = parcel;
+        let (shared, part, index, mut column) = batch.into_parts();
+        self.see(&shared, part.clone());
+        let mut faults = Faults::new();
+        self.fold.absorb(&mut *column, &mut faults);
+        if !faults.is_empty() {
+            let record = |row: u32| index.as_ref().map_or(part.start + row, |index| index[row as usize]);
+            let records: Vec<u32> = faults.iter().map(|&(row, _)| record(row)).collect();
+            self.resolve(&shared, &records, faults).await?;
+            records.into_iter().for_each(|record| ticket.dispose(record));
+        }
+        self.holds.extend(ticket.absorbed(hold));
+        Ok(())
+    }
+
+    async fn fold_in(&mut self, mut column: Box<dyn AnyColumn>, shared: &Arc<Shared>, record: u32) -> Result<()> {
+        self.see(shared, record..record + 1);
+        let mut faults = Faults::new();
+        self.fold.absorb(&mut *column, &mut faults);
+        let records = vec![record; faults.len()];
+        self.resolve(shared, &records, faults).await
+    }
+
+    fn see(&mut self, shared: &Shared, part: std::ops::Range<u32>) {
+        let latest = match &shared.times {
+            Times::Uniform(time) => Some(*time),
+            Times::Each(_) => part.map(|record| shared.times.at(record)).max_by_key(|time| time.micros),
+        };
+        if let Some(latest) = latest.filter(|latest| latest.micros > self.time.micros) {
+            self.time = latest;
+        }
+    }
+
+    /// Records that could not be taken in meet the policy; there is no second try, for the state may have changed.
+    async fn resolve(&mut self, shared: &Arc<Shared>, records: &[u32], faults: Faults) -> Result<()> {
+        let errors: Vec<(u32, Error)> = records
+            .iter()
+            .zip(faults)
+            .map(|(&record, (_, error))| {
+                let error = super::segment::fault(error).at(shared.place(record)).in_stage(self.name.to_string());
+                (record, error)
+            })
+            .collect();
+        let counters = &self.meters.stages[self.stage];
+        match self.policy {
+            Policy::Fail => errors.into_iter().next().map_or(Ok(()), |(_, error)| Err(error)),
+            Policy::Skip => {
+                add(&counters.skipped, errors.len());
+                Ok(())
+            }
+            Policy::DeadLetter(letters) => {
+                add(&counters.dead_lettered, errors.len());
+                self.resolver.bury(letters, shared, &errors).await
+            }
+        }
+    }
+
+    fn emit(&mut self, last: bool, out: &mut VecDeque<Parcel>) {
+        let mut column = self.fold.emit(last);
+        add(&self.meters.stages[self.stage].rows_out, column.rows());
+        let holds = std::mem::take(&mut self.holds);
+        if column.rows() == 0 {
+            // Nothing came of what was taken in: nothing has to arrive.
+            holds.into_iter().for_each(Hold::release);
+            return;
+        }
+        let mut holds = Some(holds);
+        while column.rows() > 0 {
+            let rest = (column.rows() > ROWS).then(|| column.cut(ROWS));
+            let due = if rest.is_none() { holds.take().unwrap_or_default() } else { Vec::new() };
+            out.push_back(self.parcel(column, due));
+            match rest {
+                Some(rest) => column = rest,
+                None => return,
+            }
+        }
+    }
+
+    fn parcel(&self, column: Box<dyn AnyColumn>, holds: Vec<Hold>) -> Parcel {
+        let len = column.rows() as u32;
+        let time = match self.time.micros {
+            i64::MIN => EventTime { micros: self.clock.now(), ingested: true },
+            _ => self.time,
+        };
+        let marks = Arc::new(Nowhere);
+        let (ticket, first) = self.ledger.emit(len, column.bytes() as u64, time.micros, marks.clone(), holds);
+        let partition = self.ledger.partition.clone();
+        let times = Times::Uniform(time);
+        let shared = Shared { stage: self.name.clone(), partition, epoch: 0, first, len, times, marks, raw: None };
+        Parcel { batch: Batch::new(Arc::new(shared), column), ticket }
+    }
+}
+

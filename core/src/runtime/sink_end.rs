@@ -1,0 +1,238 @@
+//! The sink's end of a pipeline: writes, and does what a commit asks for between two writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::metrics::{Meters, add};
+use super::parcel::Parcel;
+use super::resolve::Resolver;
+use super::source_end::Partitions;
+use crate::commit::Cut;
+use crate::contracts::{Cause, Clock, DynSink, Error, Result, WriteError};
+use crate::data::{PartitionId, Position};
+use crate::plan::{Options, Policy, StageId};
+
+/// What the sink is asked to do between two batches.
+pub(super) enum SinkRequest {
+    /// Make durable what was written.
+    Flush(oneshot::Sender<Result<()>>),
+    /// Make durable what was written, together with the positions up to which it has settled.
+    Commit(oneshot::Sender<Result<Vec<(PartitionId, Position)>>>),
+    /// The run is over, and all is well: put the output in its place.
+    Close(oneshot::Sender<Result<()>>),
+}
+
+/// What became of a batch that was given to the sink.
+pub(super) enum Written {
+    /// The sink has taken it over.
+    Done,
+    /// This part is to be written again after the wait.
+    Again(Parcel, Duration),
+    /// Whoever reads the output has gone.
+    ReaderGone,
+}
+
+/// The sink's end of a pipeline.
+pub(super) struct SinkEnd {
+    sink: Box<dyn DynSink>,
+    name: String,
+    stage: StageId,
+    options: Options,
+    policy: Policy,
+    cut: Cut,
+    partitions: Arc<Partitions>,
+    resolver: Resolver,
+    clock: Arc<dyn Clock>,
+    meters: Arc<Meters>,
+    /// How often the batch at hand was written again.
+    attempt: u32,
+    /// Rows since the last flush by a trigger.
+    unflushed: u64,
+    /// When the next timed flush is due.
+    flush_at: Option<Duration>,
+    /// A write has failed for good: nothing is taken for durable any more.
+    broken: bool,
+}
+
+impl SinkEnd {
+    #[expect(clippy::too_many_arguments, reason = "called once, where a run is put together")]
+    pub(super) fn new(
+        sink: Box<dyn DynSink>,
+        name: String,
+        stage: StageId,
+        options: Options,
+        policy: Policy,
+        partitions: Arc<Partitions>,
+            resolver: Resolver,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let meters = resolver.meters.clone();
+        let flush_at = options.trigger.every.map(|every| clock.elapsed() + every);
+        Self {
+            sink,
+            name,
+            stage,
+            options,
+            policy,
+            cut: Cut::new(),
+            partitions,
+            resolver,
+            clock,
+            meters,
+            attempt: 0,
+            unflushed: 0,
+            flush_at,
+            broken: false,
+        }
+    }
+
+    /// Writes a batch and settles what the sink took over.
+    pub(super) async fn write(&mut self, parcel: Parcel) -> Result<Written> {
+        let Parcel { batch, ticket } = parcel;
+        let rows = batch.len();
+        if rows == 0 {
+            ticket.delivered();
+            return Ok(Written::Done);
+        }
+        let mut claim = Some(ticket);
+        self.cut.fed();
+        let written = self.sink.write(&batch, &mut claim).await;
+        let written = match written {
+            Ok(()) => {
+                if let Some(ticket) = claim {
+                    ticket.delivered();
+                }
+                self.attempt = 0;
+                self.took(rows);
+                Ok(Written::Done)
+            }
+            Err(WriteError::ReaderGone) => Ok(Written::ReaderGone),
+            Err(WriteError::Row { row, error }) => match claim {
+                Some(ticket) => self.failed(Parcel { batch, ticket }, row, error).await,
+                None => Err(error),
+            },
+        };
+        self.cut.settled();
+        let written = written.map_err(|error| self.broke(error));
+        self.flush_if_due().await?;
+        written
+    }
+
+    /// The rows before `row` were taken over; the one at `row` was not.
+    async fn failed(&mut self, mut parcel: Parcel, row: usize, error: Error) -> Result<Written> {
+        let record = parcel.batch.record(row.min(parcel.batch.len().saturating_sub(1)));
+        let error = error.in_stage(self.name.clone());
+        // Rows of this record that were taken over go out again with it: a source record settles whole.
+        let mut rest = parcel.split_at(record);
+        self.took(parcel.batch.len());
+        parcel.ticket.delivered();
+        if let Some(retry) = self.options.retry.filter(|retry| error.is_retryable() && self.attempt < retry.times) {
+            let wait = retry.wait(self.attempt);
+            self.attempt += 1;
+            add(&self.meters.stages[self.stage].retried, 1);
+            tracing::warn!(error = error.chain(), ?wait, "a batch will be written again");
+            return Ok(Written::Again(rest, wait));
+        }
+        self.attempt = 0;
+        // A policy is about records. A full disk is not a record's fault: to skip for it would lose them all.
+        if error.cause() != Cause::Record || self.policy == Policy::Fail {
+            return Err(error.at(rest.batch.shared().place(record)));
+        }
+        let after = rest.split_at(record + 1);
+        self.dispose(rest, record, error).await?;
+        Ok(Written::Again(after, Duration::ZERO))
+    }
+
+    async fn dispose(&mut self, mut parcel: Parcel, record: u32, error: Error) -> Result<()> {
+        let counters = &self.meters.stages[self.stage];
+        match self.policy {
+            Policy::DeadLetter(letters) => {
+                self.resolver.bury(letters, parcel.batch.shared(), &[(record, error)]).await?;
+                add(&counters.dead_lettered, 1);
+            }
+            Policy::Skip | Policy::Fail => {
+                tracing::warn!(error = error.chain(), "a record is skipped");
+                add(&counters.skipped, 1);
+            }
+        }
+        parcel.ticket.dispose(record);
+        parcel.ticket.delivered();
+        Ok(())
+    }
+
+    fn took(&mut self, rows: usize) {
+        self.unflushed += rows as u64;
+        add(&self.meters.stages[self.stage].rows_in, rows);
+        add(&self.meters.stages[self.stage].rows_out, rows);
+    }
+
+    /// When a timed flush is due, in the run's time.
+    pub(super) fn flush_at(&self) -> Option<Duration> {
+        self.flush_at
+    }
+
+    /// Flushes if a trigger says so.
+    pub(super) async fn flush_if_due(&mut self) -> Result<()> {
+        let by_count = self.options.trigger.each.is_some_and(|each| self.unflushed >= each);
+        let now = self.flush_at.map(|_| self.clock.elapsed());
+        let by_time = self.flush_at <= now && now.is_some();
+        if !by_count && !by_time {
+            return Ok(());
+        }
+        if let Some(every) = self.options.trigger.every {
+            self.flush_at = Some(self.clock.elapsed() + every);
+        }
+        if self.unflushed == 0 {
+            return Ok(());
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        if self.broken {
+            return Err(Error::new(Cause::Outside, "nothing is committed after a failed write").in_stage(self.name.clone()));
+        }
+        self.unflushed = 0;
+        let flushed = self.sink.flush().await;
+        flushed.map_err(|error| self.broke(error))
+    }
+
+    /// Does what it is asked to. An asker that is gone needs no answer.
+    pub(super) async fn serve(&mut self, request: SinkRequest) {
+        match request {
+            SinkRequest::Flush(answer) => {
+                let _ = answer.send(self.flush().await);
+            }
+            SinkRequest::Commit(answer) => {
+                let _ = answer.send(self.commit().await);
+            }
+            SinkRequest::Close(answer) => {
+                let closed = self.sink.close().await;
+                let _ = answer.send(closed.map_err(|error| self.broke(error)));
+            }
+        }
+    }
+
+    /// Commits at a cut: what the sink was given has settled once it has flushed, and nothing more is given to it until
+    /// the positions are stored.
+    async fn commit(&mut self) -> Result<Vec<(PartitionId, Position)>> {
+        self.cut.ask();
+        self.flush().await?;
+        debug_assert!(self.cut.is_ready(), "a sink's flush settles what it was given");
+        let positions = self.partitions.positions()?;
+        for (_, partition, position) in &positions {
+            self.partitions.held.put(partition.clone(), position.clone());
+        }
+        let stored = self.sink.commit(&self.partitions.checkpoints()).await;
+        stored.map_err(|error| self.broke(error))?;
+        self.cut.committed();
+        Ok(positions.into_iter().map(|(id, _, position)| (id, position)).collect())
+    }
+
+    fn broke(&mut self, error: Error) -> Error {
+        self.broken = true;
+        error.in_stage(self.name.clone())
+    }
+}

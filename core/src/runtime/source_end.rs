@@ -1,0 +1,247 @@
+//! The source's end of a pipeline: reads, stamps, and passes on to the source what is acknowledged.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::control::Phase;
+use super::ledger::Ledger;
+use super::metrics::{Meters, add};
+use super::parcel::{Close, Parcel};
+use super::summary::Ended;
+use crate::commit::Bounds;
+use crate::contracts::{
+    Cause, Checkpoint, Clock, Code, DynChunk, DynEvent, DynSource, Error, Faults, Held, Key, Result, Settlement,
+};
+use crate::data::{Batch, Bytes, EventTime, Packed, Partition, PartitionId, Position, Shared, Times};
+use crate::plan::StageId;
+
+/// The partitions of a source, shared with whoever commits.
+pub(super) struct Partitions {
+    pub(super) pipeline: String,
+    pub(super) stage: Arc<str>,
+    pub(super) pessimistic: bool,
+    pub(super) bounds: Bounds,
+    pub(super) held: Held,
+    ledgers: Mutex<Vec<Arc<Ledger>>>,
+    pub(super) room: Arc<Notify>,
+}
+
+impl Partitions {
+    pub(super) fn new(pipeline: String, stage: &str, pessimistic: bool, bounds: Bounds, held: Held) -> Arc<Self> {
+        let room = Arc::new(Notify::new());
+        Arc::new(Self { pipeline, stage: stage.into(), pessimistic, bounds, held, ledgers: Mutex::default(), room })
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Ledger>> {
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn open(&self, partition: Partition) -> Arc<Ledger> {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger =
+            Ledger::new(ledgers.len() as PartitionId, partition, self.pessimistic, self.bounds, self.room.clone());
+        ledgers.push(ledger.clone());
+        ledger
+    }
+
+    /// The positions up to which everything has settled: of partitions that have moved.
+    pub(super) fn positions(&self) -> Result<Vec<(PartitionId, Partition, Position)>> {
+        let mut positions = Vec::new();
+        for ledger in self.all() {
+            let Some((marks, count)) = ledger.point().mark else { continue };
+            let wrong = |message: String| Error::new(Cause::Outside, message).in_stage(self.stage.to_string());
+            if let Some(position) = marks.position(count).map_err(wrong)? {
+                positions.push((ledger.id, ledger.partition.clone(), position));
+            }
+        }
+        Ok(positions)
+    }
+
+    /// A position as it is kept.
+    pub(super) fn checkpoint(&self, partition: Partition, position: Position) -> Checkpoint {
+        let key = Key { pipeline: self.pipeline.clone(), stage: self.stage.to_string(), partition };
+        Checkpoint { key, position }
+    }
+
+    /// Everything that is held, as it is kept.
+    pub(super) fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.held.all().into_iter().map(|(partition, position)| self.checkpoint(partition, position)).collect()
+    }
+}
+
+/// What the source is asked to do between two reads.
+pub(super) enum SourceRequest {
+    /// Acknowledge everything before these positions.
+    Commit(Vec<(PartitionId, Position)>, oneshot::Sender<Result<()>>),
+    /// Acknowledge these records.
+    Settle(Vec<Settlement>, oneshot::Sender<Result<()>>),
+    /// Extend the time that these stay invisible to others.
+    Extend(Vec<(PartitionId, Range<u64>)>, oneshot::Sender<Result<()>>),
+    /// The run is over.
+    Close(oneshot::Sender<Result<()>>),
+}
+
+/// The source's end of a pipeline.
+pub(super) struct SourceEnd {
+    source: Box<dyn DynSource>,
+    partitions: Arc<Partitions>,
+    /// The partitions by number, `None` once closed.
+    open: Vec<Option<Arc<Ledger>>>,
+    phase: watch::Receiver<Phase>,
+    clock: Arc<dyn Clock>,
+    meters: Arc<Meters>,
+    /// Makes bytes of typed records, where letters will need them.
+    keep_bytes: Vec<(Box<dyn Code>, crate::data::Form)>,
+    stage: StageId,
+}
+
+/// A batch from the source, with the records that it could not give.
+pub(super) struct Emitted {
+    pub(super) parcel: Parcel,
+    pub(super) refused: Faults,
+}
+
+impl SourceEnd {
+    pub(super) fn new(
+        source: Box<dyn DynSource>,
+        partitions: Arc<Partitions>,
+        phase: watch::Receiver<Phase>,
+        clock: Arc<dyn Clock>,
+        meters: Arc<Meters>,
+        keep_bytes: Vec<(Box<dyn Code>, crate::data::Form)>,
+    ) -> Self {
+        Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0 }
+    }
+
+    /// Opens the source where its partitions are held.
+    pub(super) async fn open(&mut self) -> Result<()> {
+        let held = self.partitions.held.clone();
+        let partitions = self.source.open(&held).await.map_err(|error| self.named(error))?;
+        self.open = partitions.into_iter().map(|partition| Some(self.partitions.open(partition))).collect();
+        if let Some(size) = self.source.size() {
+            self.meters.size.store(size, std::sync::atomic::Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The next thing to happen. May be dropped at any time.
+    pub(super) async fn event(&mut self) -> Result<Option<DynEvent>, Close> {
+        if *self.phase.borrow() > Phase::Running {
+            return Err(Close::End(Ended::Drained));
+        }
+        let blocked = self.open.iter().flatten().any(|ledger| !ledger.has_room());
+        tokio::select! {
+            biased;
+            _ = self.phase.changed() => Ok(None),
+            () = self.partitions.room.notified(), if blocked => Ok(None),
+            event = self.source.next(), if !blocked => match event {
+                Ok(DynEvent::End) => Err(Close::End(Ended::Input)),
+                Ok(event) => Ok(Some(event)),
+                Err(error) => Err(Close::Error(error)),
+            },
+        }
+    }
+
+    /// Stamps what was read.
+    pub(super) fn accept(&mut self, event: DynEvent) -> Result<Option<Emitted>> {
+        match event {
+            DynEvent::Records(chunk) => self.emit(chunk),
+            DynEvent::Opened(partition) => {
+                let ledger = self.partitions.open(partition);
+                self.open.push(Some(ledger));
+                Ok(None)
+            }
+            DynEvent::Closed(partition) => {
+                if let Some(ledger) = self.open.get_mut(partition as usize).and_then(Option::take) {
+                    ledger.close();
+                }
+                Ok(None)
+            }
+            DynEvent::Promise(partition, time) => {
+                if let Some(Some(ledger)) = self.open.get(partition as usize) {
+                    ledger.promise(time);
+                }
+                Ok(None)
+            }
+            DynEvent::End => Ok(None),
+        }
+    }
+
+    fn emit(&mut self, chunk: DynChunk) -> Result<Option<Emitted>> {
+        let DynChunk { partition, column, raw, times, marks, refused } = chunk;
+        let Some(Some(ledger)) = self.open.get(partition as usize) else {
+            let message = format!("the source emitted records of partition {partition}, which isn't open");
+            return Err(self.named(Error::new(Cause::Bug, message)));
+        };
+        let len = column.rows() as u32;
+        if len == 0 {
+            return Ok(None);
+        }
+        let times = times.unwrap_or_else(|| Times::Uniform(EventTime { micros: self.clock.now(), ingested: true }));
+        let bytes = match raw.as_ref().map(Packed::ranges) {
+            Some([first, .., last]) => (last.end - first.start) as usize,
+            Some(ranges) => ranges.iter().map(|range| range.len()).sum(),
+            None => column.bytes(),
+        };
+        let (ticket, first) = ledger.emit(len, bytes as u64, times.low(), marks.clone(), Vec::new());
+        add(&self.meters.bytes_in, bytes);
+        add(&self.meters.stages[self.stage].rows_in, len as usize);
+        add(&self.meters.stages[self.stage].rows_out, len as usize);
+        let partition = ledger.partition.clone();
+        let raw = raw.or_else(|| self.bytes_of(&*column));
+        let shared = Shared { stage: self.partitions.stage.clone(), partition, epoch: 0, first, len, times, marks, raw };
+        let parcel = Parcel { batch: Batch::new(Arc::new(shared), column), ticket };
+        let refused = refused.into_iter().map(|(record, refused)| (record, refused.into())).collect();
+        Ok(Some(Emitted { parcel, refused }))
+    }
+
+    /// The bytes of typed records, for letters; a record that can't be encoded has none.
+    fn bytes_of(&mut self, column: &dyn crate::data::AnyColumn) -> Option<Packed<Bytes>> {
+        let mut made: Option<Box<dyn crate::data::AnyColumn>> = None;
+        for (code, form) in &mut self.keep_bytes {
+            let mut next = form.empty();
+            let mut faults = Faults::new();
+            code.code(made.as_deref().unwrap_or(column), &mut *next, &mut faults);
+            if !faults.is_empty() {
+                return None;
+            }
+            made = Some(next);
+        }
+        made?.into_any().downcast::<Packed<Bytes>>().ok().map(|packed| *packed)
+    }
+
+    /// Does what it is asked to. An asker that is gone needs no answer.
+    pub(super) async fn serve(&mut self, request: SourceRequest) {
+        match request {
+            SourceRequest::Commit(positions, answer) => {
+                let done = self.source.commit(&positions).await;
+                let _ = answer.send(done.map_err(|error| self.named(error)));
+            }
+            SourceRequest::Settle(settled, answer) => {
+                let done = self.source.settle(&settled).await;
+                let _ = answer.send(done.map_err(|error| self.named(error)));
+            }
+            SourceRequest::Extend(in_flight, answer) => {
+                let done = self.extend(in_flight).await;
+                let _ = answer.send(done.map_err(|error| self.named(error)));
+            }
+            SourceRequest::Close(answer) => {
+                let done = self.source.close().await;
+                let _ = answer.send(done.map_err(|error| self.named(error)));
+            }
+        }
+    }
+
+    async fn extend(&mut self, in_flight: Vec<(PartitionId, Range<u64>)>) -> Result<()> {
+        for (partition, records) in in_flight {
+            self.source.extend(partition, records).await?;
+        }
+        Ok(())
+    }
+
+    fn named(&self, error: Error) -> Error {
+        error.in_stage(self.partitions.stage.to_string())
+    }
+}

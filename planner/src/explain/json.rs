@@ -1,0 +1,125 @@
+//! A plan as JSON. The schema, where `T?` may be null and `[T]` is an array:
+//!
+//! ```text
+//! plan    { version: 1, name, instances, fingerprint, phases: [phase], running: [part], dropped: [string],
+//!           located: [located], guarantee: { guarantee, reason, sentence } }
+//! phase   { title, stages: [{ name, takes?, gives?, mark, number? }] }
+//! part    { place, enters?, tasks: [task] }
+//! task    { number, name, runs: "async" | "thread", workers, takes: { form, batches }?, steps: [step], gives_to? }
+//! step    { verb, what, segment }
+//! located { stage, place, why, workers }
+//! ```
+//!
+//! Types are names. `mark` is one of `logical`, `net-out`, `net-in`, `decode`, `encode`, `recast`, `kept`; `number` is
+//! the stage's, from 1, if it was declared. `place` is `everywhere`, `first`, `last`, `last-joined` or `named:NAME`.
+//! `guarantee` is `while-running`, `at-least-once` or `exactly-once`. Tasks are numbered from 1; `segment` counts the
+//! segments of a task from 1 and is null for steps that are in none. Fields may be added within a version.
+
+use millstream_core::contracts::Where;
+use millstream_core::plan::{Guarantee, Inlet, Mark, Outlet, Part, Phase, PhaseStage, Plan, Runs, Task};
+use serde_json::{Value, json};
+
+use super::steps::{Done, mark, steps};
+
+/// The plan as JSON, indented, without a line end. `docs/plan-json.md` explains every field.
+pub fn json(plan: &Plan) -> String {
+    format!("{:#}", value(plan))
+}
+
+fn value(plan: &Plan) -> Value {
+    json!({
+        "version": 1,
+        "name": plan.name,
+        "instances": plan.instances,
+        "fingerprint": plan.fingerprint,
+        "phases": plan.phases.iter().map(phase).collect::<Vec<_>>(),
+        "running": plan.parts.iter().map(|one| part(plan, one)).collect::<Vec<_>>(),
+        "dropped": plan.dropped,
+        "located": plan.located.iter().map(|located| json!({
+            "stage": located.stage,
+            "place": place(&located.place),
+            "why": located.why,
+            "workers": located.workers,
+        })).collect::<Vec<_>>(),
+        "guarantee": {
+            "guarantee": guarantee(plan.promise.guarantee),
+            "reason": plan.promise.reason,
+            "sentence": plan.promise.to_string(),
+        },
+    })
+}
+
+fn phase(phase: &Phase) -> Value {
+    json!({ "title": phase.title, "stages": phase.stages.iter().map(stage).collect::<Vec<_>>() })
+}
+
+fn stage(stage: &PhaseStage) -> Value {
+    let number = match stage.mark {
+        Mark::Logical(number) => Some(number),
+        _ => None,
+    };
+    json!({
+        "name": stage.name,
+        "takes": stage.takes,
+        "gives": stage.gives,
+        "mark": mark(stage.mark),
+        "number": number,
+    })
+}
+
+fn part(plan: &Plan, part: &Part) -> Value {
+    let tasks = plan.graph.tasks.iter().enumerate().filter(|(i, _)| part.tasks.contains(i));
+    json!({
+        "place": place(&part.place),
+        "enters": part.enters,
+        "tasks": tasks.map(|(i, one)| task(plan, i, one)).collect::<Vec<_>>(),
+    })
+}
+
+fn task(plan: &Plan, number: usize, task: &Task) -> Value {
+    let channel = match task.inlet {
+        Inlet::Channel(channel) => plan.graph.channels.get(channel),
+        Inlet::Source(_) => None,
+    };
+    let gives_to = match task.outlet {
+        Outlet::Channel(_) => Some(number + 2),
+        Outlet::Sink(_) => None,
+    };
+    json!({
+        "number": number + 1,
+        "name": task.name,
+        "runs": match task.runs { Runs::Async => "async", Runs::Thread => "thread" },
+        "workers": task.workers,
+        "takes": channel.map(|channel| json!({ "form": channel.form.name(), "batches": channel.batches })),
+        "steps": numbered(&steps(&plan.graph, task)),
+        "gives_to": gives_to,
+    })
+}
+
+fn numbered(steps: &[Done]) -> Vec<Value> {
+    let mut segments = 0;
+    let number = |step: &Done| {
+        segments += usize::from(step.begins_segment);
+        let segment = step.in_segment.then_some(segments);
+        json!({ "verb": step.verb, "what": step.what, "segment": segment })
+    };
+    steps.iter().map(number).collect()
+}
+
+fn place(place: &Where) -> String {
+    match place {
+        Where::Everywhere => "everywhere".to_owned(),
+        Where::First => "first".to_owned(),
+        Where::Last => "last".to_owned(),
+        Where::LastJoined => "last-joined".to_owned(),
+        Where::Named(name) => format!("named:{name}"),
+    }
+}
+
+fn guarantee(guarantee: Guarantee) -> &'static str {
+    match guarantee {
+        Guarantee::WhileRunning => "while-running",
+        Guarantee::AtLeastOnce => "at-least-once",
+        Guarantee::ExactlyOnce => "exactly-once",
+    }
+}

@@ -1,0 +1,263 @@
+//! [`Coders`]: the cheapest chain of coders from the forms at hand to the form that a stage takes.
+//!
+//! The search is Dijkstra's over pairs of a form and an [`Origin`], which remembers what was encoded on the way, because
+//! nothing may be decoded that was encoded from a structured value: bytes that an `Order` became don't say that they are
+//! a `Node`. A chain from a type to the same type (a compression) is never used. If the form wanted is a pair, pairs are
+//! coded side by side, each by a search of its own.
+
+use millstream_core::contracts::{Coder, Kind};
+use millstream_core::data::Form;
+
+use crate::pair::pair_coder;
+
+/// What became of a value on the way to a form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nothing that forbids anything.
+    #[default]
+    Plain,
+    /// It was encoded from this form, which had this origin: it may be decoded to that form and no other.
+    Encoded(Form, Box<Origin>),
+    /// A pair whose sides have origins of their own.
+    Sides(Box<(Origin, Origin)>),
+}
+
+/// A form and its origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) form: Form,
+    pub(crate) origin: Origin,
+}
+
+/// A chain of coders.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chain {
+    /// Which of the forms at hand it begins at.
+    pub(crate) start: usize,
+    /// The coders, each with the origin of what it makes.
+    pub(crate) steps: Vec<(Coder, Origin)>,
+}
+
+/// Why there is no chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoChain {
+    /// No coders lead there.
+    Missing {
+        /// The form that is at hand, or that this side of a pair has.
+        from: Form,
+        /// The form that is wanted.
+        to: Form,
+    },
+    /// Coders lead there only by decoding what was encoded: their names.
+    DecodeAfterEncode(Vec<String>),
+    /// Two chains cost the same: the names of each.
+    Tie(Vec<String>, Vec<String>),
+}
+
+/// The coders that a pipeline may use.
+pub(crate) struct Coders(Vec<Coder>);
+
+impl Origin {
+    /// The origin after `coder`, or `None` if it may not follow.
+    fn after(&self, coder: &Coder) -> Option<Self> {
+        match (coder.kind, self) {
+            (Kind::Recast, _) => Some(self.clone()),
+            (Kind::Encode, _) if self.was(&coder.to) => None,
+            (Kind::Encode, _) => Some(Self::Encoded(coder.from.clone(), Box::new(self.clone()))),
+            (Kind::Decode, Self::Plain) => Some(Self::Plain),
+            (Kind::Decode, Self::Encoded(from, before)) => (*from == coder.to).then(|| (**before).clone()),
+            (Kind::Decode, Self::Sides(_)) => None,
+        }
+    }
+
+    /// Whether it once was of this form: encoding to it again only goes in circles.
+    fn was(&self, form: &Form) -> bool {
+        match self {
+            Self::Encoded(from, before) => from == form || before.was(form),
+            Self::Plain | Self::Sides(_) => false,
+        }
+    }
+
+    fn sides(&self) -> (Self, Self) {
+        match self {
+            Self::Sides(sides) => (**sides).clone(),
+            whole => (whole.clone(), whole.clone()),
+        }
+    }
+
+    fn of_sides(key: Self, value: Self) -> Self {
+        if key == Self::Plain && value == Self::Plain { Self::Plain } else { Self::Sides(Box::new((key, value))) }
+    }
+}
+
+impl At {
+    /// A form that nothing forbids to decode.
+    pub(crate) fn plain(form: Form) -> Self {
+        Self { form, origin: Origin::Plain }
+    }
+}
+
+impl Chain {
+    /// The names of its coders.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.steps.iter().map(|(coder, _)| coder.name.clone()).collect()
+    }
+
+    /// Whether it has a coder that is worth a worker thread.
+    pub(crate) fn heavy(&self) -> bool {
+        self.steps.iter().any(|(coder, _)| coder.heavy)
+    }
+
+    fn then(&self, coder: &Coder, origin: &Origin) -> Self {
+        let mut longer = self.clone();
+        longer.steps.push((coder.clone(), origin.clone()));
+        longer
+    }
+
+    fn coders(&self) -> Vec<Coder> {
+        self.steps.iter().map(|(coder, _)| coder.clone()).collect()
+    }
+}
+
+/// Whether chains must not decode what was encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    Kept,
+    Ignored,
+}
+
+impl Coders {
+    /// A pipeline's own coders and those that every pipeline may use. For the same two forms its own win; of two of the
+    /// same name for the same two forms the last counts.
+    pub(crate) fn new(own: &[Coder], defaults: &[Coder]) -> Self {
+        let others = defaults.iter().filter(|coder| !own.iter().any(|own| joins_the_same(own, coder)));
+        let mut all: Vec<Coder> = Vec::new();
+        for coder in own.iter().chain(others).filter(|coder| coder.from != coder.to) {
+            match all.iter_mut().find(|known| joins_the_same(known, coder) && known.name == coder.name) {
+                Some(known) => *known = coder.clone(),
+                None => all.push(coder.clone()),
+            }
+        }
+        Self(all)
+    }
+
+    /// The cheapest chain from one of the forms at hand to `to`.
+    pub(crate) fn cheapest(&self, from: &[At], to: &Form) -> Result<Chain, NoChain> {
+        self.search(from, to, Rule::Kept).map_err(|why| match why {
+            NoChain::Missing { .. } => match self.search(from, to, Rule::Ignored) {
+                Ok(chain) => NoChain::DecodeAfterEncode(chain.names()),
+                Err(NoChain::Tie(chain, _)) => NoChain::DecodeAfterEncode(chain),
+                Err(_) => why,
+            },
+            why => why,
+        })
+    }
+
+    /// The chain that a plan shows from one form of a value to another that is still at hand; it never runs.
+    pub(crate) fn shown(&self, from: &Form, to: &Form) -> Option<Chain> {
+        self.search(&[At::plain(from.clone())], to, Rule::Ignored).ok()
+    }
+
+    fn search(&self, from: &[At], to: &Form, rule: Rule) -> Result<Chain, NoChain> {
+        let mut reached: Vec<Reached> = from.iter().cloned().enumerate().map(Reached::start).collect();
+        let mut trouble = None;
+        while let Some(near) = nearest(&reached) {
+            if reached[near].at.form == *to {
+                return alone(&reached, near);
+            }
+            reached[near].done = true;
+            for (coder, origin) in self.edges(&reached[near].at, to, rule, &mut trouble) {
+                relax(&mut reached, near, &coder, origin);
+            }
+        }
+        let from = from.first().map_or_else(|| to.clone(), |at| at.form.clone());
+        Err(trouble.unwrap_or(NoChain::Missing { from, to: to.clone() }))
+    }
+
+    /// What a form can be coded to, with the origin that it then has.
+    fn edges(&self, at: &At, to: &Form, rule: Rule, trouble: &mut Option<NoChain>) -> Vec<(Coder, Origin)> {
+        let after = |coder: &Coder| if rule == Rule::Ignored { Some(Origin::Plain) } else { at.origin.after(coder) };
+        let from_here = self.0.iter().filter(|coder| coder.from == at.form);
+        let mut edges: Vec<_> = from_here.filter_map(|coder| Some((coder.clone(), after(coder)?))).collect();
+        match self.both_sides(at, to, rule) {
+            Some(Ok(edge)) => edges.push(edge),
+            Some(Err(why)) => *trouble = trouble.take().or(Some(why)),
+            None => {}
+        }
+        edges
+    }
+
+    /// From a pair to the pair that is wanted: each side by its own chain. The search of a side looks for a smaller
+    /// form, so it ends.
+    fn both_sides(&self, at: &At, to: &Form, rule: Rule) -> Option<Result<(Coder, Origin), NoChain>> {
+        let (from, wanted) = (at.form.sides()?, to.sides()?);
+        let (key, value) = at.origin.sides();
+        let side = |form: &Form, origin, to: &Form| {
+            let at = At { form: form.clone(), origin };
+            let end = at.origin.clone();
+            let chain = self.search(&[at], to, rule)?;
+            let end = chain.steps.last().map_or(end, |(_, origin)| origin.clone());
+            Ok((chain, end))
+        };
+        let both = side(&from.key, key, &wanted.key).and_then(|key| Ok((key, side(&from.value, value, &wanted.value)?)));
+        Some(both.map(|((keys, key), (values, value))| {
+            (pair_coder(&at.form, to, &keys.coders(), &values.coders()), Origin::of_sides(key, value))
+        }))
+    }
+}
+
+/// A form that the search has reached.
+struct Reached {
+    at: At,
+    cost: u64,
+    chain: Chain,
+    /// Another chain of the same cost.
+    rival: Option<Chain>,
+    /// Whether all that it leads to has been looked at: its cost and its chains are final.
+    done: bool,
+}
+
+impl Reached {
+    fn start((start, at): (usize, At)) -> Self {
+        Self { at, cost: 0, chain: Chain { start, steps: Vec::new() }, rival: None, done: false }
+    }
+}
+
+fn nearest(reached: &[Reached]) -> Option<usize> {
+    let open = reached.iter().enumerate().filter(|(_, reached)| !reached.done);
+    open.min_by_key(|(_, reached)| reached.cost).map(|(i, _)| i)
+}
+
+fn relax(reached: &mut Vec<Reached>, near: usize, coder: &Coder, origin: Origin) {
+    let before = &reached[near];
+    let next = Reached {
+        cost: before.cost + u64::from(coder.cost.max(1)),
+        chain: before.chain.then(coder, &origin),
+        rival: before.rival.as_ref().map(|rival| rival.then(coder, &origin)),
+        at: At { form: coder.to.clone(), origin },
+        done: false,
+    };
+    match reached.iter_mut().find(|known| known.at == next.at) {
+        None => reached.push(next),
+        Some(known) if next.cost < known.cost => *known = next,
+        Some(known) if next.cost == known.cost => _ = known.rival.get_or_insert(next.chain),
+        Some(_) => {}
+    }
+}
+
+/// The chain to `found`, unless another leads to its form at the same cost. Since every coder costs something, all of
+/// that cost have been reached by now.
+fn alone(reached: &[Reached], found: usize) -> Result<Chain, NoChain> {
+    let best = &reached[found];
+    let same = |(i, other): (usize, &Reached)| {
+        (i != found && other.at.form == best.at.form && other.cost == best.cost).then(|| other.chain.clone())
+    };
+    match best.rival.clone().or_else(|| reached.iter().enumerate().find_map(same)) {
+        Some(rival) => Err(NoChain::Tie(best.chain.names(), rival.names())),
+        None => Ok(best.chain.clone()),
+    }
+}
+
+fn joins_the_same(a: &Coder, b: &Coder) -> bool {
+    a.from == b.from && a.to == b.to
+}

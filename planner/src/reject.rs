@@ -1,0 +1,195 @@
+//! The last pass: it only rejects. What the passes before it could not plan they have named themselves; here is what
+//! could be planned and must not run.
+
+use std::time::Duration;
+
+use millstream_core::contracts::{DynSinkFactory, Ends, Places, SourceTraits, Where};
+use millstream_core::data::Bytes;
+use millstream_core::plan::{Declaration, Factory, Policy, Stage, StageKind};
+
+use crate::draft::Draft;
+use crate::mistake::Gather;
+use crate::network::must_be_one;
+
+pub(crate) fn run(draft: &mut Draft<'_>) {
+    let (declaration, stages) = (draft.declaration, &draft.stages);
+    let mistakes = &mut draft.mistakes;
+    if draft.instances == 0 {
+        mistakes.general("it is planned for 0 instances", "plan it for 1 at least");
+    }
+    for stage in stages {
+        zeros(stage, mistakes);
+        places(stage, mistakes);
+    }
+    settings(declaration, stages, mistakes);
+    letters(declaration, stages, mistakes);
+    if let Some(StageKind::Source(source)) = stages.first().map(|stage| &stage.kind) {
+        endless(source, stages, mistakes);
+        unreachable(source, stages, mistakes);
+    }
+    if declaration.store.is_some() && declaration.name.is_empty() {
+        let advice = "name it by `Pipeline::called`, and keep the name over restarts";
+        mistakes.general("positions are kept under the pipeline's name, and it has none", advice);
+    }
+    wanted(draft);
+}
+
+/// Numbers that mean nothing as 0.
+fn zeros(stage: &Stage, mistakes: &mut Gather) {
+    let options = &stage.options;
+    let at_once = match stage.kind {
+        StageKind::MapAsync { at_once } => Some(at_once as u64),
+        _ => None,
+    };
+    let throttle = options.throttle;
+    let numbers = [
+        ("a limit of 0 records lets nothing pass", options.limit, "leave it out, or let 1 record pass at least"),
+        ("0 workers run nothing", Some(options.par as u64), "say `par(1)` or more"),
+        ("0 workers run no coders", Some(options.coder_par as u64), "say `coder_par(1)` or more"),
+        ("a buffer for 0 records holds nothing up, it stops", options.buffer, "leave it out, or let 1 record wait at least"),
+        ("a throttle of 0 records lets nothing pass", throttle.map(|rate| rate.records), "let 1 record pass in each period at least"),
+        ("a throttle's period of no time is no rate", throttle.map(|rate| nanos(rate.period)), "give a period above zero"),
+        ("a trigger after each 0 records never comes to an end", options.trigger.each, "say `trigger_each(1)` or more"),
+        ("a trigger after no time never comes to an end", options.trigger.every.map(nanos), "give a period above zero"),
+        ("0 at once begins nothing", at_once, "let 1 record be in work at least"),
+        ("0 keys leave nothing to fold", options.max_keys.map(|keys| keys as u64), "allow 1 key at least"),
+        ("0 retries are none", options.retry.map(|retry| u64::from(retry.times)), "leave `retry` out, or say `retry(1)` or more"),
+    ];
+    for (wrong, _, advice) in numbers.into_iter().filter(|(_, number, _)| *number == Some(0)) {
+        mistakes.of(&[stage], wrong, advice);
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Places that can't be.
+fn places(stage: &Stage, mistakes: &mut Gather) {
+    match (&stage.options.place, &stage.kind) {
+        (Some(Where::Everywhere), StageKind::Source(SourceTraits { places: Places::Exclusive(_), .. })) => mistakes.of(
+            &[stage],
+            "it is placed everywhere, and reads input that belongs to one instance: each would read its own",
+            "leave the placement out, or name the instance",
+        ),
+        (Some(Where::Everywhere), kind) if !matches!(kind, StageKind::Source(_)) => {
+            if let Some(why) = must_be_one(stage) {
+                let wrong = format!("it is placed everywhere, and has to run on one instance: {why}");
+                mistakes.of(&[stage], wrong, "leave the placement out, or name an instance");
+            }
+        }
+        (Some(Where::Named(name)), _) if name.is_empty() => {
+            mistakes.of(&[stage], "it is placed on a peer without a name", "give the peer's name");
+        }
+        _ => {}
+    }
+}
+
+/// What connectors say of their own settings, and what was found while declaring.
+fn settings(declaration: &Declaration, stages: &[Stage], mistakes: &mut Gather) {
+    for (stage, factory) in stages.iter().zip(&declaration.factories) {
+        let wrong = match factory {
+            Factory::Source(source) => source.check(),
+            Factory::Sink(sink) => sink.check(),
+            _ => Vec::new(),
+        };
+        wrong.into_iter().for_each(|wrong| mistakes.setting(&[stage], wrong));
+    }
+    declaration.mistakes.iter().for_each(|mistake| mistakes.put(mistake.clone()));
+}
+
+fn letters(declaration: &Declaration, stages: &[Stage], mistakes: &mut Gather) {
+    let writes = |number| {
+        let policy = move |stage: &&Stage| {
+            stage.options.policy.unwrap_or(declaration.policy) == Policy::DeadLetter(number)
+        };
+        stages.iter().filter(policy).collect::<Vec<_>>()
+    };
+    for (number, sink) in declaration.letters.iter().enumerate() {
+        letter(&**sink, &writes(number), mistakes);
+    }
+    for stage in stages {
+        if let Policy::DeadLetter(number) = stage.options.policy.unwrap_or(declaration.policy)
+            && number >= declaration.letters.len()
+        {
+            mistakes.of(&[stage], "its dead letters have no destination", "declare the policy by the builder");
+        }
+    }
+}
+
+fn letter(sink: &dyn DynSinkFactory, writers: &[&Stage], mistakes: &mut Gather) {
+    let kind = sink.traits(false).kind;
+    if !sink.form().is::<Bytes>() {
+        mistakes.of(
+            writers,
+            format!("dead letters are [Bytes], and {kind} takes [{}]", sink.form()),
+            "give `dead_letter` a sink that takes [Bytes]",
+        );
+    }
+    for wrong in sink.check() {
+        mistakes.setting(writers, format!("dead letters to {kind}: {wrong}"));
+    }
+}
+
+/// A fold without a trigger emits at the end, which has to come: by itself, or by a limit before it. Its own limit
+/// counts what it emits.
+fn endless(source: &SourceTraits, stages: &[Stage], mistakes: &mut Gather) {
+    let ends = stages.iter().position(|stage| stage.options.limit.is_some()).unwrap_or(stages.len());
+    let waits = |stage: &&Stage| matches!(stage.kind, StageKind::Fold { .. }) && !stage.options.trigger.is_set();
+    if source.ends == Ends::Bounded {
+        return;
+    }
+    for fold in stages.iter().take(ends.saturating_add(1)).filter(waits) {
+        mistakes.of(
+            &[&stages[0], fold],
+            "it emits at the end, and its input never ends",
+            "say when it emits by `trigger_each` or `trigger_every`, or limit what comes before it",
+        );
+    }
+}
+
+/// A count that a fold's trigger waits for must be able to come together. What a fold has taken in is absorbed, which
+/// frees the bound on records in flight, so only what the server lets be unacknowledged counts. A sink is flushed at
+/// commits too, so its trigger never waits.
+fn unreachable(source: &SourceTraits, stages: &[Stage], mistakes: &mut Gather) {
+    let Some(most) = source.unacknowledged else { return };
+    // How many records of the source a row stands for, at least, as far as that can be known.
+    let mut each_row = 1u64;
+    for stage in stages {
+        let keyed = match stage.kind {
+            StageKind::FlatMap { .. } => return,
+            StageKind::Fold { keyed } => keyed,
+            _ => continue,
+        };
+        let Some(each) = stage.options.trigger.each else { return };
+        let needed = each.saturating_mul(each_row);
+        if needed > most {
+            return never_comes(&stages[0], stage, (needed, most, most / each_row), mistakes);
+        }
+        if keyed || stage.options.trigger.every.is_some() {
+            return;
+        }
+        each_row = needed.max(1);
+    }
+}
+
+fn never_comes(source: &Stage, fold: &Stage, (needed, most, each): (u64, u64, u64), mistakes: &mut Gather) {
+    mistakes.of(
+        &[source, fold],
+        format!("its trigger waits for {needed} records, and the source may have {most} unacknowledged"),
+        format!("trigger after {each} records at most, or let the source have more unacknowledged"),
+    );
+}
+
+/// A guarantee that the pair can't give.
+fn wanted(draft: &mut Draft<'_>) {
+    let (Some(wants), Some(promise)) = (draft.declaration.wants, &draft.promise) else { return };
+    let [first, .., last] = &draft.stages[..] else { return };
+    if wants > promise.guarantee {
+        draft.mistakes.of(
+            &[first, last],
+            format!("{wants} is asked for, and what this pipeline has is {promise}"),
+            format!("change what stands in the way, or ask for no more than {}", promise.guarantee),
+        );
+    }
+}

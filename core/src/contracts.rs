@@ -7,6 +7,7 @@ mod coder;
 mod compression;
 mod error;
 mod framing;
+mod guard;
 mod letter;
 mod operator;
 mod sink;
@@ -20,6 +21,7 @@ pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, 
 pub use compression::{Compression, Compressor, Decompressor};
 pub use error::{Cause, Error, Panicked, Result};
 pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
+pub(crate) use guard::{each_row, mistyped};
 pub use letter::Letter;
 pub use operator::{Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError};

@@ -8,7 +8,6 @@ mod count;
 mod filter;
 mod flat_map;
 mod fold;
-mod guard;
 mod key_by;
 mod map;
 mod map_async;

@@ -62,7 +62,8 @@ impl Origin {
     fn after(&self, coder: &Coder) -> Option<Self> {
         match (coder.kind, self) {
             (Kind::Recast, _) => Some(self.clone()),
-            (Kind::Encode, _) if self.was(&coder.to) => None,
+            // In circles: it bounds the search, and no cheapest chain does it.
+            (Kind::Encode, _) if self.was(&coder.to) || self.was(&coder.from) => None,
             (Kind::Encode, _) => Some(Self::Encoded(coder.from.clone(), Box::new(self.clone()))),
             (Kind::Decode, Self::Plain) => Some(Self::Plain),
             (Kind::Decode, Self::Encoded(from, before)) => (*from == coder.to).then(|| (**before).clone()),
@@ -70,7 +71,7 @@ impl Origin {
         }
     }
 
-    /// Whether it once was of this form: encoding to it again only goes in circles.
+    /// Whether it once was of this form and encoded from it.
     fn was(&self, form: &Form) -> bool {
         match self {
             Self::Encoded(from, before) => from == form || before.was(form),

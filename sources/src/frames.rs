@@ -172,10 +172,11 @@ impl Frames {
     /// and whether the stream ends behind them.
     pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> Result<(usize, bool)>) -> Result<()> {
         let from = self.at.saturating_sub(self.lead);
-        let kept = self.filled - from;
-        let mut next = self.blocks.take(self.room()?);
+        let (kept, unread) = (self.filled - from, self.filled - self.at);
+        let room = self.room(unread)?;
+        let mut next = self.blocks.take(self.lead + room);
         next[..kept].copy_from_slice(&self.block[from..self.filled]);
-        let (new, ended) = match read(&mut next[kept..]) {
+        let (new, ended) = match read(&mut next[kept..kept + room - unread]) {
             Ok(done) => done,
             Err(error) => {
                 self.blocks.put(next);
@@ -196,9 +197,8 @@ impl Frames {
         Ok(())
     }
 
-    /// How large the next block has to be: half of it at least is for what is read.
-    fn room(&self) -> Result<usize> {
-        let unread = self.filled - self.at;
+    /// How much room there has to be for what is unread and what will be read, which gets half of it at least.
+    fn room(&self, unread: usize) -> Result<usize> {
         if unread > LONGEST {
             let text = format!("a record of more than {LONGEST} bytes: its framing should have refused it");
             return Err(Error::new(Cause::Record, text));
@@ -210,7 +210,7 @@ impl Frames {
         if self.wanted > size - unread {
             size = unread + self.wanted.min(WISH).max(size - unread);
         }
-        Ok(self.lead + size)
+        Ok(size)
     }
 
     /// Sees whether what the framer says can be.

@@ -12,7 +12,7 @@
 use std::fmt;
 
 use millstream_core::contracts::CodeError;
-use millstream_core::data::{Bytes, Data, Range32, Recycled};
+use millstream_core::data::{Bytes, Data, Range32, Recycled, Reuse};
 
 use super::decode;
 use super::path::{self, Texts};
@@ -83,6 +83,12 @@ pub(super) struct Run {
 impl Data for Node {
     const NAME: &'static str = "Node";
     type Column = Recycled<Self>;
+}
+
+impl Reuse for Node {
+    fn reuse(&mut self) {
+        self.clear();
+    }
 }
 
 impl Node {

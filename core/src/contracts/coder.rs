@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::{Rows, each_row, mistyped};
 use crate::data::{AnyColumn, Bytes, Column, Data, Form, Packed};
 
 /// Why a value can't be coded. The place within the record is given by what is known of it; all count from 1 but
@@ -139,7 +140,7 @@ pub trait Encoder: Send + Sync + 'static {
     /// What plans print, e.g. `XML-ENCODER`.
     fn name(&self) -> String;
 
-    /// Appends the bytes that stand for `value` to `out`. What it appends before an error is taken back.
+    /// Writes the bytes that stand for `value` to `out`, which is empty.
     fn encode(&self, value: &Self::In, out: &mut Vec<u8>) -> Result<(), CodeError>;
 }
 
@@ -179,7 +180,7 @@ pub fn encoder<E: Encoder>(encoder: E) -> Coder {
         kind: Kind::Encode,
         cost: 10,
         heavy: false,
-        make: Arc::new(move || Box::new(Encoding(encoder.clone()))),
+        make: Arc::new(move || Box::new(Encoding { encoder: encoder.clone(), scratch: Vec::new() })),
     }
 }
 
@@ -187,36 +188,50 @@ struct Decoding<D>(Arc<D>);
 
 impl<D: Decoder> Code for Decoding<D> {
     fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
-        let (Some(from), Some(to)) = (from.cast::<Packed<Bytes>>(), to.cast_mut()) else {
-            return mistyped(from, faults);
+        let rows = Rows::all(from.rows());
+        let (Some(from), Some(to)) = (from.cast::<Packed<Bytes>>(), to.cast_mut::<<D::Out as Data>::Column>()) else {
+            return mistyped(&rows, faults);
         };
-        for row in 0..from.len() {
-            if let Err(error) = self.0.decode(from.share(row), to) {
-                faults.push((row as u32, error.into()));
+        let mut whole = to.len();
+        each_row(&rows, faults, |row, faults| {
+            take_back(to, whole);
+            match self.0.decode(from.share(row as usize), to) {
+                Ok(()) => whole = to.len(),
+                Err(error) => faults.push((row, error.into())),
             }
-        }
+        });
+        take_back(to, whole);
     }
 }
 
-struct Encoding<E>(Arc<E>);
+/// What a decoder that failed or panicked left behind doesn't count.
+fn take_back<C: Column>(column: &mut C, whole: usize) {
+    if column.len() > whole {
+        drop(column.split_off(whole));
+    }
+}
+
+struct Encoding<E> {
+    encoder: Arc<E>,
+    /// Each record is encoded here first: what an encoder does to its output can't touch the records before.
+    scratch: Vec<u8>,
+}
 
 impl<E: Encoder> Code for Encoding<E> {
     fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
+        let rows = Rows::all(from.rows());
         let (Some(from), Some(to)) = (from.cast::<<E::In as Data>::Column>(), to.cast_mut::<Packed<Bytes>>()) else {
-            return mistyped(from, faults);
+            return mistyped(&rows, faults);
         };
-        for row in 0..from.len() {
-            if let Err(error) = from.with(row, |value| to.try_fill(|out| self.0.encode(value, out))) {
-                faults.push((row as u32, error.into()));
+        each_row(&rows, faults, |row, faults| {
+            self.scratch.clear();
+            match from.with(row as usize, |value| self.encoder.encode(value, &mut self.scratch)) {
+                Ok(()) => to.append_bytes(&self.scratch),
+                Err(error) => faults.push((row, error.into())),
             }
-        }
+        });
         to.freeze();
     }
-}
-
-fn mistyped(from: &dyn AnyColumn, faults: &mut Faults) {
-    let message = "this coder was given a column of another type: the graph does not fit its operators";
-    faults.extend((0..from.rows()).map(|row| (row as u32, CodeError::new(message).into())));
 }
 
 #[cfg(test)]

@@ -16,6 +16,20 @@ pub trait Framing: Send + Sync + 'static {
     fn writer(&self) -> Box<dyn Writer>;
 }
 
+impl<F: Framing + ?Sized> Framing for std::sync::Arc<F> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn framer(&self, state: Option<&[u8]>) -> Result<Box<dyn Framer>, FramingError> {
+        (**self).framer(state)
+    }
+
+    fn writer(&self) -> Box<dyn Writer> {
+        (**self).writer()
+    }
+}
+
 /// Finds records in one stream. It is given what has been read and not yet consumed.
 pub trait Framer: Send {
     /// Looks for records in `data`, the unconsumed part of the stream; `at_end` says that nothing comes after it. At

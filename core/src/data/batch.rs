@@ -119,6 +119,20 @@ impl Batch {
         self.shared.stamp(record, sub as u32)
     }
 
+    /// The stamps of all rows, in order.
+    pub fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
+        let mut last = None;
+        (0..self.len()).map(move |row| {
+            let record = self.record(row);
+            let sub = match last {
+                Some((before, sub)) if before == record => sub + 1,
+                _ => 0,
+            };
+            last = Some((record, sub));
+            self.shared.stamp(record, sub)
+        })
+    }
+
     /// The first row that came from `record` or a later one.
     pub fn row_of(&self, record: u32) -> usize {
         match &self.index {
@@ -180,6 +194,11 @@ impl<'a, C: Column> Records<'a, C> {
     /// The stamp of `row`.
     pub fn stamp(&self, row: usize) -> Stamp {
         self.batch.stamp(row)
+    }
+
+    /// The stamps of all rows, in order.
+    pub fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
+        self.batch.stamps()
     }
 
     /// The record of the batch's span that `row` came from: what a ticket is shared by.

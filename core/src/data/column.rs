@@ -164,6 +164,24 @@ impl<T: Send + Sync + 'static> Column for Typed<T> {
     }
 }
 
+/// A value that can be filled again.
+pub trait Reuse: Default {
+    /// Lets go of what it holds (a share of a source's block, say), keeping its memory.
+    fn reuse(&mut self);
+}
+
+impl<T> Reuse for Vec<T> {
+    fn reuse(&mut self) {
+        self.clear();
+    }
+}
+
+impl Reuse for String {
+    fn reuse(&mut self) {
+        self.clear();
+    }
+}
+
 /// Like [`Typed`], but values that are cleared or selected away stay allocated and are filled again: for decoded
 /// trees, whose arenas are worth keeping.
 #[derive(Debug)]
@@ -178,8 +196,8 @@ impl<T> Default for Recycled<T> {
     }
 }
 
-impl<T: Default> Recycled<T> {
-    /// Adds a row and returns it to be filled. It holds whatever it held before: clear it first.
+impl<T: Reuse> Recycled<T> {
+    /// Adds a row and returns it to be filled. It may hold what it held before.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it is the next row to be filled; a column is no iterator")]
     pub fn next(&mut self) -> &mut T {
@@ -201,7 +219,7 @@ impl<T: Default> Recycled<T> {
     }
 }
 
-impl<T: Default + Send + Sync + 'static> Column for Recycled<T> {
+impl<T: Reuse + Send + Sync + 'static> Column for Recycled<T> {
     type Item = T;
 
     fn len(&self) -> usize {
@@ -235,6 +253,8 @@ impl<T: Default + Send + Sync + 'static> Column for Recycled<T> {
     }
 
     fn clear(&mut self) {
+        // The rows that were selected away too: a source takes its block back only when nothing holds on to it.
+        self.values.iter_mut().for_each(T::reuse);
         self.len = 0;
     }
 

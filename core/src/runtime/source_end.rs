@@ -179,6 +179,12 @@ impl SourceEnd {
         if len == 0 {
             return Ok(None);
         }
+        if let Some(Times::Each(each)) = &times
+            && each.len() != len as usize
+        {
+            let message = format!("the source gave {} event times for {len} records", each.len());
+            return Err(self.named(Error::new(Cause::Bug, message)));
+        }
         let times = times.unwrap_or_else(|| Times::Uniform(EventTime { micros: self.clock.now(), ingested: true }));
         let bytes = match raw.as_ref().map(Packed::ranges) {
             Some([first, .., last]) => (last.end - first.start) as usize,

@@ -1,8 +1,7 @@
 //! `apply`: a [`Transform`] of the user's own.
 
 use super::flat_map::take_back;
-use super::guard::{each_row, mistyped};
-use crate::contracts::{Emit, Faults, Make, Rows, Shape, Transform};
+use crate::contracts::{Emit, Faults, Make, Rows, Shape, Transform, each_row, mistyped};
 use crate::data::{AnyColumn, Column, Data};
 
 /// Runs a user's own transform.

@@ -3,8 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::guard::{each_row, mistyped};
-use crate::contracts::{Faults, Look, Rows};
+use crate::contracts::{Faults, Look, Rows, each_row, mistyped};
 use crate::data::{AnyColumn, Data, View};
 
 /// Lets those rows live on for which `f` says so.

@@ -3,8 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::guard::{each_row, mistyped};
-use crate::contracts::{Emit, Faults, Make, Rows, Shape};
+use crate::contracts::{Emit, Faults, Make, Rows, Shape, each_row, mistyped};
 use crate::data::{AnyColumn, Column, Data, View};
 
 /// Looks at each row and makes any number of it.

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::guard::{each_row, mistyped};
-use crate::contracts::{Faults, Fold, Rows};
+use crate::contracts::{Faults, Fold, Rows, each_row, mistyped};
 use crate::data::{AnyColumn, Column, Data, Kv};
 
 /// One state for all rows.

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::guard::{each_row, mistyped};
-use crate::contracts::{Faults, Make, Rows, Shape};
+use crate::contracts::{Faults, Make, Rows, Shape, each_row, mistyped};
 use crate::data::{AnyColumn, Column, Data, View};
 
 /// Takes each row by value and makes one of it.

@@ -59,25 +59,385 @@ fn the_amqp_example_on_three_instances_prints_the_three_listings() {
 
 #[test]
 fn the_amqp_example_on_three_instances() {
-    assert_snapshot!(text(&planned(3, &amqp())), @"");
+    assert_snapshot!(text(&planned(3, &amqp())), @"
+    Declared pipeline:
+
+    :  AMQP-QUEUE:[Bytes]                                                   (1) logical
+    >> [Node]:XML-FILTER:[Node]                                             (2) logical
+    >> [Bytes]:STD-OUT:[]                                                   (3) logical
+
+    Pipeline with injected network coders
+
+    :  AMQP-QUEUE:[Bytes]                                                   (1) logical
+    >> [Bytes]:NET-SPLIT:[Bytes]                                             -  net-out
+    >> [Node]:XML-FILTER:[Node]                                             (2) logical
+    >> [Bytes]:NET-MERGE-SORT:[Bytes]                                        -  net-in
+    >> [Bytes]:STD-OUT:[]                                                   (3) logical
+
+    Final Pipeline with injected type coders
+
+    :  AMQP-QUEUE:[Bytes]                                                   (1) logical
+    >> [Bytes]:NET-SPLIT:[Bytes]                                             -  net-out
+    >> [Bytes]:XML-DECODER:[Node]                                            -  decode
+    >> [Node]:XML-FILTER:[Node]                                             (2) logical
+    >> [Node]:XML-ENCODER:[Bytes]                                            -  encode
+    >> [Bytes]:NET-MERGE-SORT:[Bytes]                                        -  net-in
+    >> [Bytes]:STD-OUT:[]                                                   (3) logical
+
+    Running on 3 instances
+
+        1. AMQP-QUEUE: a task, everywhere
+             reads    AMQP-QUEUE:[Bytes]
+             gives    to 2
+        2. XML-FILTER: a thread, everywhere
+             takes    [Bytes], 4 batches waiting at most, through NET-SPLIT
+             decodes  [Bytes]:XML-DECODER:[Node]
+             looks    [Node]:XML-FILTER:[Node]
+             gives    to 3
+        3. STD-OUT: a task, on the last to join
+             takes    [Bytes], 4 batches waiting at most, through NET-MERGE-SORT
+             writes   [Bytes]:STD-OUT:[]
+
+    Left out of it
+
+        XML-ENCODER before NET-MERGE-SORT is left out: nobody changed the value, and its [Bytes] is still at hand
+
+    Where
+
+        AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
+        NET-SPLIT       everywhere, 1 worker: it deals what is read there to all instances
+        XML-FILTER      everywhere, 1 worker: nothing holds it to one place
+        NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
+        STD-OUT         on the last to join, 1 worker: that is where the user looks
+
+    Guarantee
+
+        at-least-once: standard output can't take back what it printed
+    ");
 }
 
 #[test]
 fn a_filter_from_file_to_file_on_one_instance() {
     let pipeline = Pipeline::source(file()).filter(|_: &Node| true).named("PAID").sink(to_file());
-    assert_snapshot!(text(&planned(1, &pipeline)), @"");
+    assert_snapshot!(text(&planned(1, &pipeline)), @"
+    Declared pipeline:
+
+    :  FILE:[Bytes]                                                         (1) logical
+    >> [Node]:PAID:[Node]                                                   (2) logical
+    >> [Bytes]:TO-FILE:[]                                                   (3) logical
+
+    Pipeline with injected network coders
+
+    :  FILE:[Bytes]                                                         (1) logical
+    >> [Node]:PAID:[Node]                                                   (2) logical
+    >> [Bytes]:TO-FILE:[]                                                   (3) logical
+
+    Final Pipeline with injected type coders
+
+    :  FILE:[Bytes]                                                         (1) logical
+    >> [Bytes]:XML-DECODER:[Node]                                            -  decode
+    >> [Node]:PAID:[Node]                                                   (2) logical
+    >> [Node]:XML-ENCODER:[Bytes]                                            -  encode
+    >> [Bytes]:TO-FILE:[]                                                   (3) logical
+
+    Running on 1 instance
+
+        1. FILE > PAID > TO-FILE: a thread
+             reads    FILE:[Bytes]
+             decodes  [Bytes]:XML-DECODER:[Node]
+             looks    [Node]:PAID:[Node]
+             writes   [Bytes]:TO-FILE:[]
+
+    Left out of it
+
+        XML-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
+
+    Where
+
+        FILE     everywhere, 1 worker: there is only one instance
+        PAID     everywhere, 1 worker: there is only one instance
+        TO-FILE  everywhere, 1 worker: there is only one instance
+
+    Guarantee
+
+        at-least-once: a file is written anew by each run; no state folder: a restart begins from the start
+    ");
 }
 
 #[test]
 fn the_same_as_json() {
     let text = json(&planned(3, &amqp().coder_par(2)));
     serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON");
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+    {
+      "dropped": [
+        "XML-ENCODER before NET-MERGE-SORT is left out: nobody changed the value, and its [Bytes] is still at hand"
+      ],
+      "fingerprint": "[]:AMQP-QUEUE:[Bytes] source >> [Node]:XML-FILTER:[Bytes] filter >> [Bytes]:STD-OUT:[] sink",
+      "guarantee": {
+        "guarantee": "at-least-once",
+        "reason": "standard output can't take back what it printed",
+        "sentence": "at-least-once: standard output can't take back what it printed"
+      },
+      "instances": 3,
+      "located": [
+        {
+          "place": "everywhere",
+          "stage": "AMQP-QUEUE",
+          "why": "its broker lets one instance be active",
+          "workers": 1
+        },
+        {
+          "place": "everywhere",
+          "stage": "NET-SPLIT",
+          "why": "it deals what is read there to all instances",
+          "workers": 1
+        },
+        {
+          "place": "everywhere",
+          "stage": "XML-FILTER",
+          "why": "nothing holds it to one place",
+          "workers": 1
+        },
+        {
+          "place": "last-joined",
+          "stage": "NET-MERGE-SORT",
+          "why": "that is where the user looks",
+          "workers": 1
+        },
+        {
+          "place": "last-joined",
+          "stage": "STD-OUT",
+          "why": "that is where the user looks",
+          "workers": 1
+        }
+      ],
+      "name": "orders",
+      "phases": [
+        {
+          "stages": [
+            {
+              "gives": "Bytes",
+              "mark": "logical",
+              "name": "AMQP-QUEUE",
+              "number": 1,
+              "takes": null
+            },
+            {
+              "gives": "Node",
+              "mark": "logical",
+              "name": "XML-FILTER",
+              "number": 2,
+              "takes": "Node"
+            },
+            {
+              "gives": null,
+              "mark": "logical",
+              "name": "STD-OUT",
+              "number": 3,
+              "takes": "Bytes"
+            }
+          ],
+          "title": "Declared pipeline"
+        },
+        {
+          "stages": [
+            {
+              "gives": "Bytes",
+              "mark": "logical",
+              "name": "AMQP-QUEUE",
+              "number": 1,
+              "takes": null
+            },
+            {
+              "gives": "Bytes",
+              "mark": "net-out",
+              "name": "NET-SPLIT",
+              "number": null,
+              "takes": "Bytes"
+            },
+            {
+              "gives": "Node",
+              "mark": "logical",
+              "name": "XML-FILTER",
+              "number": 2,
+              "takes": "Node"
+            },
+            {
+              "gives": "Bytes",
+              "mark": "net-in",
+              "name": "NET-MERGE-SORT",
+              "number": null,
+              "takes": "Bytes"
+            },
+            {
+              "gives": null,
+              "mark": "logical",
+              "name": "STD-OUT",
+              "number": 3,
+              "takes": "Bytes"
+            }
+          ],
+          "title": "Pipeline with injected network coders"
+        },
+        {
+          "stages": [
+            {
+              "gives": "Bytes",
+              "mark": "logical",
+              "name": "AMQP-QUEUE",
+              "number": 1,
+              "takes": null
+            },
+            {
+              "gives": "Bytes",
+              "mark": "net-out",
+              "name": "NET-SPLIT",
+              "number": null,
+              "takes": "Bytes"
+            },
+            {
+              "gives": "Node",
+              "mark": "decode",
+              "name": "XML-DECODER",
+              "number": null,
+              "takes": "Bytes"
+            },
+            {
+              "gives": "Node",
+              "mark": "logical",
+              "name": "XML-FILTER",
+              "number": 2,
+              "takes": "Node"
+            },
+            {
+              "gives": "Bytes",
+              "mark": "encode",
+              "name": "XML-ENCODER",
+              "number": null,
+              "takes": "Node"
+            },
+            {
+              "gives": "Bytes",
+              "mark": "net-in",
+              "name": "NET-MERGE-SORT",
+              "number": null,
+              "takes": "Bytes"
+            },
+            {
+              "gives": null,
+              "mark": "logical",
+              "name": "STD-OUT",
+              "number": 3,
+              "takes": "Bytes"
+            }
+          ],
+          "title": "Final Pipeline with injected type coders"
+        }
+      ],
+      "running": [
+        {
+          "enters": null,
+          "place": "everywhere",
+          "tasks": [
+            {
+              "gives_to": 2,
+              "name": "AMQP-QUEUE",
+              "number": 1,
+              "runs": "async",
+              "steps": [
+                {
+                  "segment": null,
+                  "verb": "reads",
+                  "what": "AMQP-QUEUE:[Bytes]"
+                }
+              ],
+              "takes": null,
+              "workers": 1
+            }
+          ]
+        },
+        {
+          "enters": "NET-SPLIT",
+          "place": "everywhere",
+          "tasks": [
+            {
+              "gives_to": 3,
+              "name": "XML-FILTER",
+              "number": 2,
+              "runs": "thread",
+              "steps": [
+                {
+                  "segment": 1,
+                  "verb": "decodes",
+                  "what": "[Bytes]:XML-DECODER:[Node]"
+                },
+                {
+                  "segment": 1,
+                  "verb": "looks",
+                  "what": "[Node]:XML-FILTER:[Node]"
+                }
+              ],
+              "takes": {
+                "batches": 4,
+                "form": "Bytes"
+              },
+              "workers": 1
+            }
+          ]
+        },
+        {
+          "enters": "NET-MERGE-SORT",
+          "place": "last-joined",
+          "tasks": [
+            {
+              "gives_to": null,
+              "name": "STD-OUT",
+              "number": 3,
+              "runs": "async",
+              "steps": [
+                {
+                  "segment": null,
+                  "verb": "writes",
+                  "what": "[Bytes]:STD-OUT:[]"
+                }
+              ],
+              "takes": {
+                "batches": 4,
+                "form": "Bytes"
+              },
+              "workers": 1
+            }
+          ]
+        }
+      ],
+      "version": 1
+    }
+    "#);
 }
 
 #[test]
 fn the_same_for_graphviz() {
-    assert_snapshot!(dot(&planned(3, &amqp())), @"");
+    assert_snapshot!(dot(&planned(3, &amqp())), @r#"
+    digraph "orders" {
+        rankdir=LR;
+        node [shape=box, fontname=monospace];
+        subgraph cluster_0 {
+            label="everywhere";
+            task_0 [label="AMQP-QUEUE (a task)\lreads AMQP-QUEUE:[Bytes]\l"];
+        }
+        subgraph cluster_1 {
+            label="everywhere";
+            task_1 [label="XML-FILTER (a thread)\ldecodes [Bytes]:XML-DECODER:[Node]\llooks [Node]:XML-FILTER:[Node]\l"];
+        }
+        subgraph cluster_2 {
+            label="on the last to join";
+            task_2 [label="STD-OUT (a task)\lwrites [Bytes]:STD-OUT:[]\l"];
+        }
+        task_0 -> task_1 [label="NET-SPLIT [Bytes]", style=dashed];
+        task_1 -> task_2 [label="NET-MERGE-SORT [Bytes]", style=dashed];
+    }
+    "#);
 }
 
 #[test]
@@ -93,7 +453,7 @@ fn fingerprints_differ_by_what_is_done_and_not_by_how_fast() {
     let one = Pipeline::source(file()).filter(|_: &Node| true).sink(stdout());
     let other_line = Pipeline::source(file()).filter(|_: &Node| true).par(4).limit(5).sink(stdout()).coder_par(2);
     assert_eq!(fingerprint(&one), fingerprint(&other_line));
-    assert_snapshot!(fingerprint(&one), @"");
+    assert_snapshot!(fingerprint(&one), @"[]:FILE:[Bytes] source >> [Node]:-:[Bytes] filter >> [Bytes]:STD-OUT:[] sink");
     let other_form = Pipeline::source(file()).filter(|_: &str| true).sink(stdout());
     assert_ne!(fingerprint(&one), fingerprint(&other_form));
     let other_name = Pipeline::source(file()).filter(|_: &Node| true).named("PAID").sink(stdout());

@@ -12,20 +12,26 @@ type Raw = Kv<Bytes, Bytes>;
 #[test]
 fn each_side_of_a_pair_is_coded_by_itself() {
     let pipeline = Pipeline::source(list::<Raw>()).map(|pair: Kv<String, Node>| pair).named("M");
-    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<Bytes, Node>>())), @"");
+    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<Bytes, Node>>())), @"
+    :  LIST:[Kv<Bytes, Bytes>]  (1) logical
+    >> [Kv<Bytes, Bytes>]:KV(TEXT-DECODER, XML-DECODER):[Kv<Text, Node>]     -  decode
+    >> [Kv<Text, Node>]:M:[Kv<Text, Node>]  (2) logical
+    >> [Kv<Text, Node>]:KV(TEXT-ENCODER, -):[Kv<Bytes, Node>]  -  recast
+    >> [Kv<Bytes, Node>]:COLLECT:[]  (3) logical
+    ");
 }
 
 #[test]
 fn a_side_that_can_be_coded_by_nothing_is_a_mistake() {
     let pipeline = Pipeline::source(list::<Raw>()).map(|pair: Kv<String, bool>| pair).named("M");
-    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<String, bool>>())), @"");
+    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<String, bool>>())), @"here: LIST, M: no coder makes [Bool], a side of [Kv<Text, Bool>] of [Bytes]; register a coder from [Bytes] to [Bool] for this pipeline by `with`, or put a stage between them that makes it");
 }
 
 #[test]
 fn a_side_is_not_decoded_after_it_was_encoded() {
     let pipeline = Pipeline::source(list::<Kv<String, Order>>()).filter(|_: &Raw| true).named("RAW");
     let pipeline = pipeline.filter(|_: &Kv<String, Node>| true).named("NODES").sink(collect::<Raw>());
-    assert_snapshot!(check(Show::Coders, 1, &pipeline), @"");
+    assert_snapshot!(check(Show::Coders, 1, &pipeline), @"here: RAW, NODES: [Kv<Text, Node>] could only be made of [Kv<Text, Order>] or [Kv<Bytes, Bytes>] by encoding and decoding again (KV(TEXT-DECODER, XML-DECODER)); name the format between them with `encode_as` and `decode_as` if that is meant, or make the one of the other in a `map`");
 }
 
 #[test]
@@ -33,7 +39,19 @@ fn pairs_cross_the_network_as_bytes_and_bytes_and_are_decoded_to_what_they_were(
     let keyed = Pipeline::source(topic()).map(|_: Order| Order).named("READ").key_by(|_| String::new()).named("KEY");
     let folded = keyed.fold(0u64, |_, _| ()).named("FOLD").trigger_each(9);
     let pipeline = folded.map(|sum: Kv<String, u64>| sum.key).named("SHOW").sink(database());
-    assert_snapshot!(check(Show::Coders, 3, &pipeline), @"");
+    assert_snapshot!(check(Show::Coders, 3, &pipeline), @"
+    :  KAFKA:[Bytes]  (1) logical
+    >> [Bytes]:JSON-DECODER:[Order]  -  decode
+    >> [Order]:READ:[Order]  (2) logical
+    >> [Order]:KEY:[Kv<Text, Order>]  (3) logical
+    >> [Kv<Text, Order>]:KV(TEXT-ENCODER, JSON-ENCODER):[Kv<Bytes, Bytes>]   -  encode
+    >> [Kv<Bytes, Bytes>]:NET-SPLIT:[Kv<Bytes, Bytes>]  -  net-out
+    >> [Kv<Bytes, Bytes>]:KV(TEXT-DECODER, JSON-DECODER):[Kv<Text, Order>]   -  decode
+    >> [Kv<Text, Order>]:FOLD:[Kv<Text, U64>]  (4) logical
+    >> [Kv<Text, U64>]:SHOW:[Text]  (5) logical
+    >> [Text]:TEXT-ENCODER:[Bytes]  -  recast
+    >> [Bytes]:DATABASE:[]  (6) logical
+    ");
 }
 
 /// Numbers, as text; zero can't be written.

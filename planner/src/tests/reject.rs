@@ -18,7 +18,13 @@ fn rejected(pipeline: &Pipeline) -> String {
 #[test]
 fn all_mistakes_of_all_passes_are_reported_together() {
     let twice = Pipeline::source(queue()).limit(0).filter(|_: &Alien| true).named("A").filter(|_: &Node| true).named("A");
-    assert_snapshot!(rejected(&twice.par(0).sink(stdout()).require(millstream_core::plan::Guarantee::ExactlyOnce)), @"");
+    assert_snapshot!(rejected(&twice.par(0).sink(stdout()).require(millstream_core::plan::Guarantee::ExactlyOnce)), @"
+    here: A: the stage declared at planner/src/tests/reject.rs:20 has the same name; give one of them another: positions and counters are kept by name
+    here: AMQP-QUEUE, A: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes it
+    here: AMQP-QUEUE: a limit of 0 records lets nothing pass; leave it out, or let 1 record pass at least
+    here: A: 0 workers run nothing; say `par(1)` or more
+    here: AMQP-QUEUE, STD-OUT: exactly-once is asked for, and what this pipeline has is at-least-once: standard output can't take back what it printed; change what stands in the way, or ask for no more than at-least-once
+    ");
 }
 
 #[test]
@@ -26,20 +32,31 @@ fn numbers_that_mean_nothing_as_zero_are_mistakes() {
     let rows = Pipeline::source(list::<u64>()).buffer(0).map(|n: u64| n).named("MAP").par(0).coder_par(0).retry(0);
     let asked = rows.throttle(0, Duration::ZERO).map_async(0, |n: u64| async move { n }).named("ASK").limit(0);
     let folded = asked.count().named("COUNT").trigger_each(0).trigger_every(Duration::ZERO);
-    assert_snapshot!(rejected(&folded.sink(collect::<u64>())), @"");
+    assert_snapshot!(rejected(&folded.sink(collect::<u64>())), @"
+    here: LIST: a buffer for 0 records holds nothing up, it stops; leave it out, or let 1 record wait at least
+    here: MAP: 0 workers run nothing; say `par(1)` or more
+    here: MAP: 0 workers run no coders; say `coder_par(1)` or more
+    here: MAP: a throttle of 0 records lets nothing pass; let 1 record pass in each period at least
+    here: MAP: a throttle's period of no time is no rate; give a period above zero
+    here: MAP: 0 retries are none; leave `retry` out, or say `retry(1)` or more
+    here: ASK: a limit of 0 records lets nothing pass; leave it out, or let 1 record pass at least
+    here: ASK: 0 at once begins nothing; let 1 record be in work at least
+    here: COUNT: a trigger after each 0 records never comes to an end; say `trigger_each(1)` or more
+    here: COUNT: a trigger after no time never comes to an end; give a period above zero
+    ");
 }
 
 #[test]
 fn a_keyed_fold_without_room_for_a_key_is_a_mistake() {
     let keyed = Pipeline::source(list::<u64>()).key_by(|n: &u64| *n).named("KEY").fold_up_to(0, 0u64, |_, _| ());
-    assert_snapshot!(rejected(&keyed.named("FOLD").sink(collect::<millstream_core::data::Kv<u64, u64>>())), @"");
+    assert_snapshot!(rejected(&keyed.named("FOLD").sink(collect::<millstream_core::data::Kv<u64, u64>>())), @"here: FOLD: 0 keys leave nothing to fold; allow 1 key at least");
 }
 
 #[test]
 fn a_fold_of_endless_input_needs_a_trigger() {
-    assert_snapshot!(rejected(&Pipeline::source(queue()).count().named("COUNT").sink(collect::<u64>())), @"");
+    assert_snapshot!(rejected(&Pipeline::source(queue()).count().named("COUNT").sink(collect::<u64>())), @"here: AMQP-QUEUE, COUNT: it emits at the end, and its input never ends; say when it emits by `trigger_each` or `trigger_every`, or limit what comes before it");
     let limited = Pipeline::source(queue()).count().named("COUNT").limit(1).sink(collect::<u64>());
-    assert_snapshot!(rejected(&limited), @"");
+    assert_snapshot!(rejected(&limited), @"here: AMQP-QUEUE, COUNT: it emits at the end, and its input never ends; say when it emits by `trigger_each` or `trigger_every`, or limit what comes before it");
 }
 
 #[test]
@@ -56,10 +73,10 @@ fn a_trigger_above_what_the_source_may_have_unacknowledged_is_a_mistake() {
         Pipeline::source(queue).buffer(10)
     };
     let planned = |pipeline: &Pipeline| plan(pipeline.declaration(), &super::coders(), 1).is_ok();
-    assert_snapshot!(rejected(&prefetch().count().named("C").trigger_each(101).sink(collect::<u64>())), @"");
+    assert_snapshot!(rejected(&prefetch().count().named("C").trigger_each(101).sink(collect::<u64>())), @"here: AMQP-QUEUE, C: its trigger waits for 101 records, and the source may have 100 unacknowledged; trigger after 100 records at most, or let the source have more unacknowledged");
     assert!(planned(&prefetch().count().named("C").trigger_each(100).sink(collect::<u64>())));
     let two = |each| prefetch().count().named("C").trigger_each(20).count().named("D").trigger_each(each);
-    assert_snapshot!(rejected(&two(6).sink(collect::<u64>())), @"");
+    assert_snapshot!(rejected(&two(6).sink(collect::<u64>())), @"here: AMQP-QUEUE, D: its trigger waits for 120 records, and the source may have 100 unacknowledged; trigger after 5 records at most, or let the source have more unacknowledged");
     assert!(planned(&two(5).sink(collect::<u64>())));
     let many = prefetch().flat_map(|_: &[u8], _: &mut millstream_core::contracts::Emit<'_, u64>| ()).named("SPLIT");
     assert!(planned(&many.count().named("C").trigger_each(1_000).sink(collect::<u64>())));
@@ -70,7 +87,7 @@ fn a_trigger_above_what_the_source_may_have_unacknowledged_is_a_mistake() {
 fn two_stages_of_the_same_name_are_a_mistake() {
     let pipeline = Pipeline::source(queue()).named("A").filter(|_: &[u8]| true).named("B").sink(stdout()).named("A");
     let text = rejected(&pipeline);
-    assert_snapshot!(without_lines(&text), @"");
+    assert_snapshot!(without_lines(&text), @"here: A: the stage declared at FILE:LINE has the same name; give one of them another: positions and counters are kept by name");
 }
 
 fn without_lines(text: &str) -> String {
@@ -84,37 +101,46 @@ fn what_connectors_say_of_their_settings_is_passed_on() {
     output.wrong = vec!["an empty title: leave it out".to_owned()];
     letters.wrong = vec!["an empty path: give the path of a file".to_owned()];
     let pipeline = Pipeline::source(input).sink(output).on_error(OnError::dead_letter(letters));
-    assert_snapshot!(rejected(&pipeline), @"");
+    assert_snapshot!(rejected(&pipeline), @"
+    here: FILE: no file to read: give at least one path
+    here: FILE: no framing: give one
+    here: STD-OUT: an empty title: leave it out
+    here: STD-OUT: dead letters to DATABASE: an empty path: give the path of a file
+    ");
 }
 
 #[test]
 fn dead_letters_go_to_a_sink_of_bytes() {
     let policy = OnError::DeadLetter(std::sync::Arc::new(collect::<Node>()));
     let pipeline = Pipeline::source(file()).filter(|_: &[u8]| true).named("F").on_error(policy).sink(stdout());
-    assert_snapshot!(rejected(&pipeline), @"");
+    assert_snapshot!(rejected(&pipeline), @"here: F: dead letters are [Bytes], and COLLECT takes [Node]; give `dead_letter` a sink that takes [Bytes]");
 }
 
 #[test]
 fn dead_letters_of_a_source_that_nothing_encodes_are_a_mistake() {
     let pipeline = Pipeline::source(list::<Alien>()).filter(|_: &Alien| true).named("F");
     let pipeline = pipeline.on_error(OnError::dead_letter(database())).sink(collect::<Alien>());
-    assert_snapshot!(rejected(&pipeline), @"");
+    assert_snapshot!(rejected(&pipeline), @"here: F, LIST: dead letters need the original bytes, and no one cheapest chain of coders makes [Bytes] of the source's [Alien]; register a coder from [Alien] to [Bytes] for this pipeline by `with`, or choose another error policy");
 }
 
 #[test]
 fn positions_need_a_pipeline_with_a_name() {
-    assert_snapshot!(rejected(&Pipeline::called("").source(file()).sink(stdout()).store(Folder)), @"");
+    assert_snapshot!(rejected(&Pipeline::called("").source(file()).sink(stdout()).store(Folder)), @"positions are kept under the pipeline's name, and it has none; name it by `Pipeline::called`, and keep the name over restarts");
 }
 
 #[test]
 fn no_instances_are_a_mistake() {
-    assert_snapshot!(check(Show::Network, 0, &Pipeline::source(file()).sink(stdout())), @"");
+    assert_snapshot!(check(Show::Network, 0, &Pipeline::source(file()).sink(stdout())), @"it is planned for 0 instances; plan it for 1 at least");
 }
 
 #[test]
 fn places_that_cant_be_are_mistakes() {
     let pipeline = Pipeline::source(file()).place(Where::Everywhere).count().named("COUNT").place(Where::Everywhere);
-    assert_snapshot!(rejected(&pipeline.sink(collect::<u64>()).place(Where::Named(String::new()))), @"");
+    assert_snapshot!(rejected(&pipeline.sink(collect::<u64>()).place(Where::Named(String::new()))), @"
+    here: FILE: it is placed everywhere, and reads input that belongs to one instance: each would read its own; leave the placement out, or name the instance
+    here: COUNT: it is placed everywhere, and has to run on one instance: it folds all records into one state; leave the placement out, or name an instance
+    here: COLLECT: it is placed on a peer without a name; give the peer's name
+    ");
 }
 
 #[test]

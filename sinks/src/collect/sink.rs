@@ -30,8 +30,8 @@ impl<T: Data + Clone> Sink for CollectSink<T> {
         _: &mut Option<Ticket>,
     ) -> impl Future<Output = Result<(), WriteError>> + Send {
         let mut collected = self.0.lock();
-        let rows = 0..records.len();
-        collected.extend(rows.map(|row| (records.stamp(row), records.column().with(row, T::clone))));
+        let value = |row| records.column().with(row, T::clone);
+        collected.extend(records.stamps().enumerate().map(|(row, stamp)| (stamp, value(row))));
         std::future::ready(Ok(()))
     }
 

@@ -48,7 +48,7 @@ pub(super) struct Place {
 impl Place {
     /// The end of the last record that is done, in bytes.
     pub(super) fn end(&self) -> u64 {
-        self.offset + self.ahead
+        self.offset.saturating_add(self.ahead)
     }
 
     /// As a position. Its label is `path:byte`.

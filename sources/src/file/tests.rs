@@ -478,6 +478,7 @@ fn a_shorter_file_is_refused() {
 fn a_file_that_is_cut_while_it_is_read_is_an_error() {
     let folder = Folder::new();
     let path = folder.put("a", "0123456\n".repeat(100));
+    // The first block holds ten of them.
     let mut source = Files::new([&path], Lines::default()).block_bytes(80).make();
     run(async {
         source.open(&Held::default()).await.expect("opened");

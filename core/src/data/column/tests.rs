@@ -99,6 +99,14 @@ where
     }
 }
 
+impl Reuse for u8 {
+    fn reuse(&mut self) {}
+}
+
+impl Reuse for u64 {
+    fn reuse(&mut self) {}
+}
+
 proptest! {
     #[test]
     fn typed_is_like_a_vector(acts in acts()) {

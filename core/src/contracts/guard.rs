@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::contracts::{Faults, Panicked, Rows};
+use super::{Faults, Panicked, Rows};
 
 /// Calls `body` with each living row, in order; a row whose call panics becomes a fault, and the loop goes on behind it.
 #[inline]

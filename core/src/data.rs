@@ -14,7 +14,7 @@ mod value;
 pub use batch::{Batch, Parts, Records, Shared};
 pub use bytes::{Packed, Range32};
 pub use column::{AnyColumn, Column, Recycled, Reuse, Typed};
-pub use form::{Columns, CopyRows, Form, Join, Sides};
+pub use form::{BothSides, BothSidesMut, Columns, CopyRows, Form, Join, Sides};
 pub use kv::{Kv, KvColumn};
 pub use position::{Marks, Partition, PartitionId, Position, PositionTooLarge};
 pub use stamp::{EventTime, Stamp, Times};

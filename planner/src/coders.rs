@@ -15,7 +15,8 @@ use crate::paths::{At, Chain, Coders, NoChain};
 
 pub(crate) fn run(draft: &mut Draft<'_>) {
     let Some(given) = draft.hops[0].gives.clone() else { return };
-    let mut walk = Walk { hand: Hand::of(At::plain(given.clone()), 0), value: given, stuck: false };
+    let mut walk =
+        Walk { hand: Hand::of(At::plain(given.clone()), 0), value: given, missing: Vec::new(), stuck: false };
     let mut shown = vec![Vec::new()];
     for hop in 1..draft.hops.len() {
         shown.push(walk.step(draft, hop));
@@ -30,7 +31,9 @@ struct Walk {
     hand: Hand,
     /// The form that the value is shown in.
     value: Form,
-    /// Whether a chain was missing.
+    /// The forms that could not be made of what is at hand, and have been reported.
+    missing: Vec<Form>,
+    /// Whether any could not be made.
     stuck: bool,
 }
 
@@ -39,36 +42,36 @@ impl Walk {
     fn step(&mut self, draft: &mut Draft<'_>, hop: usize) -> Vec<PhaseStage> {
         let Some(takes) = draft.hops[hop].takes.clone() else { return Vec::new() };
         let shown = match self.hand.reach(&takes, &draft.coders) {
-            Ok(chain) => {
-                let begins = self.hand.at(chain.start).at.form.clone();
-                let mut shown = back_to(&self.value, &begins, &draft.coders);
-                shown.extend(lines(&chain));
-                self.take(&chain);
-                shown
-            }
+            Ok(chain) => self.take(&chain, &takes, &draft.coders),
             Err(why) => {
-                report(draft, hop, &self.hand, &takes, &why);
                 self.stuck = true;
-                // What would have been made is taken as given, so that one mistake doesn't bring others along.
-                self.hand.add(At::plain(takes.clone()), 0);
+                if !self.missing.contains(&takes) {
+                    report(draft, hop, &self.hand, &takes, &why);
+                    self.missing.push(takes.clone());
+                }
                 Vec::new()
             }
         };
-        self.pass(draft, hop, takes);
+        self.pass(draft, hop, &takes);
         shown
     }
 
-    fn take(&mut self, chain: &Chain) {
+    /// The value is now shown in the form that is taken.
+    fn take(&mut self, chain: &Chain, takes: &Form, coders: &Coders) -> Vec<PhaseStage> {
+        let begins = self.hand.at(chain.start).at.form.clone();
+        let mut shown = back_to(&self.value, &begins, coders);
+        shown.extend(lines(chain));
         for (coder, origin) in &chain.steps {
             self.hand.add(At { form: coder.to.clone(), origin: origin.clone() }, 0);
         }
+        self.value = takes.clone();
+        shown
     }
 
-    fn pass(&mut self, draft: &Draft<'_>, hop: usize, takes: Form) {
-        let Some(gives) = draft.hops[hop].gives.clone() else { return };
-        if !draft.passes_on(hop) {
-            self.hand = Hand::of(behind(&self.hand, draft.hops[hop].what, &takes, &gives), 0);
-        }
+    fn pass(&mut self, draft: &Draft<'_>, hop: usize, takes: &Form) {
+        let Some(gives) = draft.hops[hop].gives.clone().filter(|_| !draft.passes_on(hop)) else { return };
+        self.hand = Hand::of(behind(&self.hand, draft.hops[hop].what, takes, &gives), 0);
+        self.missing.clear();
         self.value = gives;
     }
 }
@@ -104,12 +107,7 @@ fn lines(chain: &Chain) -> Vec<PhaseStage> {
 }
 
 fn line(name: &str, from: &Form, to: &Form, mark: Mark) -> PhaseStage {
-    PhaseStage {
-        name: name.to_owned(),
-        takes: Some(from.name().to_owned()),
-        gives: Some(to.name().to_owned()),
-        mark,
-    }
+    PhaseStage { name: name.to_owned(), takes: Some(from.name().to_owned()), gives: Some(to.name().to_owned()), mark }
 }
 
 /// Says why a hop's form can't be made: the stage before it, the stage that takes it, both types, what to do.
@@ -117,31 +115,41 @@ pub(crate) fn report(draft: &mut Draft<'_>, hop: usize, hand: &Hand, takes: &For
     let id = draft.stage_at(hop);
     let stages = [&draft.stages[id - 1], &draft.stages[id]];
     let at_hand = hand.names().join(" or ");
-    let for_net = match draft.hops[hop].what {
-        What::Net(net) => format!(", which {} between them carries", net.name()),
-        What::Declared(_) => String::new(),
+    let wanted = match draft.hops[hop].what {
+        What::Net(net) => format!("[{takes}], which {} between them carries,", net.name()),
+        What::Declared(_) => format!("[{takes}]"),
     };
     let (wrong, advice) = match why {
+        NoChain::Missing { to, .. } if to == takes => missing(&wanted, &at_hand, &hand.current().at.form, to),
         NoChain::Missing { from, to } => {
-            let side = if to == takes { String::new() } else { format!(", a side of [{takes}]") };
-            let from = if to == takes { at_hand } else { format!("[{from}]") };
-            (
-                format!("no coder makes [{to}]{side}{for_net} of {from}"),
-                format!("register a coder from {from} to [{to}] for this pipeline by `with`, or put a stage between them that makes it"),
-            )
+            missing(&format!("[{to}], a side of {wanted},"), &format!("[{from}]"), from, to)
         }
         NoChain::DecodeAfterEncode(names) => (
-            format!("[{takes}]{for_net} could only be made of {at_hand} by encoding and decoding again ({})", names.join(", ")),
-            "name the format between them with `encode_as` and `decode_as` if that is meant, or make the one of the other in a `map`".to_owned(),
+            format!("{wanted} could only be made of {at_hand} by decoding what was encoded ({})", names.join(" + ")),
+            "if that is meant, name the format between the two stages with `encode_as` or `decode_as`; if not, make the \
+             one of the other in a `map`"
+                .to_owned(),
         ),
         NoChain::Tie(one, other) => (
             format!(
-                "two ways lead from {at_hand} to [{takes}]{for_net} at the same cost: {}; and {}",
+                "two ways lead from {at_hand} to {wanted} at the same cost: {}, and {}",
                 one.join(" + "),
                 other.join(" + ")
             ),
-            "register the one that is meant for this pipeline by `with`, which wins over the defaults, or name it with `encode_as` or `decode_as`".to_owned(),
+            "register the one that is meant for this pipeline by `with`, which wins over the defaults, or name it with \
+             `encode_as` or `decode_as`"
+                .to_owned(),
         ),
     };
     draft.mistakes.of(&stages, wrong, advice);
+}
+
+fn missing(wanted: &str, at_hand: &str, from: &Form, to: &Form) -> (String, String) {
+    (
+        format!("no coder makes {wanted} of {at_hand}"),
+        format!(
+            "register a coder from [{from}] to [{to}] for this pipeline by `with`, or put a stage between them that \
+             makes the one of the other"
+        ),
+    )
 }

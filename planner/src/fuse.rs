@@ -68,7 +68,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
     let Some(given) = draft.hops[0].gives.clone().filter(|_| !draft.shown.is_empty()) else { return };
     let mut fuse = Fuse::new(given, draft.hops.len());
     for hop in 0..draft.hops.len() {
-        if let Err((why, takes)) = fuse.hop(draft, hop) {
+        if let (Err(why), Some(takes)) = (fuse.hop(draft, hop), draft.hops[hop].takes.clone()) {
             report(draft, hop, &fuse.hand, &takes, &why);
             return;
         }
@@ -77,7 +77,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
 }
 
 /// A hop's form could not be made.
-type Stuck = (NoChain, Form);
+type Stuck = Box<NoChain>;
 
 struct Fuse {
     done: Vec<Fusing>,
@@ -270,7 +270,7 @@ impl Fuse {
 
     fn reach(&self, draft: &Draft<'_>, hop: usize) -> Result<Chain, Stuck> {
         let Some(takes) = &draft.hops[hop].takes else { return Ok(Chain::default()) };
-        self.hand.reach(takes, &draft.coders).map_err(|why| (why, takes.clone()))
+        self.hand.reach(takes, &draft.coders).map_err(Box::new)
     }
 
     /// Ends the task before `hop`, unless nothing has been put in it yet.

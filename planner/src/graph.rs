@@ -21,12 +21,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
     draft.fused = Some(fused);
 }
 
-fn graph(
-    draft: &Draft<'_>,
-    fused: &Fused,
-    coders: Vec<Coder>,
-    keep_bytes: Option<Vec<CoderId>>,
-) -> Option<Graph> {
+fn graph(draft: &Draft<'_>, fused: &Fused, coders: Vec<Coder>, keep_bytes: Option<Vec<CoderId>>) -> Option<Graph> {
     let emits = draft.stages[0].gives.clone()?;
     let nets = draft.hops.iter().filter(|hop| matches!(hop.what, What::Net(_)));
     let channels = fused.tasks.iter().skip(1);

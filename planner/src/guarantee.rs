@@ -75,16 +75,17 @@ fn moves(draft: &Draft<'_>, sink: &SinkTraits) -> Option<String> {
     let hop = draft.hops.last()?;
     let stable = matches!(hop.place, Where::First | Where::Last | Where::Named(_));
     let moves = draft.instances > 1 && sink.local_state && !stable;
-    moves.then(|| format!("{} keeps its state on one instance's disk, and may run on another after a restart", hop.name))
+    moves
+        .then(|| format!("{} keeps its state on one instance's disk, and may run on another after a restart", hop.name))
 }
 
 /// With no merge behind a split nobody sees that a batch that was dealt anew has arrived before.
 fn dealt_anew(draft: &Draft<'_>) -> Option<String> {
-    let nets = draft.hops.iter().filter_map(|hop| match hop.what {
+    let mut nets = draft.hops.iter().rev().filter_map(|hop| match hop.what {
         What::Net(net) => Some(net),
         What::Declared(_) => None,
     });
-    let last = nets.last()?;
+    let last = nets.next()?;
     matches!(last, Net::Split | Net::SplitByKey)
         .then(|| "what a lost instance had in work is dealt anew, and no merge sees what of it had arrived".to_owned())
 }

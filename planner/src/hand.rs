@@ -3,7 +3,7 @@
 use millstream_core::data::Form;
 use millstream_core::plan::Slot;
 
-use crate::paths::{At, Chain, Coders, NoChain};
+use crate::paths::{At, Chain, Coders, NoChain, Origin};
 
 /// The forms at hand: the current value, and the views made of it by coders that are still valid because nobody has
 /// changed it since.
@@ -59,10 +59,13 @@ impl Hand {
         }
     }
 
-    /// The names of the forms at hand, the current one first.
+    /// The names of the forms at hand, the current one first, with what they were encoded from.
     pub(crate) fn names(&self) -> Vec<String> {
-        let current = self.current().at.form.clone();
-        let others = self.held.iter().map(|held| &held.at.form).filter(|form| **form != current);
-        std::iter::once(&current).chain(others).map(|form| format!("[{form}]")).collect()
+        let name = |held: &Held| match &held.at.origin {
+            Origin::Encoded(from, _) => format!("[{}] (encoded from [{from}])", held.at.form),
+            Origin::Plain | Origin::Sides(_) => format!("[{}]", held.at.form),
+        };
+        let others = self.held.iter().enumerate().filter(|(i, _)| *i != self.current).map(|(_, held)| held);
+        std::iter::once(self.current()).chain(others).map(name).collect()
     }
 }

@@ -40,7 +40,10 @@ fn is_whole(declaration: &Declaration) -> bool {
             StageKind::Sink(_) => id == last,
             _ => id > 0 && id < last,
         };
-        place && stage.takes.is_some() != is_source(stage) && (stage.gives.is_some() || id == last) && made(stage, factory)
+        place
+            && stage.takes.is_some() != is_source(stage)
+            && (stage.gives.is_some() || id == last)
+            && made(stage, factory)
     };
     stages.len() >= 2 && stages.len() == factories.len() && stages.iter().zip(factories).enumerate().all(fits)
 }

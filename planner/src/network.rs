@@ -90,7 +90,12 @@ impl<'a> Route<'a> {
         let scattered = matches!(self.spot, Spot::Everywhere | Spot::Chosen);
         if source.options.limit.is_some() && scattered {
             let place = self.meeting_place(1);
-            self.cross(Net::MergeSort, Spot::Gathered(place), 0, "the source's limit counts the whole pipeline's records");
+            self.cross(
+                Net::MergeSort,
+                Spot::Gathered(place),
+                0,
+                "the source's limit counts the whole pipeline's records",
+            );
         }
     }
 
@@ -111,7 +116,11 @@ impl<'a> Route<'a> {
     }
 
     fn split(&mut self, net: Net, before: StageId) {
-        let why = if net == Net::Split { "it deals what is read there to all instances" } else { "it deals each key to its instance" };
+        let why = if net == Net::Split {
+            "it deals what is read there to all instances"
+        } else {
+            "it deals each key to its instance"
+        };
         // A split runs where the records are that it deals.
         let place = self.place();
         self.cross(net, Spot::Everywhere, before - 1, why);

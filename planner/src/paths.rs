@@ -200,7 +200,8 @@ impl Coders {
             let end = chain.steps.last().map_or(end, |(_, origin)| origin.clone());
             Ok((chain, end))
         };
-        let both = side(&from.key, key, &wanted.key).and_then(|key| Ok((key, side(&from.value, value, &wanted.value)?)));
+        let both =
+            side(&from.key, key, &wanted.key).and_then(|key| Ok((key, side(&from.value, value, &wanted.value)?)));
         Some(both.map(|((keys, key), (values, value))| {
             (pair_coder(&at.form, to, &keys.coders(), &values.coders()), Origin::of_sides(key, value))
         }))

@@ -46,14 +46,30 @@ fn zeros(stage: &Stage, mistakes: &mut Gather) {
         ("a limit of 0 records lets nothing pass", options.limit, "leave it out, or let 1 record pass at least"),
         ("0 workers run nothing", Some(options.par as u64), "say `par(1)` or more"),
         ("0 workers run no coders", Some(options.coder_par as u64), "say `coder_par(1)` or more"),
-        ("a buffer for 0 records holds nothing up, it stops", options.buffer, "leave it out, or let 1 record wait at least"),
-        ("a throttle of 0 records lets nothing pass", throttle.map(|rate| rate.records), "let 1 record pass in each period at least"),
-        ("a throttle's period of no time is no rate", throttle.map(|rate| nanos(rate.period)), "give a period above zero"),
+        (
+            "a buffer for 0 records holds nothing up, it stops",
+            options.buffer,
+            "leave it out, or let 1 record wait at least",
+        ),
+        (
+            "a throttle of 0 records lets nothing pass",
+            throttle.map(|rate| rate.records),
+            "let 1 record pass in each period at least",
+        ),
+        (
+            "a throttle's period of no time is no rate",
+            throttle.map(|rate| nanos(rate.period)),
+            "give a period above zero",
+        ),
         ("a trigger after each 0 records never comes to an end", options.trigger.each, "say `trigger_each(1)` or more"),
         ("a trigger after no time never comes to an end", options.trigger.every.map(nanos), "give a period above zero"),
         ("0 at once begins nothing", at_once, "let 1 record be in work at least"),
         ("0 keys leave nothing to fold", options.max_keys.map(|keys| keys as u64), "allow 1 key at least"),
-        ("0 retries are none", options.retry.map(|retry| u64::from(retry.times)), "leave `retry` out, or say `retry(1)` or more"),
+        (
+            "0 retries are none",
+            options.retry.map(|retry| u64::from(retry.times)),
+            "leave `retry` out, or say `retry(1)` or more",
+        ),
     ];
     for (wrong, _, advice) in numbers.into_iter().filter(|(_, number, _)| *number == Some(0)) {
         mistakes.of(&[stage], wrong, advice);
@@ -100,9 +116,8 @@ fn settings(declaration: &Declaration, stages: &[Stage], mistakes: &mut Gather) 
 
 fn letters(declaration: &Declaration, stages: &[Stage], mistakes: &mut Gather) {
     let writes = |number| {
-        let policy = move |stage: &&Stage| {
-            stage.options.policy.unwrap_or(declaration.policy) == Policy::DeadLetter(number)
-        };
+        let policy =
+            move |stage: &&Stage| stage.options.policy.unwrap_or(declaration.policy) == Policy::DeadLetter(number);
         stages.iter().filter(policy).collect::<Vec<_>>()
     };
     for (number, sink) in declaration.letters.iter().enumerate() {

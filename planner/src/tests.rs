@@ -45,7 +45,10 @@ fn check(show: Show, instances: usize, pipeline: &Pipeline) -> String {
 fn said(mistake: &millstream_core::plan::Mistake) -> String {
     let line = mistake.line.map(|line| format!("{line}: ")).unwrap_or_default();
     let text = mistake.to_string();
-    format!("{}{}", if line.is_empty() { "" } else { "here: " }, text.strip_prefix(&line).expect("it begins with its line"))
+    let here = if line.is_empty() { "" } else { "here: " };
+    let words = text.strip_prefix(&line).expect("it begins with its line").split(' ');
+    let words: Vec<_> = words.map(|word| if word.contains(".rs:") { "THERE" } else { word }).collect();
+    format!("{here}{}", words.join(" "))
 }
 
 fn shown(show: Show, text: &str) -> String {
@@ -65,19 +68,21 @@ fn sections(text: &str) -> Vec<(String, String)> {
     let mut sections: Vec<(String, String)> = Vec::new();
     for line in text.lines() {
         match sections.last_mut() {
-            Some((_, section)) if !line.starts_with(|first: char| first.is_uppercase()) => *section += &format!("{line}\n"),
+            Some((_, section)) if !line.starts_with(|first: char| first.is_uppercase()) => {
+                *section += &format!("{line}\n")
+            }
             _ => sections.push((line.to_owned(), String::new())),
         }
     }
     sections
 }
 
-/// Without blank lines, and with the marks moved in.
+/// Without blank lines and indent, and with the marks moved in.
 fn squeezed(section: &str) -> String {
     let lines = section.lines().filter(|line| !line.is_empty());
     let near = |line: &str| match line.split_once("             ") {
         Some((stage, mark)) if line.starts_with([':', '>']) => format!("{stage}  {}", mark.trim_start()),
-        _ => line.to_owned(),
+        _ => line.strip_prefix("    ").unwrap_or(line).to_owned(),
     };
     lines.map(near).collect::<Vec<_>>().join("\n")
 }

@@ -27,14 +27,20 @@ pub struct Sides {
     /// Puts a column of keys and a column of values, of the same length, together.
     pub join: Join,
     /// The keys and the values of a column of pairs; `None` if it is not one.
-    pub look: fn(&dyn AnyColumn) -> Option<(&dyn AnyColumn, &dyn AnyColumn)>,
+    pub look: fn(&dyn AnyColumn) -> Option<BothSides<'_>>,
     /// The keys and the values of a column of pairs, to add to; whoever does gives each as many rows as the other.
-    pub fill: fn(&mut dyn AnyColumn) -> Option<(&mut dyn AnyColumn, &mut dyn AnyColumn)>,
+    pub fill: fn(&mut dyn AnyColumn) -> Option<BothSidesMut<'_>>,
     /// Adds copies of all keys of one column of keys to another.
     pub copy_keys: CopyRows,
     /// Adds copies of all values of one column of values to another.
     pub copy_values: CopyRows,
 }
+
+/// The column of keys and the column of values within a column of pairs.
+pub type BothSides<'a> = (&'a dyn AnyColumn, &'a dyn AnyColumn);
+
+/// The column of keys and the column of values within a column of pairs, to add to.
+pub type BothSidesMut<'a> = (&'a mut dyn AnyColumn, &'a mut dyn AnyColumn);
 
 /// Adds copies of all rows of the first column to the second; neither changes if they are of other types.
 pub type CopyRows = fn(&dyn AnyColumn, &mut dyn AnyColumn);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::form::{BothSides, BothSidesMut};
 use super::{AnyColumn, Column, Data, Form, Sides};
 
 /// A key and a value.
@@ -69,12 +70,12 @@ impl<K: Data + Clone, V: Data + Clone> KvColumn<K, V> {
         Box::new(Self { keys: *keys, values: *values })
     }
 
-    fn look(column: &dyn AnyColumn) -> Option<(&dyn AnyColumn, &dyn AnyColumn)> {
+    fn look(column: &dyn AnyColumn) -> Option<BothSides<'_>> {
         let column = column.cast::<Self>()?;
         Some((&column.keys, &column.values))
     }
 
-    fn fill(column: &mut dyn AnyColumn) -> Option<(&mut dyn AnyColumn, &mut dyn AnyColumn)> {
+    fn fill(column: &mut dyn AnyColumn) -> Option<BothSidesMut<'_>> {
         let column = column.cast_mut::<Self>()?;
         Some((&mut column.keys, &mut column.values))
     }

@@ -2,7 +2,7 @@
 
 use millstream_core::contracts::{Kind, Where};
 use millstream_core::data::Form;
-use millstream_core::plan::{Action, Graph, Inlet, Mark, Op, Outlet, Runs, Segment, StageId, Step, Task};
+use millstream_core::plan::{Action, Graph, Inlet, Mark, Op, Outlet, Runs, Segment, StageId, StageKind, Step, Task};
 
 /// One thing that a task does.
 pub(super) struct Done {
@@ -26,10 +26,10 @@ pub(super) fn steps(graph: &Graph, task: &Task) -> Vec<Done> {
         match step {
             Step::Segment(segment) => done.extend(operations(graph, segment)),
             Step::Limit { stage, records } => {
-                done.push(one("limit", format!("{records} records of the run behind {}", name(graph, *stage))));
+                done.push(one("limit", format!("{records} records of the run {}", whereabouts(graph, *stage))));
             }
             Step::Throttle { stage, rate } => {
-                let what = format!("{} records in {:?} behind {}", rate.records, rate.period, name(graph, *stage));
+                let what = format!("{} records in {:?} {}", rate.records, rate.period, whereabouts(graph, *stage));
                 done.push(one("throttle", what));
             }
             Step::Fold { stage, each, every } => {
@@ -52,6 +52,12 @@ fn one(verb: &'static str, what: String) -> Done {
 
 fn name(graph: &Graph, stage: StageId) -> &str {
     graph.stages.get(stage).map_or("?", |stage| stage.name.as_str())
+}
+
+/// Steps of a stage stand behind it, those of the sink before it.
+fn whereabouts(graph: &Graph, id: StageId) -> String {
+    let is_sink = matches!(graph.stages.get(id).map(|stage| &stage.kind), Some(StageKind::Sink(_)));
+    format!("{} {}", if is_sink { "before" } else { "behind" }, name(graph, id))
 }
 
 /// A stage with what it takes and gives.

@@ -75,7 +75,8 @@ fn write_tasks(out: &mut String, plan: &Plan) -> fmt::Result {
         if let Inlet::Channel(channel) = task.inlet {
             let through = entered(plan, number).map(|net| format!(", through {net}")).unwrap_or_default();
             let channel = plan.graph.channels.get(channel);
-            let (form, batches) = channel.map_or((String::new(), 0), |channel| (channel.form.to_string(), channel.batches));
+            let (form, batches) =
+                channel.map_or((String::new(), 0), |channel| (channel.form.to_string(), channel.batches));
             writeln!(out, "         takes    [{form}], {batches} batches waiting at most{through}")?;
         }
         let segments = steps(&plan.graph, task);
@@ -105,7 +106,7 @@ fn write_dropped(out: &mut String, plan: &Plan) -> fmt::Result {
     if plan.dropped.is_empty() {
         return Ok(());
     }
-    writeln!(out, "Left out of it\n")?;
+    writeln!(out, "Left out\n")?;
     plan.dropped.iter().try_for_each(|sentence| writeln!(out, "    {sentence}"))?;
     writeln!(out)
 }

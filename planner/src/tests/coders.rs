@@ -153,7 +153,8 @@ fn a_named_format_is_used_and_what_it_made_is_encoded() {
 
 #[test]
 fn what_crosses_the_network_is_decoded_to_what_it_was() {
-    let pipeline = Pipeline::source(topic()).map(|_: Node| Order).named("M").fold(Order, |_, _: Order| ()).named("FOLD");
+    let pipeline =
+        Pipeline::source(topic()).map(|_: Node| Order).named("M").fold(Order, |_, _: Order| ()).named("FOLD");
     let pipeline = pipeline.trigger_each(9).sink(collect::<Order>());
     assert_snapshot!(check(Show::Coders, 3, &pipeline), @"
     :  KAFKA:[Bytes]  (1) logical
@@ -170,37 +171,35 @@ fn what_crosses_the_network_is_decoded_to_what_it_was() {
 #[test]
 fn what_crosses_the_network_is_decoded_to_nothing_else() {
     let pipeline = Pipeline::source(topic()).map(|_: Node| Order).named("M").fold(Node, |_, _: Node| ()).named("FOLD");
-    assert_snapshot!(check(Show::Coders, 3, &pipeline.trigger_each(9).sink(collect::<Node>())), @"here: M, FOLD: [Node] could only be made of [Bytes] by encoding and decoding again (XML-DECODER); name the format between them with `encode_as` and `decode_as` if that is meant, or make the one of the other in a `map`");
+    assert_snapshot!(check(Show::Coders, 3, &pipeline.trigger_each(9).sink(collect::<Node>())), @"here: M, FOLD: [Node] could only be made of [Bytes] (encoded from [Order]) by decoding what was encoded (XML-DECODER); if that is meant, name the format between the two stages with `encode_as` or `decode_as`; if not, make the one of the other in a `map`");
 }
 
 #[test]
 fn a_missing_coder_is_a_mistake_with_both_stages_and_types() {
     let pipeline = Pipeline::source(topic()).filter(|_: &Alien| true).named("F").sink(stdout());
-    assert_snapshot!(coded(&pipeline), @"here: KAFKA, F: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes it");
+    assert_snapshot!(coded(&pipeline), @"here: KAFKA, F: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes the one of the other");
 }
 
 #[test]
 fn a_missing_coder_before_a_network_stage_names_it() {
     let pipeline = Pipeline::source(topic()).map(|_: Node| Alien).named("M").sink(collect::<Alien>());
     assert_snapshot!(check(Show::Coders, 2, &pipeline), @"
-    here: M, COLLECT: no coder makes [Bytes], which NET-MERGE-SORT between them carries of [Alien]; register a coder from [Alien] to [Bytes] for this pipeline by `with`, or put a stage between them that makes it
-    here: M, COLLECT: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes it
+    here: M, COLLECT: no coder makes [Bytes], which NET-MERGE-SORT between them carries, of [Alien]; register a coder from [Alien] to [Bytes] for this pipeline by `with`, or put a stage between them that makes the one of the other
+    here: M, COLLECT: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes the one of the other
     ");
 }
 
 #[test]
 fn nothing_is_decoded_that_was_just_encoded() {
     let pipeline = Pipeline::source(list::<Order>()).filter(|_: &Node| true).named("F").sink(stdout());
-    assert_snapshot!(coded(&pipeline), @"
-    here: LIST, F: [Node] could only be made of [Order] by encoding and decoding again (JSON-ENCODER, XML-DECODER); name the format between them with `encode_as` and `decode_as` if that is meant, or make the one of the other in a `map`
-    here: F, STD-OUT: two ways lead from [Order] or [Node] to [Bytes] at the same cost: JSON-ENCODER; and XML-ENCODER; register the one that is meant for this pipeline by `with`, which wins over the defaults, or name it with `encode_as` or `decode_as`
-    ");
+    assert_snapshot!(coded(&pipeline), @"here: LIST, F: [Node] could only be made of [Order] by decoding what was encoded (JSON-ENCODER + XML-DECODER); if that is meant, name the format between the two stages with `encode_as` or `decode_as`; if not, make the one of the other in a `map`");
 }
 
 #[test]
 fn bytes_that_an_earlier_stage_had_encoded_are_not_decoded_either() {
-    let texts = Pipeline::source(list::<Order>()).filter(|_: &str| true).named("TEXT").filter(|_: &Node| true).named("F");
-    assert_snapshot!(coded(&texts.sink(stdout())), @"here: TEXT, F: [Node] could only be made of [Order] or [Bytes] or [Text] by encoding and decoding again (XML-DECODER); name the format between them with `encode_as` and `decode_as` if that is meant, or make the one of the other in a `map`");
+    let texts =
+        Pipeline::source(list::<Order>()).filter(|_: &str| true).named("TEXT").filter(|_: &Node| true).named("F");
+    assert_snapshot!(coded(&texts.sink(stdout())), @"here: TEXT, F: [Node] could only be made of [Order] or [Bytes] (encoded from [Order]) or [Text] (encoded from [Order]) by decoding what was encoded (XML-DECODER); if that is meant, name the format between the two stages with `encode_as` or `decode_as`; if not, make the one of the other in a `map`");
 }
 
 #[test]
@@ -220,5 +219,14 @@ fn an_encoding_that_is_asked_for_may_be_decoded_as_something_else() {
 fn two_cheapest_chains_are_a_mistake_that_names_both() {
     let pipeline = Pipeline::source(topic()).filter(|_: &Alien| true).named("F").sink(stdout());
     let one = pipeline.with_coder(coder::<Bytes, Alien>("ALIEN-DECODER", Kind::Decode, 11));
-    assert_snapshot!(coded(&one.with_coder(coder::<String, Alien>("ALIEN-READER", Kind::Decode, 10))), @"here: KAFKA, F: two ways lead from [Bytes] to [Alien] at the same cost: ALIEN-DECODER; and TEXT-DECODER + ALIEN-READER; register the one that is meant for this pipeline by `with`, which wins over the defaults, or name it with `encode_as` or `decode_as`");
+    assert_snapshot!(coded(&one.with_coder(coder::<String, Alien>("ALIEN-READER", Kind::Decode, 10))), @"here: KAFKA, F: two ways lead from [Bytes] to [Alien] at the same cost: ALIEN-DECODER, and TEXT-DECODER + ALIEN-READER; register the one that is meant for this pipeline by `with`, which wins over the defaults, or name it with `encode_as` or `decode_as`");
+}
+
+#[test]
+fn every_stage_without_a_coder_is_reported_once_for_each_form() {
+    let pipeline = Pipeline::source(topic()).filter(|_: &Alien| true).named("F").filter(|_: &Alien| true).named("G");
+    assert_snapshot!(coded(&pipeline.filter(|_: &bool| true).named("H").sink(stdout())), @"
+    here: KAFKA, F: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes the one of the other
+    here: G, H: no coder makes [Bool] of [Bytes]; register a coder from [Bytes] to [Bool] for this pipeline by `with`, or put a stage between them that makes the one of the other
+    ");
 }

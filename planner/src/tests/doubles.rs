@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{
-    Active, BoxFuture, Checkpoint, Code, Coder, Commits, Ends, Event, Faults, Format, Held, Kind, Opened, Places, Result,
-    Sink, SinkContext, SinkFactory, SinkTraits, Source, SourceFactory, SourceTraits, Store, StoreFactory, Where,
-    WriteError,
+    Active, BoxFuture, Checkpoint, Code, Coder, Commits, Ends, Event, Faults, Format, Held, Kind, Opened, Places,
+    Result, Sink, SinkContext, SinkFactory, SinkTraits, Source, SourceFactory, SourceTraits, Store, StoreFactory,
+    Where, WriteError,
 };
 use millstream_core::data;
 use millstream_core::data::{AnyColumn, Bytes, Data, Form, Partition, Records};
@@ -203,7 +203,9 @@ impl StoreFactory for Folder {
     }
 
     fn open(&self, _: &Opened) -> BoxFuture<'_, Result<Box<dyn Store>>> {
-        Box::pin(async { Err(millstream_core::contracts::Error::new(millstream_core::contracts::Cause::Bug, "a double")) })
+        Box::pin(async {
+            Err(millstream_core::contracts::Error::new(millstream_core::contracts::Cause::Bug, "a double"))
+        })
     }
 }
 

@@ -98,7 +98,7 @@ fn the_amqp_example_on_three_instances() {
              takes    [Bytes], 4 batches waiting at most, through NET-MERGE-SORT
              writes   [Bytes]:STD-OUT:[]
 
-    Left out of it
+    Left out
 
         XML-ENCODER before NET-MERGE-SORT is left out: nobody changed the value, and its [Bytes] is still at hand
 
@@ -148,7 +148,7 @@ fn a_filter_from_file_to_file_on_one_instance() {
              looks    [Node]:PAID:[Node]
              writes   [Bytes]:TO-FILE:[]
 
-    Left out of it
+    Left out
 
         XML-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
 
@@ -458,6 +458,7 @@ fn fingerprints_differ_by_what_is_done_and_not_by_how_fast() {
     assert_ne!(fingerprint(&one), fingerprint(&other_form));
     let other_name = Pipeline::source(file()).filter(|_: &Node| true).named("PAID").sink(stdout());
     assert_ne!(fingerprint(&one), fingerprint(&other_name));
-    let other_place = Pipeline::source(file()).filter(|_: &Node| true).sink(stdout()).place(millstream_core::contracts::Where::Last);
+    let other_place =
+        Pipeline::source(file()).filter(|_: &Node| true).sink(stdout()).place(millstream_core::contracts::Where::Last);
     assert_ne!(fingerprint(&one), fingerprint(&other_place));
 }

@@ -265,7 +265,7 @@ fn a_limit_on_a_sink_counts_before_it() {
          decodes  [Bytes]:XML-DECODER:[Node]
          makes    [Node]:A:[Order]
          encodes  [Order]:JSON-ENCODER:[Bytes]
-         limit    5 records of the run behind TO-FILE
+         limit    5 records of the run before TO-FILE
          writes   [Bytes]:TO-FILE:[]
     ");
 }
@@ -307,7 +307,7 @@ fn a_retry_begins_a_segment_of_its_own_that_decodes_again() {
 
 #[test]
 fn a_buffer_is_a_channel_behind_its_stage() {
-    let pipeline = from_file().buffer(9).filter(|_: &str| true).named("A").buffer(1_000).sink(to_file());
+    let pipeline = from_file().buffer(9).filter(|_: &str| true).named("A").buffer(2_000).sink(to_file());
     assert_snapshot!(running(&pipeline), @"
     1. FILE > A: a thread
          reads    FILE:[Bytes]
@@ -315,7 +315,7 @@ fn a_buffer_is_a_channel_behind_its_stage() {
          looks    [Text]:A:[Text]
          gives    to 2
     2. TO-FILE: a thread
-         takes    [Bytes], 4 batches waiting at most
+         takes    [Bytes], 8 batches waiting at most
          writes   [Bytes]:TO-FILE:[]
     TEXT-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
     ");

@@ -12,66 +12,66 @@ fn promise(instances: usize, pipeline: &Pipeline) -> String {
 
 #[test]
 fn a_sink_that_takes_nothing_back_says_so() {
-    assert_snapshot!(promise(1, &Pipeline::source(queue()).sink(stdout())), @"    at-least-once: standard output can't take back what it printed");
+    assert_snapshot!(promise(1, &Pipeline::source(queue()).sink(stdout())), @"at-least-once: standard output can't take back what it printed");
 }
 
 #[test]
 fn without_a_state_folder_a_restart_begins_from_the_start() {
-    assert_snapshot!(promise(1, &Pipeline::source(file()).sink(stdout())), @"    at-least-once: standard output can't take back what it printed; no state folder: a restart begins from the start");
+    assert_snapshot!(promise(1, &Pipeline::source(file()).sink(stdout())), @"at-least-once: standard output can't take back what it printed; no state folder: a restart begins from the start");
 }
 
 #[test]
 fn what_cant_be_read_again_is_promised_only_while_it_runs() {
     let mut input = file();
     input.traits.commits = Commits::None;
-    assert_snapshot!(promise(1, &Pipeline::source(input).sink(to_file()).store(Folder)), @"    at-least-once while it runs: what FILE has read can't be read again");
+    assert_snapshot!(promise(1, &Pipeline::source(input).sink(to_file()).store(Folder)), @"at-least-once while it runs: what FILE has read can't be read again");
 }
 
 #[test]
 fn a_source_that_acknowledges_one_by_one_has_no_position_to_resume_from() {
     let mut input = queue();
     input.traits.commits = Commits::Pessimistic;
-    assert_snapshot!(promise(1, &Pipeline::source(input).sink(to_file()).store(Folder)), @"    at-least-once: AMQP-QUEUE acknowledges each record by itself, so it can't be resumed from a position");
+    assert_snapshot!(promise(1, &Pipeline::source(input).sink(to_file()).store(Folder)), @"at-least-once: AMQP-QUEUE acknowledges each record by itself, so it can't be resumed from a position");
 }
 
 #[test]
 fn files_to_files_with_a_state_folder_are_exactly_once() {
     let pipeline = Pipeline::source(file()).filter(|_: &Node| true).named("F").sink(to_file()).store(Folder);
-    assert_snapshot!(promise(1, &pipeline.require(Guarantee::ExactlyOnce)), @"    exactly-once: TO-FILE stores the positions of FILE together with its data");
+    assert_snapshot!(promise(1, &pipeline.require(Guarantee::ExactlyOnce)), @"exactly-once: TO-FILE stores the positions of FILE together with its data");
 }
 
 #[test]
 fn a_fold_with_a_trigger_loses_its_state() {
     let pipeline = Pipeline::source(list::<u64>()).count().named("C").trigger_each(5).sink(to_file()).store(Folder);
-    assert_snapshot!(promise(1, &pipeline), @"    at-least-once: a fold's state starts afresh after a restart");
+    assert_snapshot!(promise(1, &pipeline), @"at-least-once: a fold's state starts afresh after a restart");
 }
 
 #[test]
 fn a_fold_without_a_trigger_reads_all_of_it_again() {
     let pipeline = Pipeline::source(list::<u64>()).count().named("C").sink(to_file()).store(Folder);
-    assert_snapshot!(promise(1, &pipeline), @"    exactly-once: TO-FILE stores the positions of LIST together with its data");
+    assert_snapshot!(promise(1, &pipeline), @"exactly-once: TO-FILE stores the positions of LIST together with its data");
 }
 
 #[test]
 fn state_on_a_disk_needs_an_instance_that_stays_the_same() {
     let pipeline = || Pipeline::source(file()).sink(to_file()).store(Folder);
-    assert_snapshot!(promise(2, &pipeline()), @"    exactly-once: TO-FILE stores the positions of FILE together with its data");
-    assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined)), @"    at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart");
+    assert_snapshot!(promise(2, &pipeline()), @"exactly-once: TO-FILE stores the positions of FILE together with its data");
+    assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined)), @"at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart");
     assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined).require(Guarantee::ExactlyOnce)), @"here: FILE, TO-FILE: exactly-once is asked for, and what this pipeline has is at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart; change what stands in the way, or ask for no more than at-least-once");
 }
 
 #[test]
 fn a_split_without_a_merge_may_double_what_is_dealt_anew() {
     let pipeline = || Pipeline::source(file()).sink(database()).store(Folder);
-    assert_snapshot!(promise(1, &pipeline()), @"    exactly-once: DATABASE stores the positions of FILE together with its data");
-    assert_snapshot!(promise(2, &pipeline()), @"    at-least-once: what a lost instance had in work is dealt anew, and no merge sees what of it had arrived");
+    assert_snapshot!(promise(1, &pipeline()), @"exactly-once: DATABASE stores the positions of FILE together with its data");
+    assert_snapshot!(promise(2, &pipeline()), @"at-least-once: what a lost instance had in work is dealt anew, and no merge sees what of it had arrived");
 }
 
 #[test]
 fn positions_on_the_sources_server_are_not_with_the_data() {
     let mut sink = database();
     (sink.keeps, sink.traits.transactional) = (false, Ok(()));
-    assert_snapshot!(promise(1, &Pipeline::source(topic()).sink(sink)), @"    at-least-once: positions are kept by the source's server and not with the data: there is no state folder");
+    assert_snapshot!(promise(1, &Pipeline::source(topic()).sink(sink)), @"at-least-once: positions are kept by the source's server and not with the data: there is no state folder");
 }
 
 #[test]

@@ -17,9 +17,9 @@ fn one_instance_needs_no_network() {
     :  AMQP-QUEUE:[Bytes]  (1) logical
     >> [Node]:XML-FILTER:[Node]  (2) logical
     >> [Bytes]:STD-OUT:[]  (3) logical
-        AMQP-QUEUE  everywhere, 1 worker: there is only one instance
-        XML-FILTER  everywhere, 1 worker: there is only one instance
-        STD-OUT     everywhere, 1 worker: there is only one instance
+    AMQP-QUEUE  everywhere, 1 worker: there is only one instance
+    XML-FILTER  everywhere, 1 worker: there is only one instance
+    STD-OUT     everywhere, 1 worker: there is only one instance
     ");
 }
 
@@ -32,11 +32,11 @@ fn what_one_active_instance_reads_is_dealt_to_all_and_brought_together_in_order(
     >> [Node]:XML-FILTER:[Node]  (2) logical
     >> [Bytes]:NET-MERGE-SORT:[Bytes]  -  net-in
     >> [Bytes]:STD-OUT:[]  (3) logical
-        AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
-        NET-SPLIT       everywhere, 1 worker: it deals what is read there to all instances
-        XML-FILTER      everywhere, 1 worker: nothing holds it to one place
-        NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
-        STD-OUT         on the last to join, 1 worker: that is where the user looks
+    AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
+    NET-SPLIT       everywhere, 1 worker: it deals what is read there to all instances
+    XML-FILTER      everywhere, 1 worker: nothing holds it to one place
+    NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
+    STD-OUT         on the last to join, 1 worker: that is where the user looks
     ");
 }
 
@@ -48,10 +48,10 @@ fn what_each_instance_reads_for_itself_is_not_dealt() {
     >> [Node]:XML-FILTER:[Node]  (2) logical
     >> [Bytes]:NET-MERGE-SORT:[Bytes]  -  net-in
     >> [Bytes]:STD-OUT:[]  (3) logical
-        KAFKA           everywhere, 1 worker: each instance reads its own part
-        XML-FILTER      everywhere, 1 worker: nothing holds it to one place
-        NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
-        STD-OUT         on the last to join, 1 worker: that is where the user looks
+    KAFKA           everywhere, 1 worker: each instance reads its own part
+    XML-FILTER      everywhere, 1 worker: nothing holds it to one place
+    NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
+    STD-OUT         on the last to join, 1 worker: that is where the user looks
     ");
 }
 
@@ -62,9 +62,9 @@ fn a_pipeline_that_runs_everywhere_needs_no_network() {
     :  KAFKA:[Bytes]  (1) logical
     >> [Node]:XML-FILTER:[Node]  (2) logical
     >> [Bytes]:DATABASE:[]  (3) logical
-        KAFKA       everywhere, 1 worker: each instance reads its own part
-        XML-FILTER  everywhere, 1 worker: nothing holds it to one place
-        DATABASE    everywhere, 1 worker: nothing holds it to one place
+    KAFKA       everywhere, 1 worker: each instance reads its own part
+    XML-FILTER  everywhere, 1 worker: nothing holds it to one place
+    DATABASE    everywhere, 1 worker: nothing holds it to one place
     ");
 }
 
@@ -76,10 +76,10 @@ fn a_local_file_is_read_in_one_place_and_dealt_to_all() {
     >> [Bytes]:NET-SPLIT:[Bytes]  -  net-out
     >> [Node]:XML-FILTER:[Node]  (2) logical
     >> [Bytes]:DATABASE:[]  (3) logical
-        FILE        on the first peer, 1 worker: it reads that instance's own input
-        NET-SPLIT   on the first peer, 1 worker: it deals what is read there to all instances
-        XML-FILTER  everywhere, 1 worker: nothing holds it to one place
-        DATABASE    everywhere, 1 worker: nothing holds it to one place
+    FILE        on the first peer, 1 worker: it reads that instance's own input
+    NET-SPLIT   on the first peer, 1 worker: it deals what is read there to all instances
+    XML-FILTER  everywhere, 1 worker: nothing holds it to one place
+    DATABASE    everywhere, 1 worker: nothing holds it to one place
     ");
 }
 
@@ -90,9 +90,9 @@ fn a_sink_without_care_for_order_that_is_placed_gets_a_plain_merge() {
     :  KAFKA:[Bytes]  (1) logical
     >> [Bytes]:NET-MERGE:[Bytes]  -  net-in
     >> [Bytes]:DATABASE:[]  (2) logical
-        KAFKA      everywhere, 1 worker: each instance reads its own part
-        NET-MERGE  on db, 1 worker: its declaration places it there
-        DATABASE   on db, 1 worker: its declaration places it there
+    KAFKA      everywhere, 1 worker: each instance reads its own part
+    NET-MERGE  on db, 1 worker: its declaration places it there
+    DATABASE   on db, 1 worker: its declaration places it there
     ");
 }
 
@@ -102,9 +102,9 @@ fn nothing_is_dealt_that_would_be_brought_together_at_once() {
     :  AMQP-QUEUE:[Bytes]  (1) logical
     >> [Bytes]:NET-MERGE-SORT:[Bytes]  -  net-in
     >> [Bytes]:STD-OUT:[]  (2) logical
-        AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
-        NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
-        STD-OUT         on the last to join, 1 worker: that is where the user looks
+    AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
+    NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
+    STD-OUT         on the last to join, 1 worker: that is where the user looks
     ");
 }
 
@@ -115,9 +115,9 @@ fn stages_that_are_all_in_one_place_need_no_network() {
     :  FILE:[Bytes]  (1) logical
     >> [Node]:F:[Node]  (2) logical
     >> [Bytes]:TO-FILE:[]  (3) logical
-        FILE     on the first peer, 1 worker: it reads that instance's own input
-        F        on the first peer, 1 worker: its declaration places it there
-        TO-FILE  on the first peer, 1 worker: its declaration places it there
+    FILE     on the first peer, 1 worker: it reads that instance's own input
+    F        on the first peer, 1 worker: its declaration places it there
+    TO-FILE  on the first peer, 1 worker: its declaration places it there
     ");
 }
 
@@ -127,9 +127,9 @@ fn a_record_goes_from_one_place_to_another_through_a_merge() {
     :  FILE:[Bytes]  (1) logical
     >> [Bytes]:NET-MERGE-SORT:[Bytes]  -  net-in
     >> [Bytes]:TO-FILE:[]  (2) logical
-        FILE            on the first peer, 1 worker: it reads that instance's own input
-        NET-MERGE-SORT  on the last peer, 1 worker: its state is on that instance's disk
-        TO-FILE         on the last peer, 1 worker: its state is on that instance's disk
+    FILE            on the first peer, 1 worker: it reads that instance's own input
+    NET-MERGE-SORT  on the last peer, 1 worker: its state is on that instance's disk
+    TO-FILE         on the last peer, 1 worker: its state is on that instance's disk
     ");
 }
 
@@ -144,13 +144,13 @@ fn a_fold_runs_where_the_sink_behind_it_does() {
     >> [Bytes]:COUNT:[U64]  (3) logical
     >> [U64]:M:[Text]  (4) logical
     >> [Bytes]:STD-OUT:[]  (5) logical
-        AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
-        NET-SPLIT       everywhere, 1 worker: it deals what is read there to all instances
-        F               everywhere, 1 worker: nothing holds it to one place
-        NET-MERGE-SORT  on the last to join, 1 worker: it folds all records into one state
-        COUNT           on the last to join, 1 worker: it folds all records into one state
-        M               on the last to join, 1 worker: the records before it are brought together there
-        STD-OUT         on the last to join, 1 worker: that is where the user looks
+    AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
+    NET-SPLIT       everywhere, 1 worker: it deals what is read there to all instances
+    F               everywhere, 1 worker: nothing holds it to one place
+    NET-MERGE-SORT  on the last to join, 1 worker: it folds all records into one state
+    COUNT           on the last to join, 1 worker: it folds all records into one state
+    M               on the last to join, 1 worker: the records before it are brought together there
+    STD-OUT         on the last to join, 1 worker: that is where the user looks
     ");
 }
 
@@ -163,11 +163,11 @@ fn a_fold_without_a_place_runs_on_the_first_and_all_behind_it_stays_there() {
     >> [Bytes]:COUNT:[U64]  (2) logical
     >> [U64]:M:[Text]  (3) logical
     >> [Bytes]:DATABASE:[]  (4) logical
-        KAFKA           everywhere, 1 worker: each instance reads its own part
-        NET-MERGE-SORT  on the first peer, 1 worker: it folds all records into one state
-        COUNT           on the first peer, 1 worker: it folds all records into one state
-        M               on the first peer, 1 worker: the records before it are brought together there
-        DATABASE        on the first peer, 1 worker: the records before it are brought together there
+    KAFKA           everywhere, 1 worker: each instance reads its own part
+    NET-MERGE-SORT  on the first peer, 1 worker: it folds all records into one state
+    COUNT           on the first peer, 1 worker: it folds all records into one state
+    M               on the first peer, 1 worker: the records before it are brought together there
+    DATABASE        on the first peer, 1 worker: the records before it are brought together there
     ");
 }
 
@@ -182,12 +182,12 @@ fn what_a_fold_made_is_dealt_again_if_the_next_stage_is_placed_everywhere() {
     >> [Bytes]:NET-SPLIT:[Bytes]  -  net-out
     >> [U64]:M:[Text]  (3) logical
     >> [Bytes]:DATABASE:[]  (4) logical
-        KAFKA           everywhere, 1 worker: each instance reads its own part
-        NET-MERGE-SORT  on the first peer, 1 worker: it folds all records into one state
-        COUNT           on the first peer, 1 worker: it folds all records into one state
-        NET-SPLIT       on the first peer, 1 worker: it deals what is read there to all instances
-        M               everywhere, 1 worker: its declaration places it there
-        DATABASE        everywhere, 1 worker: nothing holds it to one place
+    KAFKA           everywhere, 1 worker: each instance reads its own part
+    NET-MERGE-SORT  on the first peer, 1 worker: it folds all records into one state
+    COUNT           on the first peer, 1 worker: it folds all records into one state
+    NET-SPLIT       on the first peer, 1 worker: it deals what is read there to all instances
+    M               everywhere, 1 worker: its declaration places it there
+    DATABASE        everywhere, 1 worker: nothing holds it to one place
     ");
 }
 
@@ -200,11 +200,11 @@ fn a_limit_counts_on_one_instance_behind_an_ordered_merge() {
     >> [Node]:F:[Node]  (2) logical
     >> [Node]:G:[Node]  (3) logical
     >> [Bytes]:DATABASE:[]  (4) logical
-        AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
-        NET-MERGE-SORT  on the first peer, 1 worker: its limit counts the whole pipeline's records
-        F               on the first peer, 1 worker: its limit counts the whole pipeline's records
-        G               on the first peer, 1 worker: the records before it are brought together there
-        DATABASE        on the first peer, 1 worker: the records before it are brought together there
+    AMQP-QUEUE      everywhere, 1 worker: its broker lets one instance be active
+    NET-MERGE-SORT  on the first peer, 1 worker: its limit counts the whole pipeline's records
+    F               on the first peer, 1 worker: its limit counts the whole pipeline's records
+    G               on the first peer, 1 worker: the records before it are brought together there
+    DATABASE        on the first peer, 1 worker: the records before it are brought together there
     ");
 }
 
@@ -214,9 +214,9 @@ fn a_limit_on_a_source_that_several_read_counts_behind_a_merge() {
     :  KAFKA:[Bytes]  (1) logical
     >> [Bytes]:NET-MERGE-SORT:[Bytes]  -  net-in
     >> [Bytes]:DATABASE:[]  (2) logical
-        KAFKA           everywhere, 1 worker: each instance reads its own part
-        NET-MERGE-SORT  on the first peer, 1 worker: the source's limit counts the whole pipeline's records
-        DATABASE        on the first peer, 1 worker: the records before it are brought together there
+    KAFKA           everywhere, 1 worker: each instance reads its own part
+    NET-MERGE-SORT  on the first peer, 1 worker: the source's limit counts the whole pipeline's records
+    DATABASE        on the first peer, 1 worker: the records before it are brought together there
     ");
 }
 
@@ -226,9 +226,9 @@ fn a_limit_on_a_source_that_one_reads_counts_there_before_the_records_are_dealt(
     :  FILE:[Bytes]  (1) logical
     >> [Bytes]:NET-SPLIT:[Bytes]  -  net-out
     >> [Bytes]:DATABASE:[]  (2) logical
-        FILE       on the first peer, 1 worker: it reads that instance's own input
-        NET-SPLIT  on the first peer, 1 worker: it deals what is read there to all instances
-        DATABASE   everywhere, 1 worker: nothing holds it to one place
+    FILE       on the first peer, 1 worker: it reads that instance's own input
+    NET-SPLIT  on the first peer, 1 worker: it deals what is read there to all instances
+    DATABASE   everywhere, 1 worker: nothing holds it to one place
     ");
 }
 
@@ -240,10 +240,10 @@ fn a_placed_stage_in_the_middle_keeps_the_order_that_a_later_sink_cares_for() {
     >> [Bytes]:NET-MERGE-SORT:[Bytes]  -  net-in
     >> [Node]:F:[Node]  (2) logical
     >> [Bytes]:STD-OUT:[]  (3) logical
-        KAFKA           everywhere, 1 worker: each instance reads its own part
-        NET-MERGE-SORT  on the last to join, 1 worker: its declaration places it there
-        F               on the last to join, 1 worker: its declaration places it there
-        STD-OUT         on the last to join, 1 worker: that is where the user looks
+    KAFKA           everywhere, 1 worker: each instance reads its own part
+    NET-MERGE-SORT  on the last to join, 1 worker: its declaration places it there
+    F               on the last to join, 1 worker: its declaration places it there
+    STD-OUT         on the last to join, 1 worker: that is where the user looks
     ");
 }
 
@@ -255,10 +255,10 @@ fn a_source_that_is_placed_on_one_instance_is_dealt_to_all() {
     >> [Bytes]:NET-SPLIT:[Bytes]  -  net-out
     >> [Node]:F:[Node]  (2) logical
     >> [Bytes]:DATABASE:[]  (3) logical
-        KAFKA      on the last peer, 1 worker: its declaration places it there
-        NET-SPLIT  on the last peer, 1 worker: it deals what is read there to all instances
-        F          everywhere, 1 worker: nothing holds it to one place
-        DATABASE   everywhere, 1 worker: nothing holds it to one place
+    KAFKA      on the last peer, 1 worker: its declaration places it there
+    NET-SPLIT  on the last peer, 1 worker: it deals what is read there to all instances
+    F          everywhere, 1 worker: nothing holds it to one place
+    DATABASE   everywhere, 1 worker: nothing holds it to one place
     ");
 }
 
@@ -278,13 +278,13 @@ fn a_keyed_fold_gets_all_records_of_a_key_by_a_split() {
     >> [Kv<Text, Text>]:COUNT:[Kv<Text, U64>]  (4) logical
     >> [Kv<Text, U64>]:SHOW:[Text]  (5) logical
     >> [Bytes]:DATABASE:[]  (6) logical
-        KAFKA             everywhere, 1 worker: each instance reads its own part
-        LINE              everywhere, 1 worker: nothing holds it to one place
-        KEY               everywhere, 1 worker: nothing holds it to one place
-        NET-SPLIT by key  everywhere, 1 worker: it deals each key to its instance
-        COUNT             everywhere, 1 worker: each instance has the keys that are dealt to it
-        SHOW              everywhere, 1 worker: nothing holds it to one place
-        DATABASE          everywhere, 1 worker: nothing holds it to one place
+    KAFKA             everywhere, 1 worker: each instance reads its own part
+    LINE              everywhere, 1 worker: nothing holds it to one place
+    KEY               everywhere, 1 worker: nothing holds it to one place
+    NET-SPLIT by key  everywhere, 1 worker: it deals each key to its instance
+    COUNT             everywhere, 1 worker: each instance has the keys that are dealt to it
+    SHOW              everywhere, 1 worker: nothing holds it to one place
+    DATABASE          everywhere, 1 worker: nothing holds it to one place
     ");
 }
 
@@ -300,13 +300,13 @@ fn a_keyed_fold_behind_a_merge_stays_there() {
     >> [Kv<Text, Text>]:COUNT:[Kv<Text, U64>]  (5) logical
     >> [Kv<Text, U64>]:SHOW:[Text]  (6) logical
     >> [Bytes]:DATABASE:[]  (7) logical
-        KAFKA           everywhere, 1 worker: each instance reads its own part
-        NET-MERGE-SORT  on the first peer, 1 worker: its limit counts the whole pipeline's records
-        F               on the first peer, 1 worker: its limit counts the whole pipeline's records
-        LINE            on the first peer, 1 worker: the records before it are brought together there
-        KEY             on the first peer, 1 worker: the records before it are brought together there
-        COUNT           on the first peer, 1 worker: the records before it are brought together there
-        SHOW            on the first peer, 1 worker: the records before it are brought together there
-        DATABASE        on the first peer, 1 worker: the records before it are brought together there
+    KAFKA           everywhere, 1 worker: each instance reads its own part
+    NET-MERGE-SORT  on the first peer, 1 worker: its limit counts the whole pipeline's records
+    F               on the first peer, 1 worker: its limit counts the whole pipeline's records
+    LINE            on the first peer, 1 worker: the records before it are brought together there
+    KEY             on the first peer, 1 worker: the records before it are brought together there
+    COUNT           on the first peer, 1 worker: the records before it are brought together there
+    SHOW            on the first peer, 1 worker: the records before it are brought together there
+    DATABASE        on the first peer, 1 worker: the records before it are brought together there
     ");
 }

@@ -24,14 +24,14 @@ fn each_side_of_a_pair_is_coded_by_itself() {
 #[test]
 fn a_side_that_can_be_coded_by_nothing_is_a_mistake() {
     let pipeline = Pipeline::source(list::<Raw>()).map(|pair: Kv<String, bool>| pair).named("M");
-    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<String, bool>>())), @"here: LIST, M: no coder makes [Bool], a side of [Kv<Text, Bool>] of [Bytes]; register a coder from [Bytes] to [Bool] for this pipeline by `with`, or put a stage between them that makes it");
+    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<String, bool>>())), @"here: LIST, M: no coder makes [Bool], a side of [Kv<Text, Bool>], of [Bytes]; register a coder from [Bytes] to [Bool] for this pipeline by `with`, or put a stage between them that makes the one of the other");
 }
 
 #[test]
 fn a_side_is_not_decoded_after_it_was_encoded() {
     let pipeline = Pipeline::source(list::<Kv<String, Order>>()).filter(|_: &Raw| true).named("RAW");
     let pipeline = pipeline.filter(|_: &Kv<String, Node>| true).named("NODES").sink(collect::<Raw>());
-    assert_snapshot!(check(Show::Coders, 1, &pipeline), @"here: RAW, NODES: [Kv<Text, Node>] could only be made of [Kv<Text, Order>] or [Kv<Bytes, Bytes>] by encoding and decoding again (KV(TEXT-DECODER, XML-DECODER)); name the format between them with `encode_as` and `decode_as` if that is meant, or make the one of the other in a `map`");
+    assert_snapshot!(check(Show::Coders, 1, &pipeline), @"here: RAW, NODES: [Kv<Text, Node>] could only be made of [Kv<Text, Order>] or [Kv<Bytes, Bytes>] by decoding what was encoded (KV(TEXT-DECODER, XML-DECODER)); if that is meant, name the format between the two stages with `encode_as` or `decode_as`; if not, make the one of the other in a `map`");
 }
 
 #[test]

@@ -48,7 +48,7 @@ fn costs(edges: &[Edge], path: &mut Vec<usize>, to: usize, encoded: bool, cost: 
         return found.push(cost);
     }
     for &(_, next, kind, more) in edges.iter().filter(|edge| edge.0 == at) {
-        if !path.contains(&next) && !(encoded && kind == Kind::Decode) {
+        if !(path.contains(&next) || encoded && kind == Kind::Decode) {
             path.push(next);
             costs(edges, path, to, encoded || kind == Kind::Encode, cost + u64::from(more), found);
             path.pop();
@@ -57,7 +57,8 @@ fn costs(edges: &[Edge], path: &mut Vec<usize>, to: usize, encoded: bool, cost: 
 }
 
 fn coders(edges: &[Edge]) -> Vec<Coder> {
-    let named = |(i, &(from, to, kind, cost)): (usize, &Edge)| coder_of(&i.to_string(), form(from), form(to), kind, cost);
+    let named =
+        |(i, &(from, to, kind, cost)): (usize, &Edge)| coder_of(&i.to_string(), form(from), form(to), kind, cost);
     edges.iter().enumerate().map(named).collect()
 }
 

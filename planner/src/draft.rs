@@ -197,7 +197,7 @@ pub(crate) fn stage_at(hops: &[Hop], hop: usize) -> StageId {
     declared.unwrap_or_default()
 }
 
-/// Whether the stage begins or ends the pipeline as it has to.
+/// Whether it is a source.
 pub(crate) fn is_source(stage: &Stage) -> bool {
     matches!(stage.kind, StageKind::Source(_))
 }

@@ -2,7 +2,7 @@
 //! same state.
 //!
 //! ```text
-//! FILE:[Bytes] >> [Node]:paid:[Bytes] filter >> [Bytes]:STD-OUT:[] sink at LastJoined
+//! []:FILE:[Bytes] source >> [Node]:PAID:[Bytes] filter >> [Bytes]:STD-OUT:[] sink at LastJoined
 //! ```
 //!
 //! Names, types, kinds, triggers and placement are in it. Addresses and paths are not, nor is what changes only how fast

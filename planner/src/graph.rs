@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 
 use millstream_core::contracts::Coder;
-use millstream_core::data::Bytes;
-use millstream_core::plan::{Channel, CoderId, Graph, Inlet, Outlet, Part, Policy, Runs, Task};
+use millstream_core::data::{Bytes, Data};
+use millstream_core::plan::{Channel, CoderId, Graph, Inlet, Outlet, Part, Policy, Runs, Stage, Task};
 
 use crate::draft::{Draft, What};
 use crate::fuse::{Fused, Fusing};
@@ -70,7 +70,7 @@ fn keep_bytes(draft: &mut Draft<'_>, coders: &mut Vec<Coder>) -> Option<Vec<Code
     if letters.is_empty() {
         return None;
     }
-    let bytes = <Bytes as millstream_core::data::Data>::form();
+    let bytes = Bytes::form();
     let Ok(chain) = draft.coders.cheapest(&[At::plain(emits.clone())], &bytes) else {
         let writes = draft.stages.iter().filter(|stage| letters_of(draft, stage).is_some());
         let stages: Vec<_> = writes.chain([&draft.stages[0]]).cloned().collect();
@@ -95,7 +95,7 @@ fn keep_bytes(draft: &mut Draft<'_>, coders: &mut Vec<Coder>) -> Option<Vec<Code
 }
 
 /// The dead letters that a stage may write to.
-fn letters_of(draft: &Draft<'_>, stage: &millstream_core::plan::Stage) -> Option<usize> {
+fn letters_of(draft: &Draft<'_>, stage: &Stage) -> Option<usize> {
     match stage.options.policy.unwrap_or(draft.declaration.policy) {
         Policy::DeadLetter(number) => Some(number),
         Policy::Fail | Policy::Skip => None,

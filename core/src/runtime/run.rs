@@ -57,6 +57,11 @@ impl Running {
         metrics
     }
 
+    /// What is committed so far, for people: a partition's position each, as [`Summary::committed`] has it at the end.
+    pub fn committed(&self) -> Vec<String> {
+        self.partitions.held.all().into_iter().map(label).collect()
+    }
+
     /// Asks the run to end: the source reads no more, what is in flight goes through and is committed.
     pub fn drain(&self) {
         self.control.enter(Phase::Draining);
@@ -78,6 +83,10 @@ impl Running {
         let joined = (&mut self.joined).await;
         joined.unwrap_or_else(|error| Err(Error::new(Cause::Bug, "the run itself panicked").because(error)))
     }
+}
+
+fn label((partition, position): (crate::data::Partition, crate::data::Position)) -> String {
+    format!("{partition}: {}", position.label())
 }
 
 fn describe(blocking: Blocking) -> String {
@@ -497,9 +506,6 @@ impl End {
         let stages = &self.starter.meters.stages;
         let sum = |read: fn(&super::metrics::Counters) -> &std::sync::atomic::AtomicU64| {
             stages.iter().map(|stage| read(stage).load(Relaxed)).sum()
-        };
-        let label = |(partition, position): (crate::data::Partition, crate::data::Position)| {
-            format!("{partition}: {}", position.label())
         };
         Summary {
             ended,

@@ -1,0 +1,2 @@
+//! Whole pipelines under simulated time.
+use proptest as _;

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use millstream_core::contracts::{Coder, Where};
-use millstream_core::data::Form;
+use millstream_core::data::{Bytes, Form};
 use millstream_core::plan::{
     Action, CoderId, Factory, Mark, Op, Options, Runs, Segment, Slot, StageId, StageKind, Step, Trigger,
 };
@@ -153,7 +153,7 @@ impl Fuse {
     fn element(&mut self, draft: &Draft<'_>, hop: usize, id: StageId) -> Result<(), Stuck> {
         let stage = &draft.stages[id];
         if stage.options.retry.is_some() {
-            self.end_segment(draft, hop);
+            self.begin_retry(draft, hop, id)?;
         }
         let own = match &draft.declaration.factories[id] {
             Factory::Coder(coder) => Some(coder.clone()),
@@ -167,6 +167,19 @@ impl Fuse {
         self.workers[hop] = self.task.workers;
         self.paced(draft, hop, id, &stage.options);
         self.buffer = stage.options.buffer.map(batches);
+        Ok(())
+    }
+
+    /// A retry runs its segment again from what came in, and what a stage takes by value is gone by then. Bytes and texts
+    /// are shared, other values are copied as what the stage takes: so that is what has to come in.
+    fn begin_retry(&mut self, draft: &Draft<'_>, hop: usize, id: StageId) -> Result<(), Stuck> {
+        let chain = self.reach(draft, hop)?;
+        let start = &self.hand.at(chain.start).at.form;
+        let is_shared = start.is::<Bytes>() || start.is::<String>();
+        if draft.stages[id].kind.takes_by_value() && !is_shared {
+            self.code(draft, hop, id, &chain);
+        }
+        self.end_segment(draft, hop);
         Ok(())
     }
 

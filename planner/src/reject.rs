@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use millstream_core::contracts::{DynSinkFactory, Ends, Places, SourceTraits, Where};
+use millstream_core::contracts::{Commits, DynSinkFactory, Ends, Places, SourceTraits, Where};
 use millstream_core::data::Bytes;
 use millstream_core::plan::{Declaration, Factory, Policy, Stage, StageKind};
 
@@ -26,12 +26,31 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
     if let Some(StageKind::Source(source)) = stages.first().map(|stage| &stage.kind) {
         endless(source, stages, mistakes);
         unreachable(source, stages, mistakes);
+        lost_in_a_crash(draft.declaration, source, stages, mistakes);
     }
     if declaration.store.is_some() && declaration.name.is_empty() {
         let advice = "name it by `Pipeline::called`, and keep the name over restarts";
         mistakes.general("positions are kept under the pipeline's name, and it has none", advice);
     }
     wanted(draft);
+}
+
+/// A source that acknowledges upstream forgets what a sink that is durable only in the end may still lose.
+fn lost_in_a_crash(declaration: &Declaration, source: &SourceTraits, stages: &[Stage], mistakes: &mut Gather) {
+    let acknowledges = source.keeps_positions || source.commits == Commits::Pessimistic;
+    let (Some(first), Some(last), Some(Factory::Sink(sink))) =
+        (stages.first(), stages.last(), declaration.factories.last())
+    else {
+        return;
+    };
+    if acknowledges && sink.traits(declaration.store.is_some()).durable_at_close {
+        let wrong = format!(
+            "{} is told that records have arrived while {} puts its output in place only at the end: a crash before that \
+             loses them",
+            first.name, last.name
+        );
+        mistakes.of(&[last, first], wrong, "keep positions with the output by `.store(…)`, or append to it");
+    }
 }
 
 /// Numbers that mean nothing as 0.

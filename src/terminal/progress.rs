@@ -13,7 +13,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 const TICK: Duration = Duration::from_millis(100);
 
 /// With a size: percent and the time to go.
-const SIZED: &str = "{percent:>3}% {bar:24} {bytes}/{total_bytes}, {records} records, {binary_bytes_per_sec}, {eta} to go{msg}";
+const SIZED: &str =
+    "{percent:>3}% {bar:24} {bytes}/{total_bytes}, {records} records, {binary_bytes_per_sec}, {eta} to go{msg}";
 /// Without one.
 const UNSIZED: &str = "{spinner} {bytes}, {records} records, {binary_bytes_per_sec}, {elapsed}{msg}";
 

@@ -91,6 +91,9 @@ pub struct SinkTraits {
     /// Whether it stores positions in one transaction with its data; if not, why what a crash repeats appears twice, as
     /// half a sentence: `standard output can't take back what it printed`.
     pub transactional: Result<(), String>,
+    /// Whether what was flushed survives a crash only once the sink is closed, because the output is put in its place at
+    /// the end: a source that acknowledges upstream would then lose what it has acknowledged.
+    pub durable_at_close: bool,
     /// Whether its state is on the instance's own disk, so that it has to run on the same instance every time.
     pub local_state: bool,
     /// Whether its writes block their thread (files): it then runs on a thread of its own.

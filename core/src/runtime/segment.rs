@@ -28,6 +28,8 @@ struct Operation {
     name: String,
     policy: Policy,
     retry: Option<Retry>,
+    /// Whether it takes its argument by value.
+    takes: bool,
     work: Work,
 }
 
@@ -116,7 +118,10 @@ impl Segmented {
     /// What is to be done about the records that failed.
     pub(super) fn verdict(&self, passing: &Passing) -> Verdict {
         let op = &self.ops[passing.at - 1];
-        let again = op.retry.filter(|retry| passing.attempt < retry.times).map(|retry| retry.wait(passing.attempt));
+        // What a stage took by value, and nobody could copy, can't run again.
+        let lost = op.takes && passing.input.is_none();
+        let retry = op.retry.filter(|retry| passing.attempt < retry.times && !lost);
+        let again = retry.map(|retry| retry.wait(passing.attempt));
         Verdict { stage: op.stage, policy: op.policy, again }
     }
 
@@ -133,8 +138,7 @@ impl Segmented {
                 if let Some(from) = passing.columns[*from].as_deref() {
                     code.code(from, &mut *made, faults);
                 }
-                passing.fail(faults, name);
-                passing.compact();
+                passing.fail_coded(faults, name, &mut *made);
                 passing.columns[*to] = Some(made);
             }
             Work::Look { look, from } => {
@@ -156,7 +160,7 @@ impl Segmented {
                 add(&counters.rows_out, made.rows());
                 let index = passing.remade(&shape, faults);
                 passing.fail(faults, name);
-                if op.retry.is_some() {
+                if op.retry.is_some() && !op.takes {
                     passing.keep_looked_at(&mut taken);
                 }
                 if let Some(taken) = taken {
@@ -219,7 +223,7 @@ impl Operation {
         };
         // What can't be decoded once can't be decoded again.
         let retry = stage.options.retry.filter(|_| !matches!(work, Work::Code { .. }));
-        Ok(Self { stage: op.stage, name, policy: stage.options.policy.unwrap_or(policy), retry, work })
+        Ok(Self { stage: op.stage, name, policy: stage.options.policy.unwrap_or(policy), retry, takes: stage.kind.takes_by_value(), work })
     }
 }
 
@@ -239,6 +243,22 @@ impl Passing {
         }
         let records = faults.drain(..).map(|(row, error)| (self.record(row), error)).collect();
         self.fail_records(records, name);
+    }
+
+    /// Like [`fail`](Self::fail), for a coder that has filled `made` beside the columns at hand: a row for each that did
+    /// not fail.
+    fn fail_coded(&mut self, faults: &mut Faults, name: &str, made: &mut dyn AnyColumn) {
+        if faults.is_empty() {
+            return;
+        }
+        faults.sort_by_key(|&(row, _)| row);
+        let coded = (0..self.rows.len() as u32).filter(|row| faults.binary_search_by_key(row, |&(row, _)| row).is_err());
+        let records: Vec<u32> = coded.map(|row| self.record(row)).collect();
+        self.fail(faults, name);
+        let lives = |record: u32| self.faults.binary_search_by_key(&record, |&(record, _)| record).is_err();
+        let alive: Vec<u32> = (0..records.len() as u32).filter(|&row| lives(records[row as usize])).collect();
+        made.keep(&alive);
+        self.compact();
     }
 
     fn fail_records(&mut self, mut failed: Faults, name: &str) {

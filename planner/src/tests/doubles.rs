@@ -93,6 +93,7 @@ fn sink<T>(kind: &str, place: Where) -> Into<T> {
             place,
             ordered: true,
             transactional: Err("standard output can't take back what it printed".to_owned()),
+            durable_at_close: false,
             local_state: false,
             blocking: false,
         },

@@ -367,3 +367,20 @@ fn dead_letters_of_a_typed_source_need_a_chain_to_bytes() {
     assert_eq!(names.collect::<Vec<_>>(), ["NUMBER-ENCODER", "TEXT-ENCODER"]);
     assert!(planned(1, &Pipeline::source(list::<u64>()).sink(collect::<u64>())).graph.keep_bytes.is_none());
 }
+
+#[test]
+fn what_a_retried_stage_takes_by_value_is_coded_before_its_segment() {
+    let pipeline = Pipeline::source(list::<Node>()).filter(|_: &Node| true).named("A").map(|b: Bytes| b).named("B").retry(3);
+    assert_snapshot!(running(&pipeline.sink(to_file())), @"
+    1. LIST > A > B: a task
+         reads    LIST:[Node]
+         looks    [Node]:A:[Node]
+         encodes  [Node]:XML-ENCODER:[Bytes]
+         makes    [Bytes]:B:[Bytes]  (a segment of its own)
+         gives    to 2
+    2. TO-FILE: a thread
+         takes    [Bytes], 4 batches waiting at most
+         writes   [Bytes]:TO-FILE:[]
+    XML-ENCODER before B is left out: nobody changed the value, and its [Bytes] is still at hand
+    ");
+}

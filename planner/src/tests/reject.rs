@@ -172,3 +172,13 @@ fn default_names_are_told_apart_and_names_that_were_given_stay() {
     let names: Vec<_> = plan.graph.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(names, ["FILE-3", "FILE", "FILE-2"]);
 }
+
+#[test]
+fn a_source_that_acknowledges_upstream_needs_a_sink_that_is_durable_before_the_end() {
+    let mut output = stdout();
+    output.traits.durable_at_close = true;
+    assert_snapshot!(rejected(&Pipeline::source(queue()).sink(output)), @"here: STD-OUT, AMQP-QUEUE: AMQP-QUEUE is told that records have arrived while STD-OUT puts its output in place only at the end: a crash before that loses them; keep positions with the output by `.store(…)`, or append to it");
+    let mut output = stdout();
+    output.traits.durable_at_close = true;
+    assert!(plan(Pipeline::source(file()).sink(output).declaration(), &super::coders(), 1).is_ok());
+}

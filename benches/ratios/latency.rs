@@ -1,0 +1,180 @@
+//! How much later than due a record arrives at the sink, at 200 records a second.
+//!
+//! A record is due at the first record's time and a multiple of 5 ms. Its way: a timer, the source, the JSON decoder and
+//! a filter on a thread of their own, a sink on tokio's workers. So what is measured holds the timer's lateness, all
+//! wake-ups and all work.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use millstream::commit::Ticket;
+use millstream::contracts::{Checkpoint, Result, Sink, SinkContext, SinkFactory, SinkTraits, WriteError};
+use millstream::data::{Packed, Records};
+use millstream::prelude::*;
+
+use crate::report::{Report, Target};
+use crate::{Bench, Failure};
+
+const RATE: u64 = 200;
+const RECORDS: u64 = 1_000;
+
+/// While nothing else runs.
+pub(crate) fn idle(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let (mut engine, mut hand) = (Vec::new(), Vec::new());
+    for _ in 0..bench.runs {
+        engine.push(bench.runtime.block_on(p99_of_engine(bench.scaled(RECORDS).max(50)))?);
+        hand.push(p99_by_hand(bench.scaled(RECORDS).max(50))?);
+    }
+    let against = "p99 at 200 records a second through decoder and filter; the loop is a thread that sleeps";
+    report.figure("latency", against, &engine, &hand, " ms", Target::AtMost(5.0));
+    Ok(())
+}
+
+/// While another pipeline of the same program, or plain threads beside the loop, keep every core busy.
+pub(crate) fn busy(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
+    let (mut engine, mut hand) = (Vec::new(), Vec::new());
+    for _ in 0..bench.runs {
+        engine.push(bench.runtime.block_on(beside_a_pipeline(bench.scaled(RECORDS).max(50)))?);
+        hand.push(beside_threads(bench.scaled(RECORDS).max(50))?);
+    }
+    let against = "the same while another pipeline's par() keeps every core busy; beside the loop plain threads do";
+    report.figure("latency-busy", against, &engine, &hand, " ms", Target::AtMost(5.0));
+    Ok(())
+}
+
+async fn beside_a_pipeline(records: u64) -> std::result::Result<f64, Failure> {
+    let load = Pipeline::source(Generate::sequence())
+        .map(|n: u64| work(n))
+        .par(cores())
+        .sink(Null::<u64>::new())
+        .start(Settings::default())
+        .await?;
+    let measured = p99_of_engine(records).await;
+    load.drain();
+    load.join().await?;
+    measured
+}
+
+fn beside_threads(records: u64) -> std::result::Result<f64, Failure> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for core in 0..cores() {
+            let done = &done;
+            scope.spawn(move || {
+                let mut n = core as u64;
+                while !done.load(Ordering::Relaxed) {
+                    n = std::hint::black_box(work(n));
+                }
+            });
+        }
+        let measured = p99_by_hand(records);
+        done.store(true, Ordering::Relaxed);
+        measured
+    })
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+/// About 5 µs of work.
+fn work(n: u64) -> u64 {
+    (0..4_000).fold(n, |n, _| std::hint::black_box(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)))
+}
+
+async fn p99_of_engine(records: u64) -> std::result::Result<f64, Failure> {
+    let arrivals = Arrivals::default();
+    let pipeline =
+        Pipeline::source(Generate::with(record).count(records).rate(RATE)).filter(passes).sink(arrivals.clone());
+    let start = Instant::now();
+    pipeline.run().await?;
+    let times = std::mem::take(&mut *arrivals.0.lock().unwrap_or_else(PoisonError::into_inner));
+    p99(start, times, records)
+}
+
+/// A thread that sleeps until a record is due, makes it, decodes it and looks at it.
+fn p99_by_hand(records: u64) -> std::result::Result<f64, Failure> {
+    let start = Instant::now();
+    let mut times = Vec::with_capacity(records as usize);
+    for n in 0..records {
+        std::thread::sleep((start + due(n)).saturating_duration_since(Instant::now()));
+        if passes(&json::Value::parse(record(n))?) {
+            times.push(Instant::now());
+        }
+    }
+    p99(start, times, records)
+}
+
+fn due(n: u64) -> Duration {
+    Duration::from_nanos(n * 1_000_000_000 / RATE)
+}
+
+fn record(n: u64) -> Bytes {
+    Bytes::from(format!("{{\"number\":{n},\"status\":\"paid\"}}"))
+}
+
+fn passes(record: &json::Value) -> bool {
+    record.get("status").and_then(|status| status.as_str()).is_some_and(|status| status == "paid")
+}
+
+/// The 99th percentile of how much later than due they arrived, in milliseconds. The first record's time is not known
+/// from outside, so its arrival less the least lateness of all stands for it.
+fn p99(start: Instant, times: Vec<Instant>, records: u64) -> std::result::Result<f64, Failure> {
+    if times.len() as u64 != records {
+        return Err(format!("{} of {records} records arrived", times.len()).into());
+    }
+    let late = |(n, time): (usize, &Instant)| time.duration_since(start).saturating_sub(due(n as u64));
+    let mut late: Vec<_> = times.iter().enumerate().map(late).collect();
+    late.sort_unstable();
+    let p99 = late[(late.len() * 99 / 100).min(late.len() - 1)];
+    Ok(p99.as_secs_f64() * 1e3)
+}
+
+/// A sink that only looks at the clock.
+#[derive(Clone, Default)]
+struct Arrivals(Arc<Mutex<Vec<Instant>>>);
+
+impl SinkFactory for Arrivals {
+    type Sink = Self;
+
+    fn traits(&self, _: bool) -> SinkTraits {
+        SinkTraits {
+            kind: "ARRIVALS".into(),
+            output: "memory".into(),
+            place: Where::Last,
+            ordered: true,
+            transactional: Err("what is kept in memory is gone with the process".into()),
+            local_state: false,
+            blocking: false,
+        }
+    }
+
+    fn make(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Sink for Arrivals {
+    type In = Bytes;
+
+    async fn open(&mut self, _: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
+        Ok(None)
+    }
+
+    async fn write(
+        &mut self,
+        records: Records<'_, Packed<Bytes>>,
+        _: &mut Option<Ticket>,
+    ) -> std::result::Result<(), WriteError> {
+        let now = Instant::now();
+        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        times.extend((0..records.len()).map(|_| now));
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}

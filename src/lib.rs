@@ -21,6 +21,8 @@
 //! This package is the facade: it re-exports what programs need, each connector and coder behind the feature of its
 //! name, and joins what the others may not (the planner, the runtime and the list of default coders) in [`Engine`].
 
+#[cfg(doctest)]
+mod doc_tests;
 mod engine;
 #[cfg(feature = "terminal")]
 pub mod terminal;

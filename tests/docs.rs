@@ -30,7 +30,9 @@ fn the_pages_show_what_there_is() {
 #[test]
 fn no_link_to_a_file_is_broken() {
     let mut links = 0;
-    for page in ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(str::to_owned).iter().chain(&markdown(Path::new("docs"))) {
+    for page in
+        ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"].map(str::to_owned).iter().chain(&markdown(Path::new("docs")))
+    {
         let folder = root().join(page).parent().expect("a file has a folder").to_owned();
         for target in targets(&read(page)) {
             assert!(folder.join(&target).exists(), "{page} links to {target}, which isn't there");
@@ -74,7 +76,8 @@ fn check(page: &str, at_least: usize) -> usize {
     let text = read(page);
     let folder = tempfile::tempdir().expect("a folder of its own");
     #[cfg(unix)]
-    std::os::unix::fs::symlink(root().join("examples"), folder.path().join("examples")).expect("a link to the examples");
+    std::os::unix::fs::symlink(root().join("examples"), folder.path().join("examples"))
+        .expect("a link to the examples");
     let (mut example, mut marked, mut code, mut count) = (None, None, 0, 0);
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
@@ -144,11 +147,8 @@ fn run(page: &str, shown: &Shown, example: Option<&str>, folder: &Path, before: 
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(script).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
     let done = shell.output().unwrap_or_else(|error| panic!("{at}: no shell: {error}"));
-    // A page speaks of a crate of the reader's own, whose sources stand in its `src/`.
-    let mut printed = String::from_utf8_lossy(&done.stdout).into_owned();
-    if let Some(example) = example {
-        printed = printed.replace(&format!("docs/{example}/src/"), "src/");
-    }
+    let printed = String::from_utf8_lossy(&done.stdout);
+    let printed = example.map_or_else(|| printed.to_string(), |example| as_main(&printed, example));
     assert!(
         matches(&printed, &shown.expected),
         "{at}: `{}` printed\n{printed}\nand the page shows\n{}",
@@ -156,6 +156,20 @@ fn run(page: &str, shown: &Shown, example: Option<&str>, folder: &Path, before: 
         shown.expected
     );
     if status { 0 } else { done.status.code().unwrap_or(-1) }
+}
+
+/// A page speaks of a crate of the reader's own, whose `src/main.rs` is the example without its head.
+fn as_main(printed: &str, example: &str) -> String {
+    let (file, marker) = (format!("examples/{example}.rs"), format!("examples/{example}.rs:"));
+    let head = read(&file).lines().take_while(|line| !line.starts_with("use ")).count();
+    let mut parts = printed.split(&marker);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let line: usize = part[..digits].parse().expect("the number of a line");
+        shown.push_str(&format!("src/main.rs:{}{}", line - head, &part[digits..]));
+    }
+    shown
 }
 
 /// Whether this was printed, blanks aside. `[..]` stands for anything in a line, a line `...` for any lines.
@@ -209,7 +223,9 @@ fn targets(text: &str) -> Vec<String> {
 /// All pages in a folder and those below it.
 fn markdown(folder: &Path) -> Vec<String> {
     let mut pages = Vec::new();
-    for entry in fs::read_dir(root().join(folder)).expect("the folder of the pages").map(|entry| entry.expect("readable")) {
+    for entry in
+        fs::read_dir(root().join(folder)).expect("the folder of the pages").map(|entry| entry.expect("readable"))
+    {
         let path = folder.join(entry.file_name());
         match path.extension() {
             _ if entry.path().is_dir() => pages.extend(markdown(&path)),

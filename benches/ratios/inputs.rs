@@ -33,14 +33,15 @@ impl Numbers {
     }
 }
 
-/// About `bytes` bytes of lines of 90 to 150 bytes; the first letter tells odd lines from even ones.
+/// About `bytes` bytes of lines of 90 to 150 bytes; those that begin with an `a` are every
+/// second.
 pub(crate) fn lines(path: &Path, bytes: u64) -> Result<(), Failure> {
-    let (mut file, mut numbers, mut written) = (create(path)?, Numbers(1), 0);
+    let (mut file, mut numbers, mut written, mut even) = (create(path)?, Numbers(1), 0, false);
     let mut line = String::new();
     while written < bytes {
         line.clear();
-        line.push(if numbers.0 & 1 == 0 { 'a' } else { 'b' });
-        // Which parity comes next must not depend on how many numbers a line takes.
+        even = !even;
+        line.push(if even { 'a' } else { 'b' });
         let end = 90 + numbers.below(60) as usize;
         while line.len() < end {
             line.push(' ');

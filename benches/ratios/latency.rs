@@ -147,6 +147,7 @@ impl SinkFactory for Arrivals {
             ordered: true,
             transactional: Err("what is kept in memory is gone with the process".into()),
             local_state: false,
+            durable_at_close: false,
             blocking: false,
         }
     }

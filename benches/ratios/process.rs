@@ -23,7 +23,7 @@ pub(crate) fn child() -> Result<(), Failure> {
     let pipeline = Pipeline::source(Stdin::new(Lines::default()))
         .filter(|order: &xml::Node| order.text_of("status") == Some("paid"))
         .par(2)
-        .sink(Stdout::new());
+        .sink(Stdout::new(Lines::default()));
     runtime.block_on(pipeline.run())?;
     Ok(())
 }

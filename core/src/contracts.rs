@@ -24,9 +24,10 @@ pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
 pub(crate) use guard::{each_row, mistyped};
 pub use letter::Letter;
 pub use operator::{Fold, Look, Made, Make, MakeAsync, Rows, Shape};
-pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError};
+pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError, sink};
 pub use source::{
     BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Source, SourceFactory,
+    source,
 };
 pub use store::{Checkpoint, Key, Opened, Store, StoreFactory};
 pub use transform::{Emit, Transform};

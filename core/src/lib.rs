@@ -8,3 +8,4 @@ pub mod transforms;
 pub mod declare;
 pub mod plan;
 pub mod runtime;
+pub mod testkit;

@@ -3,17 +3,23 @@
 //!
 //! This module imports `data`, `commit`, `contracts` and `plan`; it never meets `declare`.
 
+mod assembly;
 mod channel;
 mod committer;
 mod control;
+mod end;
+mod fault;
 mod fold;
 mod gate;
 mod job;
+mod keep;
 mod ledger;
 mod letters;
 mod map_async;
 mod metrics;
+mod nowhere;
 mod parcel;
+mod passing;
 mod pump;
 mod resolve;
 mod run;

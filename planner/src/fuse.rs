@@ -86,6 +86,8 @@ struct Fuse {
     hand: Hand,
     coders: Vec<Coder>,
     dropped: Vec<String>,
+    /// The hop whose left-out coders have been told.
+    noted: Option<usize>,
     workers: Vec<usize>,
     /// The user wants so many batches to wait behind the last stage.
     buffer: Option<usize>,
@@ -102,6 +104,7 @@ impl Fuse {
             hand: Hand::of(At::plain(given), 0),
             coders: Vec::new(),
             dropped: Vec::new(),
+            noted: None,
             workers: vec![1; hops],
             buffer: None,
             limit: None,
@@ -127,6 +130,7 @@ impl Fuse {
     }
 
     fn finish(mut self) -> Fused {
+        self.relay();
         self.done.push(self.task);
         Fused { tasks: self.done, coders: self.coders, dropped: self.dropped, workers: self.workers }
     }
@@ -209,7 +213,9 @@ impl Fuse {
         self.end_segment(draft, hop);
         self.pace(draft, hop, id, &stage.options);
         let runs = if blocking { Runs::Thread } else { Runs::Async };
-        if self.task.workers > 1 || self.task.runs.is_some_and(|other| other != runs) {
+        // Futures go on only while their task waits: a sink that writes in the same task would hold them up.
+        let has_futures = matches!(self.task.steps.first(), Some(Step::MapAsync { .. }));
+        if self.task.workers > 1 || has_futures || self.task.runs.is_some_and(|other| other != runs) {
             self.begin_task(draft, hop);
         }
         self.task.runs = Some(runs);
@@ -296,9 +302,20 @@ impl Fuse {
     }
 
     fn push_task(&mut self) {
+        self.relay();
         let mut next = task(self.hand.current().at.form.clone());
         next.place = self.task.place.clone();
         self.done.push(std::mem::replace(&mut self.task, next));
+    }
+
+    /// Workers can't deal to workers in turn: between two tasks that have several stands one that only passes on.
+    fn relay(&mut self) {
+        let Some(before) = self.done.last().filter(|before| before.workers > 1 && self.task.workers > 1) else { return };
+        let mut relay = task(self.task.form.clone());
+        relay.names.push("in turn".to_owned());
+        (relay.place, relay.batches) = (before.place.clone(), self.task.batches);
+        relay.enters = self.task.enters.take();
+        self.done.push(relay);
     }
 
     /// Ends the segment before `hop`: one form goes on.
@@ -412,6 +429,9 @@ impl Fuse {
 
     /// Says which of the coders that are shown before a hop don't run.
     fn note_dropped(&mut self, draft: &Draft<'_>, hop: usize, chain: &Chain) {
+        if self.noted.replace(hop) == Some(hop) {
+            return;
+        }
         let mut runs = chain.names();
         for shown in &draft.shown[hop] {
             if let Some(at) = runs.iter().position(|name| *name == shown.name) {

@@ -1,11 +1,9 @@
 //! The fifth pass: tasks joined by bounded channels, the parts that network stages cut them into, and the coders that
 //! dead letters need.
 
-use std::collections::HashSet;
-
 use millstream_core::contracts::Coder;
-use millstream_core::data::{Bytes, Data};
-use millstream_core::plan::{Channel, CoderId, Graph, Inlet, Outlet, Part, Policy, Runs, Stage, Task};
+use millstream_core::data::{Bytes, Data, Form};
+use millstream_core::plan::{Channel, Graph, Inlet, KeepBytes, Outlet, Part, Policy, Runs, Stage, StageKind, Task};
 
 use crate::draft::{Draft, What};
 use crate::fuse::{Fused, Fusing};
@@ -21,7 +19,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
     draft.fused = Some(fused);
 }
 
-fn graph(draft: &Draft<'_>, fused: &Fused, coders: Vec<Coder>, keep_bytes: Option<Vec<CoderId>>) -> Option<Graph> {
+fn graph(draft: &Draft<'_>, fused: &Fused, coders: Vec<Coder>, keep_bytes: Vec<KeepBytes>) -> Option<Graph> {
     let emits = draft.stages[0].gives.clone()?;
     let nets = draft.hops.iter().filter(|hop| matches!(hop.what, What::Net(_)));
     let channels = fused.tasks.iter().skip(1);
@@ -63,35 +61,49 @@ fn parts(tasks: &[Fusing]) -> Vec<Part> {
     parts
 }
 
-/// Where a stage may write dead letters and the source emits no bytes: the chain that makes bytes of what it emits.
-fn keep_bytes(draft: &mut Draft<'_>, coders: &mut Vec<Coder>) -> Option<Vec<CoderId>> {
-    let emits = draft.stages[0].gives.clone().filter(|form| !form.is::<Bytes>())?;
-    let letters: HashSet<usize> = draft.stages.iter().filter_map(|stage| letters_of(draft, stage)).collect();
-    if letters.is_empty() {
-        return None;
+/// For each origin (the source, each fold) whose records a stage may write dead letters of: the chain that makes bytes
+/// of what it emits. A source of bytes keeps those anyway.
+fn keep_bytes(draft: &mut Draft<'_>, coders: &mut Vec<Coder>) -> Vec<KeepBytes> {
+    let is_origin = |id: usize| matches!(draft.stages[id].kind, StageKind::Source(_) | StageKind::Fold { .. });
+    let origins: Vec<usize> = (0..draft.stages.len()).filter(|&id| is_origin(id)).collect();
+    let ends = origins.iter().skip(1).copied().chain([draft.stages.len() - 1]).collect::<Vec<_>>();
+    let mut kept = Vec::new();
+    for (&origin, end) in origins.iter().zip(ends) {
+        // A fold's own failures are of what it takes in; a source's are of what it emits.
+        let first = if origin == 0 { 0 } else { origin + 1 };
+        let writes: Vec<Stage> =
+            draft.stages[first..=end].iter().filter(|stage| letters_of(draft, stage).is_some()).cloned().collect();
+        let Some(emits) = draft.stages[origin].gives.clone() else { continue };
+        if writes.is_empty() || (origin == 0 && emits.is::<Bytes>()) {
+            continue;
+        }
+        match chain_to_bytes(draft, origin, &emits, &writes) {
+            Some(chain) => {
+                let known = coders.len();
+                coders.extend(chain);
+                kept.push(KeepBytes { stage: origin, coders: (known..coders.len()).collect() });
+            }
+            None => continue,
+        }
     }
-    let bytes = Bytes::form();
-    let Ok(chain) = draft.coders.cheapest(&[At::plain(emits.clone())], &bytes) else {
-        let writes = draft.stages.iter().filter(|stage| letters_of(draft, stage).is_some());
-        let stages: Vec<_> = writes.chain([&draft.stages[0]]).cloned().collect();
-        let names: Vec<_> = stages.iter().collect();
-        draft.mistakes.of(
-            &names,
-            format!("dead letters need the original bytes, and no one cheapest chain of coders makes [Bytes] of the source's [{emits}]"),
-            format!("register a coder from [{emits}] to [Bytes] for this pipeline by `with`, or choose another error policy"),
-        );
-        return None;
-    };
-    Some(
-        chain
-            .steps
-            .into_iter()
-            .map(|(coder, _)| {
-                coders.push(coder);
-                coders.len() - 1
-            })
-            .collect(),
-    )
+    kept
+}
+
+fn chain_to_bytes(draft: &mut Draft<'_>, origin: usize, emits: &Form, writes: &[Stage]) -> Option<Vec<Coder>> {
+    if emits.is::<Bytes>() {
+        return Some(Vec::new());
+    }
+    if let Ok(chain) = draft.coders.cheapest(&[At::plain(emits.clone())], &Bytes::form()) {
+        return Some(chain.steps.into_iter().map(|(coder, _)| coder).collect());
+    }
+    let from = draft.stages[origin].clone();
+    let stages: Vec<&Stage> = writes.iter().chain([&from]).collect();
+    draft.mistakes.of(
+        &stages,
+        format!("dead letters need bytes, and no one cheapest chain of coders makes [Bytes] of the [{emits}] of {}", from.name),
+        format!("register a coder from [{emits}] to [Bytes] for this pipeline by `with`, or choose another error policy"),
+    );
+    None
 }
 
 /// The dead letters that a stage may write to.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use millstream_core::declare::Pipeline;
-use millstream_core::plan::StageKind;
+use millstream_core::plan::{Stage, StageKind};
 use millstream_core::runtime::Metrics;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -13,16 +13,17 @@ use tokio::time::{Interval, MissedTickBehavior};
 const TICK: Duration = Duration::from_millis(100);
 
 /// With a size: percent and the time to go.
-const SIZED: &str =
-    "{percent:>3}% {bar:24} {bytes}/{total_bytes}, {records} records, {binary_bytes_per_sec}, {eta} to go{msg}";
+const SIZED: &str = "{percent:>3}% {wide_bar} {bytes} of {total_bytes}, {records} records, {eta} to go{msg}";
 /// Without one.
-const UNSIZED: &str = "{spinner} {bytes}, {records} records, {binary_bytes_per_sec}, {elapsed}{msg}";
+const UNSIZED: &str = "{spinner} {bytes}, {records} records, {elapsed}{msg}";
 
 /// The progress line. Clones share it.
 #[derive(Clone)]
 pub(super) struct Progress {
     bar: ProgressBar,
     shown: bool,
+    /// Whether a fold holds what it has taken in, so that what has not settled is not what is still to be done.
+    folds: bool,
 }
 
 impl Progress {
@@ -33,7 +34,8 @@ impl Progress {
         if shown {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        Self { bar, shown }
+        let folds = stages(pipeline).iter().any(|stage| matches!(stage.kind, StageKind::Fold { .. }));
+        Self { bar, shown, folds }
     }
 
     /// Whether there is a line.
@@ -50,7 +52,7 @@ impl Progress {
 
     /// Shows how far it is.
     pub(super) fn show(&self, metrics: &Metrics) {
-        let records = metrics.stages.first().map_or(0, |source| source.rows_in);
+        let (records, bytes) = self.done(metrics);
         let text = match metrics.size {
             Some(size) => {
                 self.bar.set_length(size);
@@ -64,13 +66,23 @@ impl Progress {
             };
             self.bar.set_style(style.with_key("records", count));
         }
-        self.bar.set_position(metrics.bytes_in);
+        self.bar.set_position(bytes);
         self.bar.tick();
+    }
+
+    /// The records and bytes that are through: a throttle holds up what was read. Bytes are those of the average record.
+    fn done(&self, metrics: &Metrics) -> (u64, u64) {
+        let read = metrics.stages.first().map_or(0, |source| source.rows_in);
+        if self.folds || read == 0 {
+            return (read, metrics.bytes_in);
+        }
+        let through = read.saturating_sub(metrics.lag);
+        (through, (metrics.bytes_in as f64 * through as f64 / read as f64) as u64)
     }
 
     /// Says that no more is read.
     pub(super) fn draining(&self) {
-        self.bar.set_message("; ending: what is in flight goes through");
+        self.bar.set_message(", ending");
     }
 
     /// Writes something else to the terminal.
@@ -86,9 +98,39 @@ impl Progress {
 
 /// Whether the pipeline's records go to standard output.
 fn prints(pipeline: &Pipeline) -> bool {
-    pipeline
-        .declaration()
-        .stages
-        .last()
-        .is_some_and(|stage| matches!(&stage.kind, StageKind::Sink(traits) if traits.kind == "STD-OUT"))
+    let sink = stages(pipeline).last();
+    sink.is_some_and(|stage| matches!(&stage.kind, StageKind::Sink(traits) if traits.kind == "STD-OUT"))
+}
+
+fn stages(pipeline: &Pipeline) -> &[Stage] {
+    &pipeline.declaration().stages
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::runtime::StageMetrics;
+
+    use super::*;
+
+    fn done(folds: bool, read: u64, lag: u64) -> (u64, u64) {
+        let source = StageMetrics { rows_in: read, ..StageMetrics::default() };
+        let metrics = Metrics { stages: vec![source], bytes_in: read * 10, lag, ..Metrics::default() };
+        Progress { bar: ProgressBar::hidden(), shown: false, folds }.done(&metrics)
+    }
+
+    #[test]
+    fn what_is_still_in_flight_is_not_done() {
+        assert_eq!(done(false, 1_000, 250), (750, 7_500));
+        assert_eq!(done(false, 0, 0), (0, 0));
+    }
+
+    #[test]
+    fn what_a_fold_holds_is_done() {
+        assert_eq!(done(true, 1_000, 1_000), (1_000, 10_000));
+    }
+
+    #[test]
+    fn both_lines_are_templates() {
+        assert!(ProgressStyle::with_template(SIZED).is_ok() && ProgressStyle::with_template(UNSIZED).is_ok());
+    }
 }

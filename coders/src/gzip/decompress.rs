@@ -123,7 +123,8 @@ impl Members {
         trailer[count..count + more].copy_from_slice(&input[..more]);
         self.at = At::Trailer(trailer, count + more);
         if count + more == trailer.len() {
-            self.check(u64::from_le_bytes(trailer))?;
+            // Its place is where it begins, however many pieces it came in.
+            self.check(u64::from_le_bytes(trailer), self.taken - count as u64)?;
             self.next_member();
             self.ended += 1;
         }
@@ -131,23 +132,22 @@ impl Members {
         Ok(more > 0)
     }
 
-    fn check(&self, trailer: u64) -> Result<(), Error> {
+    fn check(&self, trailer: u64, at: u64) -> Result<(), Error> {
         let (checksum, len) = (trailer as u32, (trailer >> 32) as u32);
         let (expected, made) = (self.crc.sum(), self.body.total_out() as u32);
         if checksum != expected {
             let message = format!("expected the checksum {expected:08x} after a member, found {checksum:08x}");
-            return Err(self.damaged(&format!("{message}: the stream is damaged")));
+            return Err(damaged_at(at, &format!("{message}: the stream is damaged")));
         }
         if len != made {
             let message = format!("expected the length {made} after a member, found {len}");
-            return Err(self.damaged(&format!("{message}: the stream is damaged")));
+            return Err(damaged_at(at + 4, &format!("{message}: the stream is damaged")));
         }
         Ok(())
     }
 
     fn damaged(&self, message: &str) -> Error {
-        Error::new(Cause::Outside, format!("gzip, at byte {} of the compressed stream: {message}", self.taken))
-            .retryable(false)
+        damaged_at(self.taken, message)
     }
 
     fn broken_off(&self) -> Error {
@@ -158,6 +158,10 @@ impl Members {
         };
         self.damaged(&format!("expected more of {part} of a member, found the end: the stream breaks off"))
     }
+}
+
+fn damaged_at(byte: u64, message: &str) -> Error {
+    Error::new(Cause::Outside, format!("gzip, at byte {byte} of the compressed stream: {message}")).retryable(false)
 }
 
 fn trailing(byte: u8) -> String {

@@ -97,7 +97,7 @@ fn what_is_wrong_is_said_with_its_byte() {
             with(end - 8, !good[end - 8]),
             format!("byte {} of the compressed stream: expected the checksum", end - 8),
         ),
-        ("length", with(end - 1, 9), format!("byte {} of the compressed stream: expected the length 12", end - 8)),
+        ("length", with(end - 1, 9), format!("byte {} of the compressed stream: expected the length 12", end - 4)),
         (
             "zeroes",
             [good.clone(), vec![0; 4]].concat(),
@@ -117,6 +117,8 @@ fn what_is_wrong_is_said_with_its_byte() {
     for (name, stream, expected) in cases {
         let error = whole(&stream).unwrap_err();
         assert!(error.contains(&expected), "{name}: {error}");
+        let error = unpack(&stream, &[1], 7).unwrap_err().to_string();
+        assert!(error.contains(&expected), "{name}, in pieces: {error}");
     }
 }
 

@@ -216,6 +216,26 @@ impl<M: Clone> Tracker<M> {
         })
     }
 
+    /// The sequence numbers that have not settled, in ranges.
+    pub fn open(&self) -> Vec<Range<u64>> {
+        let mut open: Vec<Range<u64>> = Vec::new();
+        for slot in &self.slots {
+            for record in (0..slot.len).filter(|&record| slot.open > 0 && !slot.settled.contains(record)) {
+                let sequence = slot.first + u64::from(record);
+                match open.last_mut() {
+                    Some(last) if last.end == sequence => last.end += 1,
+                    _ => open.push(sequence..sequence + 1),
+                }
+            }
+        }
+        open
+    }
+
+    /// How many bytes the batches hold that are in flight: from the oldest that has not settled whole to the newest.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The oldest slot that has not settled whole; the next to be emitted when all have.
     pub fn oldest_slot(&self) -> u64 {
         self.base

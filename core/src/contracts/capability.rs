@@ -77,6 +77,30 @@ pub struct SourceTraits {
     pub blocking: bool,
 }
 
+impl SourceTraits {
+    /// Those of a small source, to be changed where it is another: bounded, nothing to acknowledge, on the first
+    /// instance, its reads don't block.
+    ///
+    /// ```
+    /// use millstream_core::contracts::{Ends, SourceTraits};
+    ///
+    /// let ticks = SourceTraits { ends: Ends::Unbounded, ..SourceTraits::new("TICKS", "a clock") };
+    /// ```
+    pub fn new(kind: impl Into<String>, input: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            input: input.into(),
+            ends: Ends::Bounded,
+            commits: Commits::None,
+            keeps_positions: false,
+            places: Places::Exclusive(Where::First),
+            unacknowledged: None,
+            visibility: None,
+            blocking: false,
+        }
+    }
+}
+
 /// What a sink can do.
 #[derive(Debug, Clone)]
 pub struct SinkTraits {
@@ -98,4 +122,22 @@ pub struct SinkTraits {
     pub local_state: bool,
     /// Whether its writes block their thread (files): it then runs on a thread of its own.
     pub blocking: bool,
+}
+
+impl SinkTraits {
+    /// Those of a small sink, to be changed where it is another: on the last instance, in order, not transactional for
+    /// the reason given (half a sentence, such as `standard output can't take back what it printed`), no state on disk,
+    /// its writes don't block.
+    pub fn new(kind: impl Into<String>, output: impl Into<String>, repeats: impl Into<String>) -> Self {
+        Self {
+            kind: kind.into(),
+            output: output.into(),
+            place: Where::Last,
+            ordered: true,
+            transactional: Err(repeats.into()),
+            local_state: false,
+            durable_at_close: false,
+            blocking: false,
+        }
+    }
 }

@@ -98,6 +98,28 @@ pub trait SinkFactory: Send + Sync + 'static {
     fn make(&self) -> Self::Sink;
 }
 
+/// A declared sink of these traits that `make` makes: for a sink that has no settings to be checked.
+pub fn sink<S: Sink>(traits: SinkTraits, make: impl Fn() -> S + Send + Sync + 'static) -> impl SinkFactory<Sink = S> {
+    Made { traits, make }
+}
+
+struct Made<F> {
+    traits: SinkTraits,
+    make: F,
+}
+
+impl<S: Sink, F: Fn() -> S + Send + Sync + 'static> SinkFactory for Made<F> {
+    type Sink = S;
+
+    fn traits(&self, _: bool) -> SinkTraits {
+        self.traits.clone()
+    }
+
+    fn make(&self) -> S {
+        (self.make)()
+    }
+}
+
 /// A [`Sink`] whose type is not known.
 pub trait DynSink: Send {
     /// See [`Sink::open`].

@@ -154,6 +154,31 @@ pub trait SourceFactory: Send + Sync + 'static {
     fn make(&self) -> Self::Source;
 }
 
+/// A declared source of these traits that `make` makes: for a source that has no settings to be checked.
+pub fn source<S: Source>(
+    traits: SourceTraits,
+    make: impl Fn() -> S + Send + Sync + 'static,
+) -> impl SourceFactory<Source = S> {
+    Made { traits, make }
+}
+
+struct Made<F> {
+    traits: SourceTraits,
+    make: F,
+}
+
+impl<S: Source, F: Fn() -> S + Send + Sync + 'static> SourceFactory for Made<F> {
+    type Source = S;
+
+    fn traits(&self) -> SourceTraits {
+        self.traits.clone()
+    }
+
+    fn make(&self) -> S {
+        (self.make)()
+    }
+}
+
 /// A boxed future, as the traits whose types are not known return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -155,6 +155,16 @@ impl Batch {
         rest
     }
 
+    /// Forgets its first `rows` rows; it still stands for their records.
+    pub fn drop_rows(&mut self, rows: usize) {
+        if rows == 0 {
+            return;
+        }
+        let index: Vec<u32> = (rows..self.len()).map(|row| self.record(row)).collect();
+        self.column = self.column.cut(rows.min(self.column.rows()));
+        self.index = Some(index);
+    }
+
     /// The parts it consists of: what is shared, the records, the rows' records, the values.
     pub fn into_parts(self) -> Parts {
         (self.shared, self.part, self.index, self.column)

@@ -18,6 +18,11 @@ pub trait Column: Default + Send + Sync + 'static {
     /// Adds a row at the end.
     fn push(&mut self, item: Self::Item);
 
+    /// Adds rows at the end. When `items` panics, those that it gave before are rows.
+    fn extend(&mut self, items: impl Iterator<Item = Self::Item>) {
+        items.for_each(|item| self.push(item));
+    }
+
     /// Calls `look` with the value in `row`.
     fn with<R>(&self, row: usize, look: impl FnOnce(&Self::Item) -> R) -> R;
 
@@ -135,6 +140,11 @@ impl<T: Send + Sync + 'static> Column for Typed<T> {
     #[inline]
     fn push(&mut self, item: T) {
         self.0.push(item);
+    }
+
+    #[inline]
+    fn extend(&mut self, items: impl Iterator<Item = T>) {
+        self.0.extend(items);
     }
 
     #[inline]

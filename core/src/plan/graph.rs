@@ -19,10 +19,19 @@ pub struct Graph {
     pub channels: Vec<Channel>,
     /// Network stages that this graph would need a network for, by name; none on one instance.
     pub network: Vec<String>,
-    /// The coder that makes bytes of what a typed source emits, where dead letters will need them.
-    pub keep_bytes: Option<Vec<CoderId>>,
+    /// The coders that make bytes of what a typed source, or a fold, emits, where dead letters may need them.
+    pub keep_bytes: Vec<KeepBytes>,
     /// The form that the source emits.
     pub emits: Form,
+}
+
+/// How bytes are made of what an origin emits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeepBytes {
+    /// The origin: the source, or a fold.
+    pub stage: StageId,
+    /// The chain of coders from what it emits to bytes; empty if it emits bytes.
+    pub coders: Vec<CoderId>,
 }
 
 /// The number of a coder in [`Graph::coders`].

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::control::{Control, Phase};
+use super::ledger::Ledger;
 use super::metrics::Meters;
 use super::sink_end::SinkRequest;
 use super::source_end::{Partitions, SourceRequest};
@@ -33,6 +35,9 @@ pub(super) struct Committer {
     /// The points of the last commit, by partition.
     pub(super) committed: Vec<u64>,
     pub(super) extended: Duration,
+    /// What folds have emitted.
+    pub(super) folds: Vec<Arc<Ledger>>,
+    pub(super) control: Arc<Control>,
 }
 
 impl Committer {
@@ -46,7 +51,7 @@ impl Committer {
                 () = self.clock.sleep(wait) => {}
             }
             let began = self.clock.elapsed();
-            self.commit().await?;
+            self.commit(false).await?;
             self.extend(began).await?;
             self.check_abandoned()?;
             // Slow commits get rarer, so that they never take more than a third of the time.
@@ -54,11 +59,12 @@ impl Committer {
         }
     }
 
-    /// Commits what may be committed now.
-    pub(super) async fn commit(&mut self) -> Result<()> {
+    /// Commits what may be committed now. The `last` commit makes durable whatever the sink holds, even if no position
+    /// has moved.
+    pub(super) async fn commit(&mut self, last: bool) -> Result<()> {
         let settled: Vec<Settlement> = self.partitions.all().iter().flat_map(|ledger| ledger.take_settled()).collect();
         let points: Vec<u64> = self.partitions.all().iter().map(|ledger| ledger.point().sequence).collect();
-        if settled.is_empty() && points == self.committed {
+        if !last && settled.is_empty() && points == self.committed {
             return Ok(());
         }
         let positions = self.make_durable().await?;
@@ -101,9 +107,6 @@ impl Committer {
             }
             return ask(&self.source, |answer| SourceRequest::Settle(settled, answer)).await;
         }
-        let closed: Vec<_> = self.partitions.all().iter().map(|ledger| ledger.standing().closed).collect();
-        let open = |id: PartitionId| !closed.get(id as usize).copied().unwrap_or(true);
-        let positions: Vec<_> = positions.into_iter().filter(|(id, _)| open(*id)).collect();
         if positions.is_empty() {
             return Ok(());
         }
@@ -117,8 +120,11 @@ impl Committer {
             return Ok(());
         }
         self.extended = now;
-        let in_flight: Vec<_> =
-            self.partitions.all().iter().map(|ledger| (ledger.id, ledger.in_flight())).filter(|(_, range)| !range.is_empty()).collect();
+        let open = |ledger: &Arc<Ledger>| {
+            let id = ledger.id;
+            ledger.in_flight().into_iter().map(move |records| (id, records))
+        };
+        let in_flight: Vec<_> = self.partitions.all().iter().flat_map(open).collect();
         if in_flight.is_empty() {
             return Ok(());
         }
@@ -127,9 +133,11 @@ impl Committer {
 
     /// On one instance nobody runs an abandoned record again: to go on would be to commit nothing more, in silence.
     fn check_abandoned(&self) -> Result<()> {
-        for ledger in self.partitions.all() {
-            let standing = ledger.standing();
-            if let Some(Blocking::Abandoned(sequence)) = standing.blocking.filter(|_| !standing.closed) {
+        if self.control.phase() > Phase::Running {
+            return Ok(());
+        }
+        for ledger in self.partitions.all().iter().chain(&self.folds) {
+            if let Some(Blocking::Abandoned(sequence)) = ledger.standing().blocking {
                 let message = format!(
                     "record {sequence} of partition {} was dropped without an outcome: a sink or a task lost it. Nothing \
                      past it is committed; run again to go on from there",

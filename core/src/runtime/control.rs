@@ -1,5 +1,6 @@
 //! [`Control`]: what all tasks of a run listen to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
@@ -11,7 +12,9 @@ use crate::contracts::Error;
 pub(super) enum Phase {
     /// The source reads.
     Running,
-    /// The source reads no more; what is in flight goes through.
+    /// A limit is reached: the source reads no more, and what the limit let pass goes through, however long that takes.
+    Limited,
+    /// The run was asked to end, or fails: the source reads no more, and what is in flight goes through.
     Draining,
     /// Everything is dropped as it stands.
     Aborting,
@@ -21,11 +24,16 @@ pub(super) enum Phase {
 pub(super) struct Control {
     phase: watch::Sender<Phase>,
     failure: Mutex<Option<Error>>,
+    reader_gone: AtomicBool,
 }
 
 impl Control {
     pub(super) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running), failure: Mutex::new(None) }
+        Self {
+            phase: watch::Sender::new(Phase::Running),
+            failure: Mutex::new(None),
+            reader_gone: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -52,6 +60,16 @@ impl Control {
         tracing::error!(error = error.chain(), "the run fails");
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.enter(Phase::Draining);
+    }
+
+    /// Whoever read the output went away: the run ends, nothing more is committed, and that is no failure.
+    pub(super) fn reader_gone(&self) {
+        self.reader_gone.store(true, Ordering::Release);
+        self.enter(Phase::Draining);
+    }
+
+    pub(super) fn is_reader_gone(&self) -> bool {
+        self.reader_gone.load(Ordering::Acquire)
     }
 
     pub(super) fn has_failed(&self) -> bool {

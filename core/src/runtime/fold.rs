@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
 use super::channel::Incoming;
-use super::ledger::Ledger;
-use super::letters::Nowhere;
+use super::keep::KeepBytes;
+use super::ledger::{Ledger, Room};
 use super::metrics::{Meters, add};
+use super::nowhere::Nowhere;
 use super::parcel::{Close, Parcel};
 use super::resolve::Resolver;
+use super::summary::Ended;
 use crate::commit::{Bounds, Hold};
 use crate::contracts::{Clock, Error, Faults, Fold, Result};
 use crate::data::{AnyColumn, Batch, EventTime, Partition, Shared, Times};
@@ -35,6 +35,7 @@ pub(super) struct FoldEnd {
     ledger: Arc<Ledger>,
     /// The first record of each origin taken in since the last emission.
     holds: Vec<Hold>,
+    keep_bytes: KeepBytes,
     /// The latest event time of what was taken in.
     time: EventTime,
     resolver: Resolver,
@@ -60,12 +61,13 @@ impl FoldEnd {
         policy: Policy,
         each: Option<u64>,
         every: Option<Duration>,
+        keep_bytes: KeepBytes,
         resolver: Resolver,
         clock: Arc<dyn Clock>,
     ) -> Self {
         // What a fold emits is bounded by the channel behind it.
-        let bounds = Bounds { records: u64::MAX, bytes: u64::MAX };
-        let ledger = Ledger::new(0, Partition::new("fold"), false, bounds, Arc::new(Notify::new()));
+        let room = Room::new(Bounds { records: u64::MAX, bytes: u64::MAX });
+        let ledger = Ledger::new(0, Partition::new("fold"), false, room);
         let meters = resolver.meters.clone();
         let due = every.map(|every| clock.elapsed() + every);
         let time = EventTime { micros: i64::MIN, ingested: true };
@@ -81,6 +83,7 @@ impl FoldEnd {
             due,
             ledger,
             holds: Vec::new(),
+            keep_bytes,
             time,
             resolver,
             clock,
@@ -91,10 +94,15 @@ impl FoldEnd {
     /// The next thing to happen. May be dropped at any time.
     pub(super) async fn event(&mut self) -> Result<FoldEvent, Close> {
         let wait = self.due.map(|due| due.saturating_sub(self.clock.elapsed()));
-        let timer = self.clock.sleep(wait.unwrap_or_default());
+        let timer = async {
+            match wait {
+                Some(wait) => self.clock.sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = timer, if wait.is_some() => Ok(FoldEvent::Due),
+            () = timer => Ok(FoldEvent::Due),
             came = self.from.next() => came.map(|(parcel, _)| FoldEvent::Came(parcel)),
         }
     }
@@ -111,9 +119,17 @@ impl FoldEnd {
         }
     }
 
-    /// The input has ended: what has not been emitted is.
-    pub(super) fn finish(&mut self, out: &mut VecDeque<Parcel>) {
-        self.emit(true, out);
+    /// The stream has ended: what has not been emitted is. A fold without a trigger emits at the end of its input, and a
+    /// drain is not that: what it took in is read again by the next run, for a hold keeps the commit before it.
+    pub(super) fn finish(&mut self, ended: Ended, out: &mut VecDeque<Parcel>) {
+        if ended != Ended::Drained || self.each.is_some() || self.every.is_some() {
+            self.emit(true, out);
+        }
+    }
+
+    /// What it emits is in flight here.
+    pub(super) fn ledger(&self) -> Arc<Ledger> {
+        self.ledger.clone()
     }
 
     pub(super) fn stop(&mut self) {
@@ -168,18 +184,20 @@ impl FoldEnd {
     }
 
     async fn absorb(&mut self, parcel: Parcel) -> Result<()> {
-        let hold = !self.holds.iter().any(|hold| parcel.ticket.same_origin(hold));
         let Parcel { batch, mut ticket } = parcel;
         let (shared, part, index, mut column) = batch.into_parts();
         self.see(&shared, part.clone());
         let mut faults = Faults::new();
         self.fold.absorb(&mut *column, &mut faults);
         if !faults.is_empty() {
+            // Other rows of the same record may be in the state by now: they hold it, whatever becomes of it.
+            self.hold(&ticket, part.start);
             let record = |row: u32| index.as_ref().map_or(part.start + row, |index| index[row as usize]);
             let records: Vec<u32> = faults.iter().map(|&(row, _)| record(row)).collect();
             self.resolve(&shared, &records, faults).await?;
             records.into_iter().for_each(|record| ticket.dispose(record));
         }
+        let hold = !self.holds.iter().any(|held| ticket.same_origin(held));
         self.holds.extend(ticket.absorbed(hold));
         Ok(())
     }
@@ -208,7 +226,7 @@ impl FoldEnd {
             .iter()
             .zip(faults)
             .map(|(&record, (_, error))| {
-                let error = super::segment::fault(error).at(shared.place(record)).in_stage(self.name.to_string());
+                let error = super::fault::fault(error).at(shared.place(record)).in_stage(self.name.to_string());
                 (record, error)
             })
             .collect();
@@ -247,18 +265,17 @@ impl FoldEnd {
         }
     }
 
-    fn parcel(&self, column: Box<dyn AnyColumn>, holds: Vec<Hold>) -> Parcel {
+    fn parcel(&mut self, column: Box<dyn AnyColumn>, holds: Vec<Hold>) -> Parcel {
         let len = column.rows() as u32;
         let time = match self.time.micros {
             i64::MIN => EventTime { micros: self.clock.now(), ingested: true },
             _ => self.time,
         };
-        let marks = Arc::new(Nowhere);
+        let (marks, raw) = (Arc::new(Nowhere), self.keep_bytes.bytes(&*column));
         let (ticket, first) = self.ledger.emit(len, column.bytes() as u64, time.micros, marks.clone(), holds);
         let partition = self.ledger.partition.clone();
         let times = Times::Uniform(time);
-        let shared = Shared { stage: self.name.clone(), partition, epoch: 0, first, len, times, marks, raw: None };
+        let shared = Shared { stage: self.name.clone(), partition, epoch: 0, first, len, times, marks, raw };
         Parcel { batch: Batch::new(Arc::new(shared), column), ticket }
     }
 }
-

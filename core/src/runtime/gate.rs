@@ -95,7 +95,8 @@ impl Pace {
         let cut = end_of(&parcel.batch, due as usize).max(first + 1);
         let rest = parcel.split_at(cut);
         self.next += parcel.batch.len() as u64 * self.each;
-        let later = (!rest.batch.is_empty() || !rest.batch.part().is_empty()).then_some((rest, Duration::from_nanos(self.next)));
+        let later = (!rest.batch.is_empty() || !rest.batch.part().is_empty())
+            .then_some((rest, Duration::from_nanos(self.next)));
         Paced { now: Some(parcel), later }
     }
 }

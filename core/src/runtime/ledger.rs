@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,9 +19,35 @@ pub(super) struct Ledger {
     /// Whether each record is acknowledged by itself.
     pessimistic: bool,
     state: Mutex<State>,
-    /// Whether someone waits for room.
+    room: Arc<Room>,
+}
+
+/// What all partitions of a source share: the bound on bytes in flight, and who waits for it.
+pub(super) struct Room {
+    /// How much each may have in flight, and how many bytes all of them together.
+    bounds: Bounds,
+    bytes: AtomicU64,
+    /// Whether the source waits.
     waiting: AtomicBool,
-    changed: Arc<Notify>,
+    changed: Notify,
+    /// Outcomes that came too late, of partitions that are gone.
+    late: AtomicU64,
+}
+
+impl Room {
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        let (bytes, waiting, late) = (AtomicU64::new(0), AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { bounds, bytes, waiting, changed: Notify::new(), late })
+    }
+
+    /// Waits until there may be room again.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(super) fn late(&self) -> u64 {
+        self.late.load(Relaxed)
+    }
 }
 
 struct State {
@@ -34,7 +61,6 @@ struct State {
     holding: VecDeque<(u64, Vec<Hold>)>,
     abandoned: u64,
     closed: bool,
-    late: u64,
 }
 
 /// What an origin's ledger looks like from outside.
@@ -45,29 +71,37 @@ pub(super) struct Standing {
     pub(super) late: u64,
     pub(super) abandoned: u64,
     pub(super) settled: bool,
-    pub(super) closed: bool,
 }
 
 impl Ledger {
-    pub(super) fn new(id: PartitionId, partition: Partition, pessimistic: bool, bounds: Bounds, changed: Arc<Notify>) -> Arc<Self> {
+    pub(super) fn new(id: PartitionId, partition: Partition, pessimistic: bool, room: Arc<Room>) -> Arc<Self> {
         let state = State {
-            tracker: Tracker::new(bounds),
+            tracker: Tracker::new(room.bounds),
             firsts: VecDeque::new(),
             settled: Vec::new(),
             absorbed: Vec::new(),
             holding: VecDeque::new(),
             abandoned: 0,
             closed: false,
-            late: 0,
         };
-        Arc::new(Self { id, partition, pessimistic, state: Mutex::new(state), waiting: AtomicBool::new(false), changed })
+        Arc::new(Self { id, partition, pessimistic, state: Mutex::new(state), room })
     }
 
     /// Emits a batch: returns its ticket and its first sequence number. `holds` are released once it has arrived.
-    pub(super) fn emit(self: &Arc<Self>, len: u32, bytes: u64, low: i64, marks: Arc<dyn Marks>, holds: Vec<Hold>) -> (Ticket, u64) {
+    pub(super) fn emit(
+        self: &Arc<Self>,
+        len: u32,
+        bytes: u64,
+        low: i64,
+        marks: Arc<dyn Marks>,
+        holds: Vec<Hold>,
+    ) -> (Ticket, u64) {
         let (slot, first) = {
             let mut state = self.lock();
+            let before = state.tracker.bytes();
             let (slot, first) = state.tracker.emit(len, bytes, low, marks);
+            // An empty batch with nothing before it has left at once.
+            self.room.bytes.fetch_add(state.tracker.bytes() - before, SeqCst);
             if self.pessimistic {
                 state.firsts.push_back((slot, first));
             }
@@ -79,13 +113,20 @@ impl Ledger {
         (Ticket::new(self.clone(), slot, 0..len), first)
     }
 
-    /// Whether another batch may be emitted; if not, the notification comes once it may.
+    /// Whether another batch may be emitted; if not, the room will change. One batch may always be in flight.
     pub(super) fn has_room(&self) -> bool {
-        let state = self.lock();
-        let room = state.tracker.has_room();
-        // Under the lock, so that no settlement slips in between the question and the flag.
-        self.waiting.store(!room, Ordering::Relaxed);
+        // The flag first: what settles after the look finds it.
+        self.room.waiting.store(true, SeqCst);
+        let room = self.looks_roomy(&self.lock());
+        if room {
+            self.room.waiting.store(false, SeqCst);
+        }
         room
+    }
+
+    fn looks_roomy(&self, state: &State) -> bool {
+        state.tracker.bytes() == 0
+            || (state.tracker.has_room() && self.room.bytes.load(SeqCst) < self.room.bounds.bytes)
     }
 
     /// The point up to which a commit may go.
@@ -107,10 +148,9 @@ impl Ledger {
         std::mem::take(&mut state.settled)
     }
 
-    /// The sequence numbers from the first that has not settled to the last that was emitted.
-    pub(super) fn in_flight(&self) -> Range<u64> {
-        let state = self.lock();
-        state.tracker.point().sequence..state.tracker.next_sequence()
+    /// The sequence numbers that have not settled.
+    pub(super) fn in_flight(&self) -> Vec<Range<u64>> {
+        self.lock().tracker.open()
     }
 
     pub(super) fn promise(&self, time: i64) {
@@ -119,7 +159,9 @@ impl Ledger {
 
     /// The partition is gone: what settles from now on is late.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
+        let mut state = self.lock();
+        state.closed = true;
+        self.free(state.tracker.bytes());
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -128,10 +170,9 @@ impl Ledger {
             lag: state.tracker.lag(),
             blocking: state.tracker.blocking(),
             low: state.tracker.low_watermark(),
-            late: state.late + state.tracker.repeated(),
+            late: state.tracker.repeated(),
             abandoned: state.abandoned,
             settled: state.tracker.is_settled(),
-            closed: state.closed,
         }
     }
 
@@ -143,12 +184,16 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the source go on if it waits for room, and returns the holds that are due.
-    fn after(&self, state: &mut State) -> Vec<Hold> {
-        if self.waiting.load(Ordering::Relaxed) && state.tracker.has_room() {
-            self.waiting.store(false, Ordering::Relaxed);
-            self.changed.notify_one();
+    /// Gives bytes back, and wakes the source if it waits.
+    fn free(&self, bytes: u64) {
+        self.room.bytes.fetch_sub(bytes, SeqCst);
+        if self.room.waiting.load(SeqCst) {
+            self.room.changed.notify_one();
         }
+    }
+
+    /// The holds that are due.
+    fn due(state: &mut State) -> Vec<Hold> {
         if state.holding.is_empty() {
             return Vec::new();
         }
@@ -176,9 +221,10 @@ impl Settle for Ledger {
         let due = {
             let mut state = self.lock();
             if state.closed {
-                state.late += records.len() as u64;
+                self.room.late.fetch_add(records.len() as u64, Relaxed);
                 return;
             }
+            let before = state.tracker.bytes();
             if self.pessimistic {
                 self.record(&mut state, slot, &records, outcome);
             }
@@ -197,7 +243,8 @@ impl Settle for Ledger {
                 let gone = state.firsts.partition_point(|&(number, _)| number < settled);
                 state.firsts.drain(..gone);
             }
-            self.after(&mut state)
+            self.free(before - state.tracker.bytes());
+            Self::due(&mut state)
         };
         due.into_iter().for_each(Hold::release);
     }
@@ -210,7 +257,7 @@ impl Settle for Ledger {
         let due = {
             let mut state = self.lock();
             state.tracker.release(hold);
-            self.after(&mut state)
+            Self::due(&mut state)
         };
         due.into_iter().for_each(Hold::release);
     }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::nowhere::Nowhere;
 use crate::commit::{HoldId, Outcome, Settle, Ticket};
 use crate::contracts::{DynSink, DynSinkFactory, Error, Letter, Result, SinkContext, WriteError};
-use crate::data::{Batch, Bytes, Data, EventTime, Marks, Packed, Partition, Position, Shared, Times};
+use crate::data::{Batch, Bytes, Data, EventTime, Packed, Partition, Shared, Times};
 
 /// One destination of dead letters; several tasks may write to it.
 pub(super) struct Letterbox(Mutex<Box<dyn DynSink>>);
@@ -39,7 +40,8 @@ fn undelivered(error: WriteError) -> Error {
     match error {
         WriteError::Row { error, .. } => error.in_stage("dead letters"),
         WriteError::ReaderGone => {
-            Error::new(crate::contracts::Cause::Outside, "whoever read the dead letters went away").in_stage("dead letters")
+            Error::new(crate::contracts::Cause::Outside, "whoever read the dead letters went away")
+                .in_stage("dead letters")
         }
     }
 }
@@ -73,17 +75,4 @@ impl Settle for Nobody {
     }
     fn release(&self, _: HoldId) {}
     fn seal(&self, _: u64, _: u32) {}
-}
-
-/// Letters and what folds emit can't be read again from anywhere.
-pub(super) struct Nowhere;
-
-impl Marks for Nowhere {
-    fn position(&self, _: u32) -> std::result::Result<Option<Position>, String> {
-        Ok(None)
-    }
-
-    fn place(&self, index: u32, _: &[u8], _: usize) -> String {
-        format!("record {index} of a batch")
-    }
 }

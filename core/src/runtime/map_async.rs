@@ -9,7 +9,7 @@ use futures_util::stream::FuturesOrdered;
 use super::channel::Incoming;
 use super::metrics::{Meters, add};
 use super::parcel::{Close, Parcel};
-use super::segment::Passing;
+use super::passing::Passing;
 use crate::commit::Ticket;
 use crate::contracts::{BoxFuture, Faults, Made, MakeAsync};
 use crate::data::{AnyColumn, Batch, Shared};
@@ -25,6 +25,8 @@ pub(super) struct AsyncEnd {
     running: FuturesOrdered<BoxFuture<'static, Made>>,
     waiting: VecDeque<BoxFuture<'static, Made>>,
     flights: VecDeque<Flight>,
+    /// Made, and not yet taken note of.
+    made: VecDeque<Made>,
     ended: Option<Close>,
     meters: Arc<Meters>,
 }
@@ -71,6 +73,7 @@ impl AsyncEnd {
             running: FuturesOrdered::new(),
             waiting: VecDeque::new(),
             flights: VecDeque::new(),
+            made: VecDeque::new(),
             ended: None,
             meters,
         }
@@ -78,6 +81,9 @@ impl AsyncEnd {
 
     /// The next thing to happen. May be dropped at any time.
     pub(super) async fn event(&mut self) -> Result<AsyncEvent, Close> {
+        if let Some(made) = self.made.pop_front() {
+            return Ok(AsyncEvent::Made(made));
+        }
         let hungry = self.ended.is_none() && self.waiting.len() < self.at_once;
         if self.running.is_empty() && self.flights.is_empty() {
             if let Some(close) = self.ended.take() {
@@ -95,6 +101,14 @@ impl AsyncEnd {
         }
     }
 
+    /// Lets what is under way go on; never ready. May be dropped at any time.
+    pub(super) async fn progress<T>(&mut self) -> T {
+        while let Some(made) = self.running.next().await {
+            self.made.push_back(made);
+        }
+        std::future::pending().await
+    }
+
     /// Takes note of what happened; batches that are done are added to `out`.
     pub(super) fn accept(&mut self, event: AsyncEvent, out: &mut VecDeque<Passing>) {
         match event {
@@ -105,12 +119,13 @@ impl AsyncEnd {
                 if !matches!(close, Close::End(_)) {
                     self.running = FuturesOrdered::new();
                     self.waiting.clear();
+                    self.made.clear();
                     self.flights.clear();
                 }
                 self.ended = Some(close);
             }
         }
-        while self.running.len() < self.at_once
+        while self.running.len() + self.made.len() < self.at_once
             && let Some(next) = self.waiting.pop_front()
         {
             self.running.push_back(next);
@@ -147,7 +162,9 @@ impl AsyncEnd {
 
     fn land(&mut self, out: &mut VecDeque<Passing>) {
         while self.flights.front().is_some_and(|flight| flight.done == flight.records.len()) {
-            let Some(Flight { shared, part, ticket, column, index, faults, .. }) = self.flights.pop_front() else { return };
+            let Some(Flight { shared, part, ticket, column, index, faults, .. }) = self.flights.pop_front() else {
+                return;
+            };
             add(&self.meters.stages[self.stage].rows_out, index.len());
             let batch = Batch::with_rows(shared, part, Some(index), column);
             out.push_back(Passing::failed_records(Parcel { batch, ticket }, faults, &self.name));

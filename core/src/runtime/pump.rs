@@ -13,8 +13,9 @@ use super::fold::{FoldEnd, FoldEvent};
 use super::gate::{Let, Limit, Pace};
 use super::map_async::{AsyncEnd, AsyncEvent};
 use super::parcel::{Close, Parcel};
+use super::passing::Passing;
 use super::resolve::{Resolved, Resolver};
-use super::segment::{Passed, Passing, Segmented, Verdict};
+use super::segment::{Passed, Segmented, Verdict};
 use super::sink_end::{SinkEnd, SinkRequest, Written};
 use super::source_end::{SourceEnd, SourceRequest};
 use super::summary::Ended;
@@ -27,6 +28,8 @@ pub(super) enum In {
     Channel(Incoming),
     Fold(FoldEnd),
     Async(AsyncEnd),
+    /// The stream is over.
+    Nothing,
 }
 
 /// One step of a task.
@@ -60,6 +63,8 @@ pub(super) struct Pump {
     pub(super) queue: VecDeque<Item>,
     /// How the stream ends once the queue is empty, when that is known.
     pub(super) ending: Option<Close>,
+    /// Dropped once the stream is over here: nothing is in flight in this task any more.
+    pub(super) over: Option<mpsc::Sender<()>>,
     /// Whether it shares its thread with other tasks.
     pub(super) shares: bool,
     /// Told how the sink's task ended, once it has.
@@ -120,10 +125,13 @@ impl Pump {
         };
         // What is still on its way here is dropped, and so abandoned.
         self.queue.clear();
-        self.stop_inlet();
+        if !matches!(self.inlet, In::Source(_)) {
+            self.inlet = In::Nothing;
+        }
         if let Out::Channel(outgoing) = &mut self.outlet {
             outgoing.close(ended).await;
         }
+        self.over = None;
         if let Some(finished) = self.finished.take() {
             let _ = finished.send(ended);
         }
@@ -156,7 +164,7 @@ impl Pump {
             Err(Close::End(ended)) => {
                 let mut out = VecDeque::new();
                 if let In::Fold(fold) = &mut self.inlet {
-                    fold.finish(&mut out);
+                    fold.finish(ended, &mut out);
                 }
                 self.push_parcels(out);
                 self.ending = Some(Close::End(ended));
@@ -293,7 +301,7 @@ impl Pump {
             rest.ticket.seal(record);
         }
         tracing::debug!(stage, "the limit is reached");
-        self.control.enter(Phase::Draining);
+        self.control.enter(Phase::Limited);
         self.end_with(Close::End(Ended::Limit));
         self.push_front(step + 1, Load::Parcel(parcel));
     }
@@ -312,7 +320,9 @@ impl Pump {
         let step = self.steps.len();
         match &mut self.outlet {
             Out::Channel(outgoing) => {
-                let turn_ends = outgoing.deals() || self.queue.is_empty();
+                // A worker that fails keeps its turn: nothing behind the failure passes the collector.
+                let fails = matches!(self.ending, Some(Close::Error(_) | Close::Failed));
+                let turn_ends = outgoing.deals() || (self.queue.is_empty() && !fails);
                 outgoing.send(parcel, turn_ends).map_err(|_| Close::Failed)?;
             }
             Out::Sink(sink) => match sink.write(parcel).await.map_err(Close::Error)? {
@@ -322,7 +332,7 @@ impl Pump {
                     self.queue.push_front(Item { step, load: Load::Parcel(rest), not_before });
                 }
                 Written::ReaderGone => {
-                    self.control.enter(Phase::Draining);
+                    self.control.reader_gone();
                     self.end_with(Close::End(Ended::ReaderGone));
                 }
             },
@@ -374,7 +384,7 @@ impl Pump {
             _ = phase.changed() => Event::Phase,
             () = reached(clock, until), if until.is_some() => Event::Time,
             room = room(sends), if matches!(what, Await::Room) => room,
-            event = inlet.event(), if matches!(what, Await::Input) => event,
+            event = inlet.watch(matches!(what, Await::Input)) => event,
         }
     }
 
@@ -406,6 +416,9 @@ impl Pump {
                 stage.accept(event, &mut out);
                 for passing in out {
                     self.resolve_inlet(passing).await?;
+                    if self.ending.is_some() {
+                        break;
+                    }
                 }
             }
             _ => {}
@@ -463,7 +476,7 @@ impl Pump {
 
     fn stop_inlet(&mut self) {
         match &mut self.inlet {
-            In::Source(_) => {}
+            In::Source(_) | In::Nothing => {}
             In::Channel(incoming) => incoming.stop(),
             In::Fold(fold) => fold.stop(),
             In::Async(stage) => stage.stop(),
@@ -491,8 +504,19 @@ impl In {
             Self::Channel(incoming) => incoming.next().await.map(|(parcel, _)| Event::Came(parcel)),
             Self::Fold(fold) => fold.event().await.map(Event::Fold),
             Self::Async(stage) => stage.event().await.map(Event::Async),
+            Self::Nothing => Err(Close::Failed),
         };
         event.unwrap_or_else(Event::Closed)
+    }
+
+    /// The next thing to happen if it is `wanted`; else futures that are under way go on, and nothing ever happens. May
+    /// be dropped at any time.
+    async fn watch(&mut self, wanted: bool) -> Event {
+        match self {
+            inlet if wanted => inlet.event().await,
+            Self::Async(stage) => stage.progress().await,
+            _ => std::future::pending().await,
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::letters::Letterbox;
 use super::metrics::{Meters, add};
-use super::segment::{Passing, Segmented, Verdict};
+use super::passing::Passing;
+use super::segment::{Segmented, Verdict};
 use crate::contracts::{Cause, Error, Letter, Result};
 use crate::data::Shared;
 use crate::plan::{Policy, StageId};
@@ -68,7 +69,7 @@ impl Resolver {
         add(&self.meters.stages[stage].retried, 1);
         let mut again = passing.split_at(record);
         let after = again.split_at(record + 1);
-        again.restart(stage, segment);
+        again.restart(stage, segment.retry());
         Resolved::Again { before: passing, again, wait, after }
     }
 }
@@ -84,14 +85,14 @@ fn fail(mut passing: Passing) -> Resolved {
 }
 
 fn letter(shared: &Shared, record: u32, error: &Error) -> Letter {
-    let bytes = shared.raw.as_ref().map(|raw| raw.get(record as usize).to_vec());
+    let raw = shared.raw.as_ref();
     Letter {
         time: shared.times.at(record),
         source: shared.stage.to_string(),
         position: shared.place(record),
         stage: error.stage().unwrap_or_default().to_owned(),
         reason: reason(error),
-        bytes: bytes.unwrap_or_default(),
+        bytes: raw.map(|raw| raw.get(record as usize).to_vec()).unwrap_or_default(),
     }
 }
 

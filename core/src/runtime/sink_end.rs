@@ -52,6 +52,10 @@ pub(super) struct SinkEnd {
     unflushed: u64,
     /// When the next timed flush is due.
     flush_at: Option<Duration>,
+    /// Only some rows of a record have been taken over.
+    half_written: bool,
+    /// Whether the sink keeps positions with its data.
+    transactional: bool,
     /// A write has failed for good: nothing is taken for durable any more.
     broken: bool,
 }
@@ -64,8 +68,9 @@ impl SinkEnd {
         stage: StageId,
         options: Options,
         policy: Policy,
+        transactional: bool,
         partitions: Arc<Partitions>,
-            resolver: Resolver,
+        resolver: Resolver,
         clock: Arc<dyn Clock>,
     ) -> Self {
         let meters = resolver.meters.clone();
@@ -84,6 +89,8 @@ impl SinkEnd {
             attempt: 0,
             unflushed: 0,
             flush_at,
+            half_written: false,
+            transactional,
             broken: false,
         }
     }
@@ -96,19 +103,27 @@ impl SinkEnd {
             ticket.delivered();
             return Ok(Written::Done);
         }
+        if self.broken || !self.cut.may_feed() {
+            return Err(self.refuses());
+        }
         let mut claim = Some(ticket);
         self.cut.fed();
         let written = self.sink.write(&batch, &mut claim).await;
         let written = match written {
             Ok(()) => {
-                if let Some(ticket) = claim {
-                    ticket.delivered();
+                match claim {
+                    Some(ticket) => ticket.delivered(),
+                    None if self.transactional => return Err(self.broke(kept_ticket())),
+                    None => {}
                 }
-                self.attempt = 0;
+                (self.attempt, self.half_written) = (0, false);
                 self.took(rows);
                 Ok(Written::Done)
             }
-            Err(WriteError::ReaderGone) => Ok(Written::ReaderGone),
+            Err(WriteError::ReaderGone) => {
+                self.broken = true;
+                Ok(Written::ReaderGone)
+            }
             Err(WriteError::Row { row, error }) => match claim {
                 Some(ticket) => self.failed(Parcel { batch, ticket }, row, error).await,
                 None => Err(error),
@@ -124,9 +139,12 @@ impl SinkEnd {
     async fn failed(&mut self, mut parcel: Parcel, row: usize, error: Error) -> Result<Written> {
         let record = parcel.batch.record(row.min(parcel.batch.len().saturating_sub(1)));
         let error = error.in_stage(self.name.clone());
-        // Rows of this record that were taken over go out again with it: a source record settles whole.
         let mut rest = parcel.split_at(record);
-        self.took(parcel.batch.len());
+        // The first rows of this record may have been taken over: they don't go out again, but it settles whole.
+        let taken = row.saturating_sub(parcel.batch.len());
+        rest.batch.drop_rows(taken);
+        self.half_written = taken > 0;
+        self.took(row);
         parcel.ticket.delivered();
         if let Some(retry) = self.options.retry.filter(|retry| error.is_retryable() && self.attempt < retry.times) {
             let wait = retry.wait(self.attempt);
@@ -140,6 +158,7 @@ impl SinkEnd {
         if error.cause() != Cause::Record || self.policy == Policy::Fail {
             return Err(error.at(rest.batch.shared().place(record)));
         }
+        self.half_written = false;
         let after = rest.split_at(record + 1);
         self.dispose(rest, record, error).await?;
         Ok(Written::Again(after, Duration::ZERO))
@@ -192,7 +211,7 @@ impl SinkEnd {
 
     async fn flush(&mut self) -> Result<()> {
         if self.broken {
-            return Err(Error::new(Cause::Outside, "nothing is committed after a failed write").in_stage(self.name.clone()));
+            return Err(self.refuses());
         }
         self.unflushed = 0;
         let flushed = self.sink.flush().await;
@@ -218,9 +237,12 @@ impl SinkEnd {
     /// Commits at a cut: what the sink was given has settled once it has flushed, and nothing more is given to it until
     /// the positions are stored.
     async fn commit(&mut self) -> Result<Vec<(PartitionId, Position)>> {
+        if self.half_written {
+            // A record of which only some rows are in the sink can't be in a position: the next commit has it.
+            return Ok(Vec::new());
+        }
         self.cut.ask();
         self.flush().await?;
-        debug_assert!(self.cut.is_ready(), "a sink's flush settles what it was given");
         let positions = self.partitions.positions()?;
         for (_, partition, position) in &positions {
             self.partitions.held.put(partition.clone(), position.clone());
@@ -231,8 +253,19 @@ impl SinkEnd {
         Ok(positions.into_iter().map(|(id, _, position)| (id, position)).collect())
     }
 
+    fn refuses(&self) -> Error {
+        let message = "nothing is written or committed after a write that failed, or whose reader went away";
+        Error::new(Cause::Outside, message).in_stage(self.name.clone())
+    }
+
     fn broke(&mut self, error: Error) -> Error {
         self.broken = true;
         error.in_stage(self.name.clone())
     }
+}
+
+fn kept_ticket() -> Error {
+    let message = "a sink that keeps positions with its data took a ticket: what it was given settles by its commit, so it \
+                   has to leave tickets alone";
+    Error::new(Cause::Bug, message)
 }

@@ -3,18 +3,19 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::control::Phase;
-use super::ledger::Ledger;
+use super::keep::KeepBytes;
+use super::ledger::{Ledger, Room};
 use super::metrics::{Meters, add};
 use super::parcel::{Close, Parcel};
 use super::summary::Ended;
 use crate::commit::Bounds;
 use crate::contracts::{
-    Cause, Checkpoint, Clock, Code, DynChunk, DynEvent, DynSource, Error, Faults, Held, Key, Result, Settlement,
+    Cause, Checkpoint, Clock, DynChunk, DynEvent, DynSource, Error, Faults, Held, Key, Result, Settlement,
 };
-use crate::data::{Batch, Bytes, EventTime, Packed, Partition, PartitionId, Position, Shared, Times};
+use crate::data::{Batch, EventTime, Partition, PartitionId, Position, Shared, Times};
 use crate::plan::StageId;
 
 /// The partitions of a source, shared with whoever commits.
@@ -22,28 +23,42 @@ pub(super) struct Partitions {
     pub(super) pipeline: String,
     pub(super) stage: Arc<str>,
     pub(super) pessimistic: bool,
-    pub(super) bounds: Bounds,
     pub(super) held: Held,
-    ledgers: Mutex<Vec<Arc<Ledger>>>,
-    pub(super) room: Arc<Notify>,
+    /// By number; `None` once closed.
+    ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
+    pub(super) room: Arc<Room>,
 }
 
 impl Partitions {
     pub(super) fn new(pipeline: String, stage: &str, pessimistic: bool, bounds: Bounds, held: Held) -> Arc<Self> {
-        let room = Arc::new(Notify::new());
-        Arc::new(Self { pipeline, stage: stage.into(), pessimistic, bounds, held, ledgers: Mutex::default(), room })
+        let room = Room::new(bounds);
+        Arc::new(Self { pipeline, stage: stage.into(), pessimistic, held, ledgers: Mutex::default(), room })
     }
 
+    /// Those that are open.
     pub(super) fn all(&self) -> Vec<Arc<Ledger>> {
-        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect()
+    }
+
+    /// The partition of this number is gone: nothing of it is committed from now on.
+    fn close(&self, id: PartitionId) {
+        let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ledger) = ledgers.get_mut(id as usize).and_then(Option::take) {
+            ledger.close();
+        }
     }
 
     fn open(&self, partition: Partition) -> Arc<Ledger> {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
-        let ledger =
-            Ledger::new(ledgers.len() as PartitionId, partition, self.pessimistic, self.bounds, self.room.clone());
-        ledgers.push(ledger.clone());
+        let id = ledgers.len() as PartitionId;
+        let ledger = Ledger::new(id, partition, self.pessimistic, self.room.clone());
+        ledgers.push(Some(ledger.clone()));
         ledger
+    }
+
+    /// How many acknowledgements came too late or twice.
+    pub(super) fn late(&self) -> u64 {
+        self.room.late() + self.all().iter().map(|ledger| ledger.standing().late).sum::<u64>()
     }
 
     /// The positions up to which everything has settled: of partitions that have moved.
@@ -93,7 +108,7 @@ pub(super) struct SourceEnd {
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
     /// Makes bytes of typed records, where letters will need them.
-    keep_bytes: Vec<(Box<dyn Code>, crate::data::Form)>,
+    keep_bytes: KeepBytes,
     stage: StageId,
 }
 
@@ -110,7 +125,7 @@ impl SourceEnd {
         phase: watch::Receiver<Phase>,
         clock: Arc<dyn Clock>,
         meters: Arc<Meters>,
-        keep_bytes: Vec<(Box<dyn Code>, crate::data::Form)>,
+        keep_bytes: KeepBytes,
     ) -> Self {
         Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0 }
     }
@@ -135,11 +150,11 @@ impl SourceEnd {
         tokio::select! {
             biased;
             _ = self.phase.changed() => Ok(None),
-            () = self.partitions.room.notified(), if blocked => Ok(None),
+            () = self.partitions.room.changed(), if blocked => Ok(None),
             event = self.source.next(), if !blocked => match event {
                 Ok(DynEvent::End) => Err(Close::End(Ended::Input)),
                 Ok(event) => Ok(Some(event)),
-                Err(error) => Err(Close::Error(error)),
+                Err(error) => Err(Close::Error(error.in_stage(self.partitions.stage.to_string()))),
             },
         }
     }
@@ -154,9 +169,10 @@ impl SourceEnd {
                 Ok(None)
             }
             DynEvent::Closed(partition) => {
-                if let Some(ledger) = self.open.get_mut(partition as usize).and_then(Option::take) {
-                    ledger.close();
+                if let Some(open) = self.open.get_mut(partition as usize) {
+                    *open = None;
                 }
+                self.partitions.close(partition);
                 Ok(None)
             }
             DynEvent::Promise(partition, time) => {
@@ -176,9 +192,6 @@ impl SourceEnd {
             return Err(self.named(Error::new(Cause::Bug, message)));
         };
         let len = column.rows() as u32;
-        if len == 0 {
-            return Ok(None);
-        }
         if let Some(Times::Each(each)) = &times
             && each.len() != len as usize
         {
@@ -186,36 +199,22 @@ impl SourceEnd {
             return Err(self.named(Error::new(Cause::Bug, message)));
         }
         let times = times.unwrap_or_else(|| Times::Uniform(EventTime { micros: self.clock.now(), ingested: true }));
-        let bytes = match raw.as_ref().map(Packed::ranges) {
-            Some([first, .., last]) => (last.end - first.start) as usize,
-            Some(ranges) => ranges.iter().map(|range| range.len()).sum(),
-            None => column.bytes(),
-        };
+        // A block counts whole: it stays until the last of its records has settled.
+        let bytes = raw.as_ref().map_or_else(|| column.bytes(), |raw| raw.block().len());
         let (ticket, first) = ledger.emit(len, bytes as u64, times.low(), marks.clone(), Vec::new());
         add(&self.meters.bytes_in, bytes);
         add(&self.meters.stages[self.stage].rows_in, len as usize);
         add(&self.meters.stages[self.stage].rows_out, len as usize);
         let partition = ledger.partition.clone();
-        let raw = raw.or_else(|| self.bytes_of(&*column));
-        let shared = Shared { stage: self.partitions.stage.clone(), partition, epoch: 0, first, len, times, marks, raw };
+        let (raw, marks) = match raw {
+            Some(raw) => (Some(raw), marks),
+            None => self.keep_bytes.keep(&*column, marks),
+        };
+        let shared =
+            Shared { stage: self.partitions.stage.clone(), partition, epoch: 0, first, len, times, marks, raw };
         let parcel = Parcel { batch: Batch::new(Arc::new(shared), column), ticket };
         let refused = refused.into_iter().map(|(record, refused)| (record, refused.into())).collect();
         Ok(Some(Emitted { parcel, refused }))
-    }
-
-    /// The bytes of typed records, for letters; a record that can't be encoded has none.
-    fn bytes_of(&mut self, column: &dyn crate::data::AnyColumn) -> Option<Packed<Bytes>> {
-        let mut made: Option<Box<dyn crate::data::AnyColumn>> = None;
-        for (code, form) in &mut self.keep_bytes {
-            let mut next = form.empty();
-            let mut faults = Faults::new();
-            code.code(made.as_deref().unwrap_or(column), &mut *next, &mut faults);
-            if !faults.is_empty() {
-                return None;
-            }
-            made = Some(next);
-        }
-        made?.into_any().downcast::<Packed<Bytes>>().ok().map(|packed| *packed)
     }
 
     /// Does what it is asked to. An asker that is gone needs no answer.

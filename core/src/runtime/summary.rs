@@ -20,7 +20,7 @@ pub enum Ended {
 pub struct Summary {
     /// Why it ended.
     pub ended: Ended,
-    /// Records that the source emitted.
+    /// Records that the source emitted, up to where a limit or a drain ended the run.
     pub records_in: u64,
     /// Records that the sink took over.
     pub records_out: u64,

@@ -107,12 +107,15 @@ fn a_view_that_is_needed_behind_a_cut_is_decoded_again_so_that_the_bytes_go_on()
          decodes  [Bytes]:XML-DECODER:[Node]
          looks    [Node]:A:[Node]
          gives    to 3
-    3. B: 2 threads, order kept
+    3. in turn: a task
+         takes    [Bytes], 4 batches waiting at most
+         gives    to 4
+    4. B: 2 threads, order kept
          takes    [Bytes], 4 batches waiting at most
          decodes  [Bytes]:XML-DECODER:[Node]
          looks    [Node]:B:[Node]
-         gives    to 4
-    4. TO-FILE: a thread
+         gives    to 5
+    5. TO-FILE: a thread
          takes    [Bytes], 4 batches waiting at most
          writes   [Bytes]:TO-FILE:[]
     XML-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
@@ -131,11 +134,14 @@ fn a_view_goes_on_if_it_is_all_that_is_needed() {
          decodes  [Bytes]:XML-DECODER:[Node]
          looks    [Node]:A:[Node]
          gives    to 3
-    3. B: 2 threads, order kept
+    3. in turn: a task
+         takes    [Node], 4 batches waiting at most
+         gives    to 4
+    4. B: 2 threads, order kept
          takes    [Node], 4 batches waiting at most
          makes    [Node]:B:[Order]
-         gives    to 4
-    4. JSON-ENCODER > TO-FILE: a thread
+         gives    to 5
+    5. JSON-ENCODER > TO-FILE: a thread
          takes    [Order], 4 batches waiting at most
          encodes  [Order]:JSON-ENCODER:[Bytes]
          writes   [Bytes]:TO-FILE:[]
@@ -363,9 +369,47 @@ fn dead_letters_of_a_typed_source_need_a_chain_to_bytes() {
     let policy = OnError::dead_letter(database());
     let pipeline = Pipeline::source(list::<u64>()).sink(collect::<u64>()).on_any_error(policy);
     let graph = planned(1, &pipeline).graph;
-    let names = graph.keep_bytes.expect("letters may be written").into_iter().map(|coder| &*graph.coders[coder].name);
-    assert_eq!(names.collect::<Vec<_>>(), ["NUMBER-ENCODER", "TEXT-ENCODER"]);
-    assert!(planned(1, &Pipeline::source(list::<u64>()).sink(collect::<u64>())).graph.keep_bytes.is_none());
+    let [kept] = &graph.keep_bytes[..] else { panic!("letters may be written: {:?}", graph.keep_bytes) };
+    let names = kept.coders.iter().map(|&coder| &*graph.coders[coder].name);
+    assert_eq!((kept.stage, names.collect::<Vec<_>>()), (0, vec!["NUMBER-ENCODER", "TEXT-ENCODER"]));
+    assert!(planned(1, &Pipeline::source(list::<u64>()).sink(collect::<u64>())).graph.keep_bytes.is_empty());
+}
+
+#[test]
+fn dead_letters_behind_a_fold_need_a_chain_from_what_it_emits() {
+    let behind = |policy| {
+        let counted = Pipeline::source(file()).count().named("COUNT").map(|n: u64| n).named("MAP").on_error(policy);
+        planned(1, &counted.sink(collect::<u64>())).graph.keep_bytes
+    };
+    assert_eq!(behind(OnError::dead_letter(database())).iter().map(|kept| kept.stage).collect::<Vec<_>>(), [1]);
+    assert!(behind(OnError::Skip).is_empty());
+}
+
+#[test]
+fn one_task_stands_between_two_with_workers_of_their_own() {
+    let both = from_file().filter(|_: &Node| true).named("A").par(2).filter(|_: &Node| true).named("B").par(3);
+    assert_snapshot!(running(&both.sink(to_file())), @"
+    1. FILE: a thread
+         reads    FILE:[Bytes]
+         gives    to 2
+    2. A: 2 threads, order kept
+         takes    [Bytes], 4 batches waiting at most
+         decodes  [Bytes]:XML-DECODER:[Node]
+         looks    [Node]:A:[Node]
+         gives    to 3
+    3. in turn: a task
+         takes    [Bytes], 4 batches waiting at most
+         gives    to 4
+    4. B: 3 threads, order kept
+         takes    [Bytes], 4 batches waiting at most
+         decodes  [Bytes]:XML-DECODER:[Node]
+         looks    [Node]:B:[Node]
+         gives    to 5
+    5. TO-FILE: a thread
+         takes    [Bytes], 4 batches waiting at most
+         writes   [Bytes]:TO-FILE:[]
+    XML-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
+    ");
 }
 
 #[test]
@@ -381,6 +425,5 @@ fn what_a_retried_stage_takes_by_value_is_coded_before_its_segment() {
     2. TO-FILE: a thread
          takes    [Bytes], 4 batches waiting at most
          writes   [Bytes]:TO-FILE:[]
-    XML-ENCODER before B is left out: nobody changed the value, and its [Bytes] is still at hand
     ");
 }

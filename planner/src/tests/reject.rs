@@ -116,7 +116,7 @@ fn dead_letters_go_to_a_sink_of_bytes() {
 fn dead_letters_of_a_source_that_nothing_encodes_are_a_mistake() {
     let pipeline = Pipeline::source(list::<Alien>()).filter(|_: &Alien| true).named("F");
     let pipeline = pipeline.on_error(OnError::dead_letter(database())).sink(collect::<Alien>());
-    assert_snapshot!(rejected(&pipeline), @"here: F, LIST: dead letters need the original bytes, and no one cheapest chain of coders makes [Bytes] of the source's [Alien]; register a coder from [Alien] to [Bytes] for this pipeline by `with`, or choose another error policy");
+    assert_snapshot!(rejected(&pipeline), @"here: F, LIST: dead letters need bytes, and no one cheapest chain of coders makes [Bytes] of the [Alien] of LIST; register a coder from [Alien] to [Bytes] for this pipeline by `with`, or choose another error policy");
 }
 
 #[test]

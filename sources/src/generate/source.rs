@@ -52,9 +52,7 @@ impl<T: Data, F: Fn(u64) -> T + Send + Sync + 'static> Source for GenerateSource
             pace.given += self.next - first;
         }
         let mut column = T::Column::default();
-        for number in first..self.next {
-            column.push((self.make)(number));
-        }
+        column.extend((first..self.next).map(|number| (self.make)(number)));
         let marks = Arc::new(Numbers { first });
         Ok(Event::Records(Chunk { partition: 0, column, times: None, marks, refused: Vec::new() }))
     }

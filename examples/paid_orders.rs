@@ -1,3 +1,9 @@
+//! A first pipeline: the paid orders of `orders.xml`, as docs/getting-started.md goes through it.
+//!
+//! ```sh
+//! cargo run --example paid_orders -- --explain
+//! ```
+
 use std::process::ExitCode;
 
 use millstream::prelude::*;

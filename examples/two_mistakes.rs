@@ -1,3 +1,9 @@
+//! A pipeline that can't be planned, for two reasons: docs/getting-started.md shows what is said of them.
+//!
+//! ```sh
+//! cargo run --example two_mistakes
+//! ```
+
 use std::process::ExitCode;
 
 use millstream::prelude::*;

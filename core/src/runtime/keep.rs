@@ -1,0 +1,77 @@
+//! The bytes of typed records, kept for dead letters where the plan says that there may be any.
+
+use std::sync::Arc;
+
+use crate::contracts::{Code, Faults};
+use crate::data::{AnyColumn, Bytes, Form, Marks, Packed, Position};
+use crate::plan::{Graph, StageId};
+
+/// Makes bytes of what an origin emits; makes none where no letter can need them.
+pub(super) struct KeepBytes(Option<Vec<(Box<dyn Code>, Form)>>);
+
+impl KeepBytes {
+    /// What the graph asks for of what `stage` emits.
+    pub(super) fn of(graph: &Graph, stage: StageId) -> Self {
+        let keep = graph.keep_bytes.iter().find(|keep| keep.stage == stage);
+        let coder = |&coder: &usize| ((graph.coders[coder].make)(), graph.coders[coder].to.clone());
+        Self(keep.map(|keep| keep.coders.iter().map(coder).collect()))
+    }
+
+    /// The bytes, and marks that are not shown them as the block that was emitted: they were made here.
+    pub(super) fn keep(
+        &mut self,
+        column: &dyn AnyColumn,
+        marks: Arc<dyn Marks>,
+    ) -> (Option<Packed<Bytes>>, Arc<dyn Marks>) {
+        match self.bytes(column) {
+            Some(bytes) => (Some(bytes), Arc::new(Blockless(marks))),
+            None => (None, marks),
+        }
+    }
+
+    /// The bytes; a record that can't be encoded has none.
+    pub(super) fn bytes(&mut self, column: &dyn AnyColumn) -> Option<Packed<Bytes>> {
+        let coders = self.0.as_mut()?;
+        let mut made: Option<Box<dyn AnyColumn>> = None;
+        let mut alive: Vec<u32> = (0..column.rows() as u32).collect();
+        for (code, form) in coders {
+            let (mut next, mut faults) = (form.empty(), Faults::new());
+            code.code(made.as_deref().unwrap_or(column), &mut *next, &mut faults);
+            for (row, _) in faults.iter().rev() {
+                alive.remove(*row as usize);
+            }
+            made = Some(next);
+        }
+        let packed: &Packed<Bytes> = made.as_deref().unwrap_or(column).cast()?;
+        Some(if alive.len() == column.rows() { packed.clone() } else { spread(packed, &alive, column.rows()) })
+    }
+}
+
+/// Row i of `packed` becomes row `rows[i]` of as many as there are in `all`; the others are empty.
+fn spread(packed: &Packed<Bytes>, rows: &[u32], all: usize) -> Packed<Bytes> {
+    let mut spread = Packed::default();
+    let mut next = 0;
+    for row in 0..all as u32 {
+        if rows.get(next) == Some(&row) {
+            spread.append_bytes(packed.get(next));
+            next += 1;
+        } else {
+            spread.append_bytes(&[]);
+        }
+    }
+    debug_assert_eq!(spread.len(), all);
+    spread
+}
+
+/// Marks of records that were not emitted in a block.
+struct Blockless(Arc<dyn Marks>);
+
+impl Marks for Blockless {
+    fn position(&self, count: u32) -> Result<Option<Position>, String> {
+        self.0.position(count)
+    }
+
+    fn place(&self, index: u32, _: &[u8], _: usize) -> String {
+        self.0.place(index, &[], 0)
+    }
+}

@@ -1,0 +1,19 @@
+//! For tests, and for authors of connectors: ends of a pipeline that do what a script says, the ledger in which they
+//! write down what happened in which order, and a clock of simulated time.
+//!
+//! A scripted source and a scripted sink share one [`Ledger`]. After a run it answers what was read, written, made
+//! durable and committed, and [`Ledger::violations`] says where the order of acts was not kept.
+//!
+//! This module sees all others; none of them sees it.
+
+mod clock;
+mod ledger;
+mod script;
+mod sink;
+mod store;
+
+pub use clock::SimulatedClock;
+pub use ledger::{Act, Entry, Ledger};
+pub use script::{Script, ScriptSource, number_of};
+pub use sink::{ScriptSink, ScriptedSink, Written};
+pub use store::MemoryStore;

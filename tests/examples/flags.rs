@@ -1,0 +1,141 @@
+//! What all examples have in common: plans, quiet, help, and what is refused.
+
+use serde_json::Value;
+
+use crate::process::{Folder, example, run, run_on};
+
+const USERS_FILE: &str = "examples/data/users.jsonl";
+const ORDERS_FILE: &str = "examples/data/orders.xml";
+
+/// Every example with the least it takes.
+const EXAMPLES: [(&str, &[&str]); 6] = [
+    ("xml_filter", &["--input", ORDERS_FILE, "--record", "order"]),
+    ("json_filter", &["--input", USERS_FILE]),
+    ("copy_lines", &["--input", USERS_FILE, "--output", "-"]),
+    ("count_words", &["--input", USERS_FILE]),
+    ("hello", &[]),
+    ("custom_stage", &[]),
+];
+
+#[test]
+fn every_example_explains_itself_and_runs_nothing() {
+    for (name, args) in EXAMPLES {
+        let plan = run(name, &[args, &["--explain"]].concat());
+        assert!(plan.text().starts_with("Declared pipeline:\n"), "{name}: {}", plan.text());
+        assert!(plan.text().contains("Guarantee\n\n    at-least-once"), "{name}: {}", plan.text());
+        assert_eq!(plan.err, "", "{name}");
+        assert_eq!(run(name, &[args, &["--explain=text"]].concat()).text(), plan.text(), "{name}");
+        let json = run(name, &[args, &["--explain=json", "--instances", "1"]].concat());
+        let json: Value = serde_json::from_str(json.text()).expect("it is JSON");
+        assert_eq!(json["instances"], 1, "{name}");
+    }
+}
+
+#[test]
+fn a_plan_for_several_instances_has_network_stages() {
+    let args = ["--input", ORDERS_FILE, "--record", "order", "--explain", "--instances", "3"];
+    let plan = run("xml_filter", &args);
+    assert!(plan.text().contains("NET-SPLIT") && plan.text().contains("NET-MERGE-SORT"), "{}", plan.text());
+}
+
+#[test]
+fn explaining_opens_nothing() {
+    let folder = Folder::new();
+    let (missing, output, state) = (folder.path("missing"), folder.path("out"), folder.path("state"));
+    let args = ["--input", &missing, "--output", &output, "--state", &state, "--explain"];
+    let plan = run("copy_lines", &args);
+    assert!(plan.text().contains("exactly-once"), "{}", plan.text());
+    assert!(folder.names().is_empty(), "{:?}", folder.names());
+}
+
+#[test]
+fn the_plan_shows_the_workers() {
+    let args = ["--input", USERS_FILE, "--explain=json", "--workers", "3"];
+    let plan: Value = serde_json::from_str(run("json_filter", &args).text()).expect("it is JSON");
+    let workers = plan["located"].as_array().expect("a list").iter().find(|stage| stage["stage"] == "JSON-FILTER");
+    assert_eq!(workers.expect("the filter is located")["workers"], 3, "{plan:#}");
+}
+
+#[test]
+fn quiet_says_nothing_and_does_the_same() {
+    for (name, args) in EXAMPLES {
+        let (told, quiet) = (run(name, args), run(name, &[args, &["--quiet"]].concat()));
+        assert_eq!(quiet.text(), told.text(), "{name}");
+        assert_eq!(quiet.err, "", "{name}");
+        assert!(told.err.starts_with("done: records in "), "{name}: {}", told.err);
+    }
+}
+
+#[test]
+fn quiet_still_says_what_went_wrong() {
+    let folder = Folder::new();
+    let ran = run("json_filter", &["--input", &folder.put("in", "{}\n{\n"), "--quiet"]);
+    assert_eq!(ran.fails(1).lines().count(), 1, "{}", ran.err);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for (name, _) in EXAMPLES {
+        let help = run(name, &["--help"]);
+        for flag in ["--explain", "--instances", "--quiet", "--help", "--version"] {
+            assert!(help.text().contains(flag), "{name} has {flag}");
+        }
+        assert!(run(name, &["--version"]).text().contains(env!("CARGO_PKG_VERSION")), "{name}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_done() {
+    let refused: [(&str, &[&str]); 24] = [
+        ("xml_filter", &[]),
+        ("xml_filter", &["--input"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--where", ""]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--where", "=paid"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--where", "/status=paid"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--where", "items//@sku"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--where", "@sku/item=1"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "a b"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", ""]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--workers", "0"]),
+        ("xml_filter", &["--input", ORDERS_FILE, "--record", "order", "--workers", "some"]),
+        ("json_filter", &["--input", USERS_FILE, "--where", "=1"]),
+        ("json_filter", &["--input", USERS_FILE, "--on-error", "ignore"]),
+        ("json_filter", &["--input", USERS_FILE, "--on-error", "dead-letter:"]),
+        ("json_filter", &["--input", "-", "--state", "state"]),
+        ("json_filter", &["--input", USERS_FILE, "-"]),
+        ("json_filter", &["--input", USERS_FILE, "--explain=xml"]),
+        ("json_filter", &["--input", USERS_FILE, "--instances", "2"]),
+        ("json_filter", &["--input", USERS_FILE, "--explain", "--instances", "0"]),
+        ("copy_lines", &["--input", USERS_FILE]),
+        ("copy_lines", &["--input", USERS_FILE, "--output", "-", "--limit", "0"]),
+        ("copy_lines", &["--input", USERS_FILE, "--output", "-", "--throttle", "0"]),
+        ("count_words", &["--input", USERS_FILE, "--every", "0"]),
+        ("count_words", &["--input", USERS_FILE, "--every-ms", "0"]),
+    ];
+    for (name, args) in refused {
+        let ran = run(name, args);
+        assert_eq!(ran.code, Some(2), "{name} {args:?}: {}", ran.err);
+        assert!(ran.err.starts_with("error: ") && ran.out.is_empty(), "{name} {args:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn flags_are_only_where_they_act() {
+    for (name, flag) in
+        [("hello", "--input"), ("copy_lines", "--workers"), ("count_words", "--state"), ("hello", "--state")]
+    {
+        let args = EXAMPLES.iter().find(|(other, _)| *other == name).expect("it is one of them").1;
+        assert_eq!(run(name, &[args, &[flag, "1"]].concat()).code, Some(2), "{name} {flag}");
+    }
+}
+
+#[test]
+fn logs_are_written_only_when_asked_for() {
+    let folder = Folder::new();
+    let input = folder.put("in", "{}\n{\n{}\n");
+    let args = ["--input", &input, "--on-error", "skip", "--quiet"];
+    assert_eq!(run_on("json_filter", &args, b"").err, "");
+    let logging = example("json_filter").args(args).env("RUST_LOG", "warn").output().expect("it runs");
+    let logs = String::from_utf8(logging.stderr).expect("logs are text");
+    assert!(logs.contains("WARN") && logs.contains("a record is skipped") && logs.contains("line 2"), "{logs}");
+}

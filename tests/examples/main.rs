@@ -1,0 +1,12 @@
+//! The examples as programs: real processes, their output against what a few naive lines compute from the same input,
+//! what they print to standard error, and their exit codes.
+//!
+//! `cargo test` builds the examples first; `cargo test --test examples` alone takes those that were built last.
+
+mod copying;
+mod counting;
+mod filtering;
+mod flags;
+mod policies;
+mod process;
+mod signals;

@@ -6,10 +6,12 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use millstream::contracts::{CodeError, Encoder, encoder};
 use millstream::prelude::*;
 use support::{Common, Errors, Input, Workers};
 
@@ -49,8 +51,21 @@ fn main() -> ExitCode {
     if let Some(millis) = every_ms {
         totals = totals.trigger_every(Duration::from_millis(millis));
     }
-    let pipeline = totals
-        .map(|total: Kv<String, u64>| format!("{}\t{}", total.key, total.value))
-        .sink(Stdout::new(Lines::default()));
+    let pipeline = totals.sink(Stdout::new(Lines::default())).with_coder(encoder(Tabbed));
     common.run(errors.apply(pipeline))
+}
+
+/// How a word and its total are printed: the planner needs it where totals meet standard output, which takes bytes.
+struct Tabbed;
+
+impl Encoder for Tabbed {
+    type In = Kv<String, u64>;
+
+    fn name(&self) -> String {
+        "TABBED-ENCODER".to_owned()
+    }
+
+    fn encode(&self, total: &Kv<String, u64>, out: &mut Vec<u8>) -> Result<(), CodeError> {
+        write!(out, "{}\t{}", total.key, total.value).map_err(|error| CodeError::new(error.to_string()))
+    }
 }

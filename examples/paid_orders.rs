@@ -20,5 +20,6 @@ fn main() -> ExitCode {
 fn paid() -> Pipeline {
     Pipeline::source(Files::new(["orders.xml"], xml::Elements::named("order")))
         .filter(|order: &xml::Node| order.text_of("status") == Some("paid"))
+        .named("PAID")
         .sink(Output::create("paid.xml", Lines::default()))
 }

@@ -118,7 +118,7 @@ fn main() -> Result<(), Failure> {
         return Err(format!("no row's name begins with that; there are {}", known.join(", ")).into());
     }
     let bench = Bench::new(!options.is_empty())?;
-    let mut report = Report::begin(bench.runs);
+    let mut report = Report::begin(bench.runs, !bench.brief);
     for (name, row) in rows {
         row(&bench, &mut report).map_err(|error| format!("{name}: {error}"))?;
     }

@@ -1,4 +1,47 @@
-//! The middle of Millstream: it imports no other package of the workspace, and all others import it.
+//! The middle of Millstream: records, the builder, plans and graphs as data, contracts, commits, and the runtime. It
+//! imports no other package of the workspace, and all others import it; it names no connector, no coder and no transport.
+//!
+//! # The modules
+//!
+//! ```text
+//! data        what travels: values, columns, stamps, positions, batches
+//! commit      what may be committed: tickets, the tracker, cuts; pure bookkeeping
+//! contracts   what a source, a sink, a coder, a framing, a store, a clock has to do
+//! transforms  the loops of the built-in stages
+//! plan        a pipeline as plain data: declared, in phases, as a graph
+//! declare     the typed builder
+//! runtime     runs a graph: tasks, channels, policies, commits, drain
+//! testkit     for tests and authors of connectors
+//! ```
+//!
+//! ```text
+//! data  <-  commit  <-  contracts  <-  transforms, plan
+//! data, contracts, transforms, plan  <-  declare
+//! data, commit, contracts, plan      <-  runtime
+//! all  <-  testkit
+//! ```
+//!
+//! `declare` and `runtime` never meet: a [`plan::Graph`] and a table of factories stand between them, which the planner
+//! makes of the one and the other runs. A test of the workspace (`tests/arrows.rs`) holds the `use` lines against this.
+//!
+//! # The life of one record
+//!
+//! 1. A [`Source`](contracts::Source) gives a [`Chunk`](contracts::Chunk): a column of values, with
+//!    [`Marks`](data::Marks) that can turn a place in it into a [`Position`](data::Position).
+//! 2. The partition's [`Tracker`](commit::Tracker) gives it sequence numbers and a slot, if its bounds in records and
+//!    bytes have room: that is the backpressure. It becomes a [`Batch`](data::Batch), and with it travels a
+//!    [`Ticket`](commit::Ticket), the source's claim to hear what becomes of each record.
+//! 3. Tasks take the batch through their steps: in a segment, one call an operation and batch, and typed loops inside. A
+//!    filter empties a batch and never removes it. A record that fails meets its stage's policy before it settles.
+//! 4. The [`Sink`](contracts::Sink) takes the batch over, and the ticket settles: each record once, as
+//!    [delivered](commit::Outcome::Delivered) or [disposed](commit::Outcome::Disposed). A ticket that is dropped means
+//!    [abandoned](commit::Outcome::Abandoned). A fold [absorbs](commit::Outcome::Absorbed) what it takes in, holds the
+//!    commit behind it, and is a new origin for what it emits.
+//! 5. The tracker knows the contiguous prefix of what has settled, to the record. At a commit its end becomes a
+//!    position, and then: the sink makes its data durable, the [`Store`](contracts::Store) keeps the position, the source
+//!    acknowledges upstream. A sink that keeps positions with its data commits both at a [`Cut`](commit::Cut) instead.
+//!
+//! `docs/architecture.md` in the repository says why it is so.
 #![warn(unreachable_pub)]
 
 pub mod commit;

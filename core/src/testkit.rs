@@ -7,6 +7,7 @@
 //! This module sees all others; none of them sees it.
 
 mod clock;
+pub mod conformance;
 mod ledger;
 mod script;
 mod sink;

@@ -27,7 +27,7 @@ async fn no_more_records_are_in_flight_than_the_sources_buffer_and_one_batch() {
 #[tokio::test(start_paused = true)]
 async fn no_more_bytes_are_in_flight_than_allowed_and_one_batch() {
     let ledger = Ledger::new();
-    let sink = ScriptSink::<u64>::new(&ledger, "out").slow_writes(millis(50));
+    let sink = ScriptSink::<String>::new(&ledger, "out").slow_writes(millis(50));
     let written = sink.written();
     let source = Script::of(&ledger, (0..2_000).map(|value| format!("{value:0100}"))).batch(10);
     let stream = Pipeline::source(source).map(|text: String| text).buffer(100_000).map(|text: String| text);

@@ -14,7 +14,9 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn an_idle_source_drains_at_once() {
     let ledger = Ledger::new();
-    let running = start(Pipeline::source(Script::of(&ledger, 0..10_u64).waits()).sink(ScriptSink::<u64>::new(&ledger, "out"))).await;
+    let running =
+        start(Pipeline::source(Script::of(&ledger, 0..10_u64).waits()).sink(ScriptSink::<u64>::new(&ledger, "out")))
+            .await;
     tokio::time::sleep(10 * SECOND).await;
     let began = tokio::time::Instant::now();
     running.drain();

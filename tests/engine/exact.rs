@@ -28,7 +28,8 @@ async fn after_a_failure_at_a_record_exactly_the_records_before_it_are_in_the_si
                 let sink = ScriptSink::<u64>::new(&ledger, "out").slow_writes(millis(5));
                 let written = sink.written();
                 let source = Script::of(&ledger, 0..1_000_u64).batch(batch);
-                let error = fails(Pipeline::source(source).try_map(fails_on(bad)).par(par).named("check").sink(sink)).await;
+                let error =
+                    fails(Pipeline::source(source).try_map(fails_on(bad)).par(par).named("check").sink(sink)).await;
                 assert_eq!(error.to_string(), format!("check: p0 record {bad}: {bad} is bad"));
                 assert_eq!(error.cause(), Cause::Record);
                 is_exact(&ledger, &written, bad);
@@ -115,7 +116,8 @@ async fn runs_that_fail_again_and_again_lose_nothing_and_double_nothing() {
 #[tokio::test(start_paused = true)]
 async fn empty_input_ends_well() {
     let ledger = Ledger::new();
-    let summary = runs(Pipeline::source(Script::<u64>::of(&ledger, [])).sink(ScriptSink::<u64>::new(&ledger, "out"))).await;
+    let summary =
+        runs(Pipeline::source(Script::<u64>::of(&ledger, [])).sink(ScriptSink::<u64>::new(&ledger, "out"))).await;
     assert_eq!((summary.ended, summary.records_in, summary.records_out), (Ended::Input, 0, 0));
     assert_eq!((ledger.committed("p0"), summary.committed.len()), (None, 0));
 }
@@ -151,8 +153,9 @@ async fn a_drain_in_mid_run_is_exact_and_a_second_run_goes_on_there() {
         let ledger = Ledger::new();
         let sink = ScriptSink::<u64>::new(&ledger, "out").slow_writes(millis(20));
         let (written, store) = (sink.written(), MemoryStore::new(&ledger));
-        let source = Script::of(&ledger, 0..2_000_u64).batch(batch).every(millis(5));
-        let again = || Pipeline::source(source.clone()).map(|value: u64| value).par(2).sink(sink.clone()).store(store.clone());
+        let source = Script::of(&ledger, 0..2_000_u64).batch(batch).every(millis(15));
+        let again =
+            || Pipeline::source(source.clone()).map(|value: u64| value).par(2).sink(sink.clone()).store(store.clone());
         let running = start(again()).await;
         tokio::time::sleep(millis(150)).await;
         running.drain();

@@ -85,9 +85,8 @@ async fn limits_work_on_folds() {
 async fn limits_work_on_stages_behind_a_fold() {
     for par in [1, 3] {
         for batch in [1, 7, 256] {
-            let stages = |source: Stream<u64, _>| {
-                source.count().trigger_each(10).map(|count: u64| count * 2).par(par).limit(5)
-            };
+            let stages =
+                |source: Stream<u64, _>| source.count().trigger_each(10).map(|count: u64| count * 2).par(par).limit(5);
             let (out, committed, _) = limited(batch, stages).await;
             assert_eq!((out, committed), (vec![20, 40, 60, 80, 100], 50), "par {par}, batches of {batch}");
         }
@@ -116,9 +115,11 @@ async fn limits_work_on_sinks() {
 
 #[tokio::test(start_paused = true)]
 async fn the_lower_of_two_limits_ends_the_run() {
-    let (out, committed, _) = limited(64, |source| source.limit(200).filter(|value: &u64| value % 2 == 0).limit(30)).await;
+    let (out, committed, _) =
+        limited(64, |source| source.limit(200).filter(|value: &u64| value % 2 == 0).limit(30)).await;
     assert_eq!((out.len(), committed), (30, 59));
-    let (out, committed, _) = limited(64, |source| source.limit(20).filter(|value: &u64| value % 2 == 0).limit(30)).await;
+    let (out, committed, _) =
+        limited(64, |source| source.limit(20).filter(|value: &u64| value % 2 == 0).limit(30)).await;
     assert_eq!((out.len(), committed), (10, 20));
 }
 
@@ -126,7 +127,8 @@ async fn the_lower_of_two_limits_ends_the_run() {
 async fn a_limit_that_the_input_does_not_reach_changes_nothing() {
     let ledger = Ledger::new();
     let summary =
-        runs(Pipeline::source(Script::of(&ledger, 0..99_u64)).limit(100).sink(ScriptSink::<u64>::new(&ledger, "out"))).await;
+        runs(Pipeline::source(Script::of(&ledger, 0..99_u64)).limit(100).sink(ScriptSink::<u64>::new(&ledger, "out")))
+            .await;
     assert_eq!((summary.ended, summary.records_out, ledger.committed("p0")), (Ended::Input, 99, Some(99)));
 }
 

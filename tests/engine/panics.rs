@@ -47,7 +47,9 @@ fn stages(kind: usize, stream: Stream<u64, Root>, policy: OnError, sink: ScriptS
         }
         5 => stream.apply(Checks).named("here").on_error(policy).sink(sink),
         // The call panics, or the future does.
-        6 => stream.map_async(8, |value: u64| std::future::ready(check(value))).named("here").on_error(policy).sink(sink),
+        6 => {
+            stream.map_async(8, |value: u64| std::future::ready(check(value))).named("here").on_error(policy).sink(sink)
+        }
         7 => stream.map_async(8, |value: u64| async move { check(value) }).named("here").on_error(policy).sink(sink),
         8 => {
             let keyed = stream.key_by(|value: &u64| check(*value)).named("here");

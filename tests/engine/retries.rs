@@ -75,7 +75,8 @@ async fn the_wait_doubles_up_to_its_cap() {
     assert_eq!(tries.waits(7), [50, 100, 200, 400, 500, 500].map(millis));
 
     let (ledger, tries) = (Ledger::new(), Tries::default());
-    let stream = Pipeline::source(Script::of(&ledger, 0..20_u64)).try_map(tries.check(|value| value == 7, 12)).retry(11);
+    let stream =
+        Pipeline::source(Script::of(&ledger, 0..20_u64)).try_map(tries.check(|value| value == 7, 12)).retry(11);
     runs(stream.sink(ScriptSink::<u64>::new(&ledger, "out"))).await;
     let first = [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000];
     assert_eq!(tries.waits(7), first.map(millis), "100 ms to 30 s unless told otherwise");
@@ -86,8 +87,10 @@ async fn what_lies_before_a_record_that_waits_goes_through_and_is_committed() {
     let (ledger, tries) = (Ledger::new(), Tries::default());
     let sink = ScriptSink::<u64>::new(&ledger, "out");
     let written = sink.written();
-    let stream = Pipeline::source(Script::of(&ledger, 0..100_u64)).try_map(tries.check(|value| value == 40, 2)).retry(1);
-    let mut running = start(stream.named("check").backoff(Duration::from_secs(60), Duration::from_secs(60)).sink(sink)).await;
+    let stream =
+        Pipeline::source(Script::of(&ledger, 0..100_u64)).try_map(tries.check(|value| value == 40, 2)).retry(1);
+    let mut running =
+        start(stream.named("check").backoff(Duration::from_secs(60), Duration::from_secs(60)).sink(sink)).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!((written.values(), ledger.committed("p0")), (numbers(0..40), Some(40)));
     let metrics = running.metrics();
@@ -122,7 +125,7 @@ async fn after_the_last_retry_comes_the_policy() {
 #[tokio::test(start_paused = true)]
 async fn filters_flat_maps_and_what_takes_texts_run_again_from_their_own_input() {
     let (ledger, tries) = (Ledger::new(), Tries::default());
-    let sink = ScriptSink::<u64>::new(&ledger, "out");
+    let sink = ScriptSink::<String>::new(&ledger, "out");
     let written = sink.written();
     let source = Script::of(&ledger, (0..200_u64).map(|value| value.to_string())).batch(32);
     let (first, second, third) = (tries.clone(), Tries::default(), Tries::default());
@@ -140,9 +143,11 @@ async fn filters_flat_maps_and_what_takes_texts_run_again_from_their_own_input()
             emit.text("and");
         })
         .retry(1)
-        .try_map(move |text: String| match text == "and" || takes.count(number(&text)) > 1 || number(&text) % 50 != 11 {
-            true => Ok(text),
-            false => Err("not yet"),
+        .try_map(move |text: String| {
+            match text == "and" || takes.count(number(&text)) > 1 || number(&text) % 50 != 11 {
+                true => Ok(text),
+                false => Err("not yet"),
+            }
         })
         .retry(1)
         .sink(sink);

@@ -66,7 +66,8 @@ async fn drains_and_failures_on_threads_lose_nothing_and_double_nothing() {
         let check = move |value: u64| if value == bad { Err("bad") } else { Ok(value) };
         let stream = Pipeline::source(source.clone()).try_map(check).par(3);
         let pipeline = stream.sink(sink.clone()).store(store.clone());
-        let running = pipeline.start(Settings::default()).await.unwrap_or_else(|error| panic!("it should start: {error}"));
+        let running =
+            pipeline.start(Settings::default()).await.unwrap_or_else(|error| panic!("it should start: {error}"));
         if round % 2 == 0 && round < 20 {
             tokio::time::sleep(Duration::from_millis(3 * round)).await;
             running.drain();

@@ -35,6 +35,9 @@ pub(super) struct Assembly<'a> {
     pub(super) folds: Vec<Arc<Ledger>>,
 }
 
+/// The ends of each channel that tasks and workers have not taken yet.
+type Ends<T> = Vec<VecDeque<T>>;
+
 /// A task with its name and what runs it.
 pub(super) type Named = (String, Runs, Pump);
 
@@ -62,7 +65,7 @@ impl Assembly<'_> {
     }
 
     /// Each channel's ends, in the order of the tasks and workers that hold them.
-    fn channels(&self) -> Result<(Vec<VecDeque<Outgoing>>, Vec<VecDeque<Incoming>>)> {
+    fn channels(&self) -> Result<(Ends<Outgoing>, Ends<Incoming>)> {
         let graph = &self.starter.job.graph;
         let workers = |holds: &dyn Fn(&Task) -> bool| {
             graph.tasks.iter().find(|task| holds(task)).map_or(1, |task| task.workers.max(1))
@@ -195,7 +198,7 @@ impl Assembly<'_> {
             self.resolver.clone(),
             clock,
         );
-        Ok((Out::Sink(end), Some(requests)))
+        Ok((Out::Sink(Box::new(end)), Some(requests)))
     }
 }
 

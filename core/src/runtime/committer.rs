@@ -34,7 +34,8 @@ pub(super) struct Committer {
     pub(super) interval: Duration,
     /// The points of the last commit, by partition.
     pub(super) committed: Vec<u64>,
-    pub(super) extended: Duration,
+    /// How many rows the sink had taken at the last commit.
+    pub(super) written: u64,
     /// What folds have emitted.
     pub(super) folds: Vec<Arc<Ledger>>,
     pub(super) control: Arc<Control>,
@@ -52,7 +53,6 @@ impl Committer {
             }
             let began = self.clock.elapsed();
             self.commit(false).await?;
-            self.extend(began).await?;
             self.check_abandoned()?;
             // Slow commits get rarer, so that they never take more than a third of the time.
             wait = self.interval.max((self.clock.elapsed() - began) * 2);
@@ -64,9 +64,12 @@ impl Committer {
     pub(super) async fn commit(&mut self, last: bool) -> Result<()> {
         let settled: Vec<Settlement> = self.partitions.all().iter().flat_map(|ledger| ledger.take_settled()).collect();
         let points: Vec<u64> = self.partitions.all().iter().map(|ledger| ledger.point().sequence).collect();
-        if !last && settled.is_empty() && points == self.committed {
+        // A sink may settle what it keeps only when it flushes: what it has taken since is reason enough.
+        let written = self.meters.stages.last().map_or(0, |sink| sink.rows_in.load(Relaxed));
+        if !last && settled.is_empty() && points == self.committed && written == self.written {
             return Ok(());
         }
+        self.written = written;
         let positions = self.make_durable().await?;
         self.meters.commits.fetch_add(1, Relaxed);
         self.save(&positions).await?;
@@ -113,22 +116,16 @@ impl Committer {
         ask(&self.source, |answer| SourceRequest::Commit(positions, answer)).await
     }
 
-    /// Extends the time that what is in flight stays invisible to others, three times in that time.
-    async fn extend(&mut self, now: Duration) -> Result<()> {
-        let Some(visibility) = self.visibility else { return Ok(()) };
-        if now - self.extended < visibility / 3 {
-            return Ok(());
-        }
-        self.extended = now;
-        let open = |ledger: &Arc<Ledger>| {
-            let id = ledger.id;
-            ledger.in_flight().into_iter().map(move |records| (id, records))
-        };
-        let in_flight: Vec<_> = self.partitions.all().iter().flat_map(open).collect();
-        if in_flight.is_empty() {
-            return Ok(());
-        }
-        ask(&self.source, |answer| SourceRequest::Extend(in_flight, answer)).await
+    /// Commits all that may be: also what settles only when the sink flushes.
+    pub(super) async fn commit_all(&mut self) -> Result<()> {
+        self.commit(true).await?;
+        self.commit(false).await
+    }
+
+    /// What extends visibility, beside the commits: these may have to wait for the sink.
+    pub(super) fn extender(&self) -> Extender {
+        let (partitions, source, clock) = (self.partitions.clone(), self.source.clone(), self.clock.clone());
+        Extender { partitions, source, clock, visibility: self.visibility }
     }
 
     /// On one instance nobody runs an abandoned record again: to go on would be to commit nothing more, in silence.
@@ -157,6 +154,43 @@ impl Committer {
     /// The run is over, well or not.
     pub(super) async fn close_source(&mut self) -> Result<()> {
         ask(&self.source, SourceRequest::Close).await
+    }
+}
+
+/// Visibility is extended at most as often as this.
+const SHORTEST: Duration = Duration::from_millis(10);
+
+/// Extends the time that what is in flight stays invisible to others, three times in that time.
+pub(super) struct Extender {
+    partitions: Arc<Partitions>,
+    source: mpsc::Sender<SourceRequest>,
+    clock: Arc<dyn Clock>,
+    visibility: Option<Duration>,
+}
+
+impl Extender {
+    /// Never ends. An error fails the run.
+    pub(super) async fn run(self, control: &Control) {
+        while let Some(visibility) = self.visibility {
+            self.clock.sleep((visibility / 3).max(SHORTEST)).await;
+            if let Err(error) = self.extend().await {
+                control.fail(error);
+                break;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn extend(&self) -> Result<()> {
+        let open = |ledger: &Arc<Ledger>| {
+            let id = ledger.id;
+            ledger.in_flight().into_iter().map(move |records| (id, records))
+        };
+        let in_flight: Vec<_> = self.partitions.all().iter().flat_map(open).collect();
+        if in_flight.is_empty() {
+            return Ok(());
+        }
+        ask(&self.source, |answer| SourceRequest::Extend(in_flight, answer)).await
     }
 }
 

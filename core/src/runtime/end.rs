@@ -36,6 +36,7 @@ impl End {
         let mut ended = Box::pin(async { ended.await.ok().flatten() });
         let grace = self.starter.settings.grace;
         let watchdog = end_after(grace, control.clone(), clock.clone());
+        let extender = self.committer.extender();
         let guarded = async {
             let ended = match self.committer.run(&mut ended).await {
                 Ok(ended) => ended,
@@ -53,6 +54,7 @@ impl End {
         };
         let ended = tokio::select! {
             ended = guarded => ended,
+            () = extender.run(&control) => None,
             () = watchdog => None,
         };
         if let Some(error) = control.take_failure() {
@@ -74,7 +76,7 @@ impl End {
         };
         let reader_gone = ended == Some(Ended::ReaderGone);
         if !reader_gone {
-            note(self.committer.commit(true).await);
+            note(self.committer.commit_all().await);
         }
         if ended == Some(Ended::Input) && !control.has_failed() {
             note(self.check_settled());

@@ -85,10 +85,11 @@ impl AsyncEnd {
             return Ok(AsyncEvent::Made(made));
         }
         let hungry = self.ended.is_none() && self.waiting.len() < self.at_once;
-        if self.running.is_empty() && self.flights.is_empty() {
-            if let Some(close) = self.ended.take() {
-                return Err(close);
-            }
+        if self.running.is_empty()
+            && self.flights.is_empty()
+            && let Some(close) = self.ended.take()
+        {
+            return Err(close);
         }
         tokio::select! {
             biased;
@@ -114,16 +115,8 @@ impl AsyncEnd {
         match event {
             AsyncEvent::Came(parcel) => self.begin(parcel),
             AsyncEvent::Made(made) => self.made(made),
-            // A failure upstream drops what is under way: it has not happened.
-            AsyncEvent::Ended(close) => {
-                if !matches!(close, Close::End(_)) {
-                    self.running = FuturesOrdered::new();
-                    self.waiting.clear();
-                    self.made.clear();
-                    self.flights.clear();
-                }
-                self.ended = Some(close);
-            }
+            // What came before a failure upstream goes through: the commit is exact to the record.
+            AsyncEvent::Ended(close) => self.ended = Some(close),
         }
         while self.running.len() + self.made.len() < self.at_once
             && let Some(next) = self.waiting.pop_front()

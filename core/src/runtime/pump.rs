@@ -14,7 +14,7 @@ use super::gate::{Let, Limit, Pace};
 use super::map_async::{AsyncEnd, AsyncEvent};
 use super::parcel::{Close, Parcel};
 use super::passing::Passing;
-use super::resolve::{Resolved, Resolver};
+use super::resolve::{Again, Resolved, Resolver};
 use super::segment::{Passed, Segmented, Verdict};
 use super::sink_end::{SinkEnd, SinkRequest, Written};
 use super::source_end::{SourceEnd, SourceRequest};
@@ -41,7 +41,7 @@ pub(super) enum Stepping {
 
 /// Where a task's batches go.
 pub(super) enum Out {
-    Sink(SinkEnd),
+    Sink(Box<SinkEnd>),
     Channel(Outgoing),
 }
 
@@ -280,7 +280,8 @@ impl Pump {
     fn resolved(&mut self, step: usize, resolved: Resolved) {
         match resolved {
             Resolved::On(passing) => self.push_front(step, Load::Passing(passing)),
-            Resolved::Again { before, again, wait, after } => {
+            Resolved::Again(resolved) => {
+                let Again { before, again, wait, after } = *resolved;
                 let after = if after.has_faults() { Load::Faulted(after) } else { Load::Passing(after) };
                 self.push_front(step, after);
                 let not_before = Some(self.clock.elapsed() + wait);
@@ -316,26 +317,39 @@ impl Pump {
             Load::Parcel(parcel) => Some(parcel),
             Load::Passing(passing) | Load::Faulted(passing) => passing.into_parcel(),
         };
-        let Some(parcel) = parcel else { return Ok(()) };
+        let Some(mut parcel) = parcel else { return Ok(()) };
         let step = self.steps.len();
-        match &mut self.outlet {
+        let Self { inlet, outlet, source_requests, .. } = self;
+        match outlet {
             Out::Channel(outgoing) => {
                 // A worker that fails keeps its turn: nothing behind the failure passes the collector.
                 let fails = matches!(self.ending, Some(Close::Error(_) | Close::Failed));
                 let turn_ends = outgoing.deals() || (self.queue.is_empty() && !fails);
                 outgoing.send(parcel, turn_ends).map_err(|_| Close::Failed)?;
             }
-            Out::Sink(sink) => match sink.write(parcel).await.map_err(Close::Error)? {
-                Written::Done => {}
-                Written::Again(rest, wait) => {
-                    let not_before = Some(self.clock.elapsed() + wait);
-                    self.queue.push_front(Item { step, load: Load::Parcel(rest), not_before });
+            Out::Sink(sink) => {
+                if let Some(rest) = sink.cut_at_trigger(&mut parcel) {
+                    self.queue.push_front(Item { step, load: Load::Parcel(rest), not_before: None });
                 }
-                Written::ReaderGone => {
-                    self.control.reader_gone();
-                    self.end_with(Close::End(Ended::ReaderGone));
-                }
-            },
+                let written = serving(inlet, source_requests, sink.write(parcel)).await;
+                return self.written(step, written.map_err(Close::Error)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&mut self, step: usize, written: Written) -> Result<(), Close> {
+        match written {
+            Written::Done => {}
+            Written::Again(rest, wait) => {
+                let not_before = Some(self.clock.elapsed() + wait);
+                self.queue.push_front(Item { step, load: Load::Parcel(rest), not_before });
+            }
+            Written::ReaderGone => {
+                self.control.reader_gone();
+                self.end_with(Close::End(Ended::ReaderGone));
+            }
+            Written::Refused => return Err(Close::Failed),
         }
         Ok(())
     }
@@ -429,15 +443,15 @@ impl Pump {
     /// Applies the inlet stage's policy to records that it could not give.
     async fn resolve_inlet(&mut self, passing: Passing) -> Result<(), Close> {
         if !passing.has_faults() {
-            self.push_back(Load::Passing(passing));
+            self.push_given(passing);
             return Ok(());
         }
         let verdict = Verdict { stage: self.inlet_stage, policy: self.inlet_policy, again: None };
         match self.resolver.resolve(verdict, passing).await.map_err(Close::Error)? {
-            Resolved::On(passing) => self.push_back(Load::Passing(passing)),
-            Resolved::Again { .. } => {}
+            Resolved::On(passing) => self.push_given(passing),
+            Resolved::Again(_) => {}
             Resolved::Failed { before, error } => {
-                self.push_back(Load::Passing(before));
+                self.push_given(before);
                 self.stop_inlet();
                 self.ending = Some(Close::Error(error));
             }
@@ -453,8 +467,9 @@ impl Pump {
     }
 
     async fn ask_sink(&mut self, request: Option<SinkRequest>) {
-        match (request, &mut self.outlet) {
-            (Some(request), Out::Sink(sink)) => sink.serve(request).await,
+        let Self { inlet, outlet, source_requests, .. } = self;
+        match (request, outlet) {
+            (Some(request), Out::Sink(sink)) => serving(inlet, source_requests, sink.serve(request)).await,
             _ => self.sink_requests = None,
         }
     }
@@ -480,6 +495,13 @@ impl Pump {
             In::Channel(incoming) => incoming.stop(),
             In::Fold(fold) => fold.stop(),
             In::Async(stage) => stage.stop(),
+        }
+    }
+
+    /// Queues what the inlet gave, as the batch it is: it has the columns of no segment yet.
+    fn push_given(&mut self, passing: Passing) {
+        if let Some(parcel) = passing.into_parcel() {
+            self.push_back(Load::Parcel(parcel));
         }
     }
 
@@ -524,6 +546,27 @@ async fn asked<T>(requests: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
     match requests {
         Some(requests) => requests.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+/// Waits for the sink's `work`, and serves the source meanwhile where the same task has it: what is in flight has to stay
+/// invisible to others however long a write takes.
+async fn serving<T>(
+    inlet: &mut In,
+    requests: &mut Option<mpsc::Receiver<SourceRequest>>,
+    work: impl Future<Output = T>,
+) -> T {
+    tokio::pin!(work);
+    loop {
+        let request = tokio::select! {
+            biased;
+            done = &mut work => return done,
+            request = asked(requests) => request,
+        };
+        match (request, &mut *inlet) {
+            (Some(request), In::Source(source)) => source.serve(request).await,
+            _ => *requests = None,
+        }
     }
 }
 

@@ -18,12 +18,23 @@ pub(super) struct Resolver {
     pub(super) meters: Arc<Meters>,
 }
 
+/// A record of a batch runs again.
+pub(super) struct Again {
+    /// Goes on.
+    pub(super) before: Passing,
+    /// Starts again after the wait.
+    pub(super) again: Passing,
+    pub(super) wait: Duration,
+    /// Waits for it, failed records and all.
+    pub(super) after: Passing,
+}
+
 /// How a batch with failed records goes on.
 pub(super) enum Resolved {
     /// All of it goes on.
     On(Passing),
-    /// `before` goes on; `again` starts again after the wait; `after` waits for it, failed records and all.
-    Again { before: Passing, again: Passing, wait: Duration, after: Passing },
+    /// One record runs again; what lies behind it waits.
+    Again(Box<Again>),
     /// `before` goes on, and then the run fails.
     Failed { before: Passing, error: Error },
 }
@@ -70,7 +81,7 @@ impl Resolver {
         let mut again = passing.split_at(record);
         let after = again.split_at(record + 1);
         again.restart(stage, segment.retry());
-        Resolved::Again { before: passing, again, wait, after }
+        Resolved::Again(Box::new(Again { before: passing, again, wait, after }))
     }
 }
 

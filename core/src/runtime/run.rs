@@ -176,7 +176,7 @@ impl Starter {
             meters: self.meters.clone(),
             interval: self.settings.commit_interval,
             committed: Vec::new(),
-            extended: self.settings.world.clock.elapsed(),
+            written: 0,
             folds,
             control: self.control.clone(),
         };

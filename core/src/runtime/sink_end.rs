@@ -32,6 +32,8 @@ pub(super) enum Written {
     Again(Parcel, Duration),
     /// Whoever reads the output has gone.
     ReaderGone,
+    /// The sink takes nothing any more: it has failed, and that has been told.
+    Refused,
 }
 
 /// The sink's end of a pipeline.
@@ -104,7 +106,7 @@ impl SinkEnd {
             return Ok(Written::Done);
         }
         if self.broken || !self.cut.may_feed() {
-            return Err(self.refuses());
+            return Ok(Written::Refused);
         }
         let mut claim = Some(ticket);
         self.cut.fed();
@@ -130,7 +132,11 @@ impl SinkEnd {
             },
         };
         self.cut.settled();
-        let written = written.map_err(|error| self.broke(error));
+        let written = written.map_err(|error| match error.cause() {
+            // The record's own fault: the sink is whole, and what it took over before counts.
+            Cause::Record => error,
+            _ => self.broke(error),
+        });
         self.flush_if_due().await?;
         written
     }
@@ -145,6 +151,10 @@ impl SinkEnd {
         rest.batch.drop_rows(taken);
         self.half_written = taken > 0;
         self.took(row);
+        if !parcel.batch.part().is_empty() {
+            // It has got further: this record has all of its retries before it.
+            self.attempt = 0;
+        }
         parcel.ticket.delivered();
         if let Some(retry) = self.options.retry.filter(|retry| error.is_retryable() && self.attempt < retry.times) {
             let wait = retry.wait(self.attempt);
@@ -185,6 +195,16 @@ impl SinkEnd {
         self.unflushed += rows as u64;
         add(&self.meters.stages[self.stage].rows_in, rows);
         add(&self.meters.stages[self.stage].rows_out, rows);
+    }
+
+    /// Cuts a batch behind the record with which a flush by count is due, and returns the rest.
+    pub(super) fn cut_at_trigger(&self, parcel: &mut Parcel) -> Option<Parcel> {
+        let left = self.options.trigger.each?.saturating_sub(self.unflushed).max(1);
+        if parcel.batch.len() as u64 <= left {
+            return None;
+        }
+        let last = parcel.batch.record(left as usize - 1);
+        Some(parcel.split_at(last + 1))
     }
 
     /// When a timed flush is due, in the run's time.

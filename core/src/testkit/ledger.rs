@@ -258,7 +258,7 @@ impl Audit<'_> {
                 self.checked.insert(partition.clone(), *from);
                 self.committed.insert(partition.clone(), *from);
                 // What the run before left in the air is gone.
-                self.pending.clear();
+                self.pending.values_mut().for_each(|rows| rows.retain(|(of, _)| of != partition));
             }
             Act::Emitted { partition, sequence, records } => {
                 for (at, number) in records.clone().enumerate() {

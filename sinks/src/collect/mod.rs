@@ -30,6 +30,13 @@ impl<T: Data + Clone> Collect<T> {
     }
 }
 
+/// A clone collects into the same place.
+impl<T> Clone for Collect<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<T: Data + Clone> Default for Collect<T> {
     fn default() -> Self {
         Self::new()

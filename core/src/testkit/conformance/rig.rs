@@ -199,7 +199,7 @@ impl Rig {
             ),
         };
         let (stages, emits) = (self.stages(form), form.clone());
-        Graph { stages, coders: Vec::new(), tasks, channels, network: Vec::new(), keep_bytes: None, emits }
+        Graph { stages, coders: Vec::new(), tasks, channels, network: Vec::new(), keep_bytes: Vec::new(), emits }
     }
 
     fn stages(&self, form: &Form) -> Vec<Stage> {
@@ -260,11 +260,11 @@ pub(super) async fn until(what: &str, mut so: impl FnMut() -> bool) -> Result<()
 
 /// Lets everybody do all they can.
 pub(super) async fn settle_down() {
-    for _ in 0..3 {
+    for _ in 0..2 {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
         // Real time, for whoever works on a thread of its own.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

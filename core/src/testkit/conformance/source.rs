@@ -8,7 +8,7 @@ use futures_util::poll;
 
 use super::doubles::{Gate, MemorySink, MemoryStore, Withholding};
 use super::fuse::Fuse;
-use super::report::{Broken, Check, Checked, Report, ensure, holds, not_applicable, same};
+use super::report::{Broken, Check, Checked, Report, Seen, Verdict, ensure, holds, not_applicable, same};
 use super::rig::{Finished, Rig, Shape, settle_down, until};
 use super::tap::{Journal, Tap};
 use crate::contracts::{Cause, Chunk, Commits, Ends, Error, Event, Held, Source, SourceFactory, SourceTraits};
@@ -44,9 +44,9 @@ struct Poisoned<F: SourceFactory> {
 }
 
 /// How many moments, from the first on, all get their crash; of the later ones some do.
-const ALL_UP_TO: u64 = 40;
+const ALL_UP_TO: u64 = 30;
 /// How many of the later ones.
-const LATER: u64 = 40;
+const LATER: u64 = 20;
 
 impl<F: SourceFactory> SourceUnderTest<F>
 where
@@ -209,3 +209,5 @@ fn checked_shapes(shapes: &[Shape]) -> impl Iterator<Item = Shape> + '_ {
 mod crash;
 mod flow;
 mod position;
+
+pub(super) use crash::moments;

@@ -40,7 +40,7 @@ where
             self.run_out(rig, &tap, 0)?.by(self.ends_by())?;
             same("an empty input", &kept.records(), &[])?;
         }
-        Ok(super::super::Verdict::Holds(super::super::Seen::default()))
+        Ok(Verdict::Holds(Seen::default()))
     }
 
     /// A drain in mid-run lets through what was read and reads no more: what is committed is what the sink holds, and
@@ -217,7 +217,7 @@ where
     }
 
     /// A run from what is committed brings all that is not, after what is durable.
-    fn goes_on(
+    pub(super) fn goes_on(
         &self,
         store: &MemoryStore,
         journal: &Journal,

@@ -51,7 +51,7 @@ where
         let traits = self.traits();
         ensure(!traits.kind.is_empty() && !traits.input.is_empty(), || "its traits name no kind or no input".into())?;
         let faults = self.misdeclared.len() + usize::from(self.missing.is_some());
-        Ok(super::super::Verdict::Holds(super::super::Seen { records: 0, faults: (faults > 0).then_some(faults as u64) }))
+        Ok(Verdict::Holds(Seen { records: 0, faults: (faults > 0).then_some(faults as u64) }))
     }
 
     /// `next` may be made and dropped, polled and dropped, at random: nothing is lost or doubled by it.

@@ -84,7 +84,7 @@ impl Sink for Printer {
     }
     async fn write(&mut self, records: Records<'_, Packed<Bytes>>, _: &mut Option<Ticket>) -> Result<(), WriteError> {
         let print = |row| std::io::stdout().write_all(records.column().get(row));
-        (0..records.len()).try_for_each(|row| print(row)).map_err(|_| WriteError::ReaderGone)
+        (0..records.len()).try_for_each(print).map_err(|_| WriteError::ReaderGone)
     }
     async fn flush(&mut self) -> Result<()> {
         Ok(())

@@ -129,7 +129,7 @@ fn run(page: &str, shown: &Shown, example: Option<&str>, folder: &Path, before: 
     let at = format!("{page}:{}", shown.line);
     let status = shown.command == "echo $?";
     assert!(before == 0 || status, "{at}: the command before failed with {before}: show `echo $?`");
-    let program = |name: &str| built().join(name).display().to_string();
+    let program = |name: &str| built(name).display().to_string();
     let mut command = String::new();
     for line in shown.command.lines() {
         let mut line = line.to_owned();
@@ -245,9 +245,15 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where cargo puts the examples that it builds with this test.
-fn built() -> PathBuf {
+/// An example, where cargo puts those that it builds with this test.
+fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test has a path");
     let profile = test.parent().and_then(Path::parent).expect("it stands in a folder of its profile");
-    profile.join("examples")
+    let program = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let fresh = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    assert!(
+        fresh(&program) > fresh(&root().join(format!("examples/{name}.rs"))),
+        "the example {name} is not there, or older than its source: run `cargo test`, or `cargo build --examples`"
+    );
+    program
 }

@@ -55,9 +55,9 @@ mod file {
         let folder = Arc::new(TempDir::new().expect("a folder"));
         let path = folder.path().join("output");
         let (read_from, kept) = (path.clone(), folder.clone());
-        Specimen::new(move || declare(&path)).reads(move || read(&read_from)).untouched(move || {
-            std::fs::read_dir(kept.path()).is_ok_and(|mut entries| entries.next().is_none())
-        })
+        Specimen::new(move || declare(&path))
+            .reads(move || read(&read_from))
+            .untouched(move || std::fs::read_dir(kept.path()).is_ok_and(|mut entries| entries.next().is_none()))
     }
 
     fn suite(

@@ -123,6 +123,18 @@ async fn the_lower_of_two_limits_ends_the_run() {
     assert_eq!((out.len(), committed), (10, 20));
 }
 
+/// Stages before the limit run ahead of it; what fails there has never been part of the run.
+#[tokio::test(start_paused = true)]
+async fn a_failure_past_the_limit_is_none() {
+    for par in [1, 3] {
+        for bad in [50, 51, 99, 120, 400] {
+            let check = move |value: u64| if value == bad { Err("bad") } else { Ok(value) };
+            let (out, committed, _) = limited(10, |source| source.try_map(check).par(par).buffer(500).limit(50)).await;
+            assert_eq!((out, committed), (numbers(0..50), 50), "par {par}, record {bad} is bad");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_the_input_does_not_reach_changes_nothing() {
     let ledger = Ledger::new();

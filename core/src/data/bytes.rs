@@ -283,62 +283,42 @@ impl Packed<Bytes> {
     }
 }
 
-impl Column for Packed<Bytes> {
-    type Item = Bytes;
+/// What packed records are when they are taken out one by one.
+trait Piece: AsRef<[u8]> + Send + Sync + Sized + 'static {
+    fn take(from: &Packed<Self>, row: usize) -> Self;
+}
 
-    fn len(&self) -> usize {
-        self.ranges.len()
-    }
-
-    fn push(&mut self, item: Bytes) {
-        self.append(&item);
-    }
-
-    fn with<R>(&self, row: usize, look: impl FnOnce(&Bytes) -> R) -> R {
-        look(&self.share(row))
-    }
-
-    fn drain(&mut self) -> impl Iterator<Item = Bytes> + '_ {
-        let mut taken = std::mem::take(self);
-        taken.freeze();
-        (0..taken.ranges.len()).map(move |row| taken.share(row))
-    }
-
-    fn select(&mut self, rows: &[u32]) {
-        self.select_rows(rows);
-    }
-
-    fn split_off(&mut self, row: usize) -> Self {
-        self.split_rows(row)
-    }
-
-    fn clear(&mut self) {
-        self.clear_rows();
-    }
-
-    fn weight(&self) -> usize {
-        self.block().len() + self.ranges.len() * size_of::<Range32>()
+impl Piece for Bytes {
+    fn take(from: &Packed<Self>, row: usize) -> Self {
+        from.share(row)
     }
 }
 
-impl Column for Packed<String> {
-    type Item = String;
+impl Piece for String {
+    fn take(from: &Packed<Self>, row: usize) -> Self {
+        from.text(row).to_owned()
+    }
+}
+
+impl<T: Piece> Column for Packed<T> {
+    type Item = T;
 
     fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    fn push(&mut self, item: String) {
-        self.append(item.as_bytes());
+    fn push(&mut self, item: T) {
+        self.append(item.as_ref());
     }
 
-    fn with<R>(&self, row: usize, look: impl FnOnce(&String) -> R) -> R {
-        look(&self.text(row).to_owned())
+    fn with<R>(&self, row: usize, look: impl FnOnce(&T) -> R) -> R {
+        look(&T::take(self, row))
     }
 
-    fn drain(&mut self) -> impl Iterator<Item = String> + '_ {
-        let taken = std::mem::take(self);
-        (0..taken.ranges.len()).map(move |row| taken.text(row).to_owned())
+    fn drain(&mut self) -> impl Iterator<Item = T> + '_ {
+        let mut taken = std::mem::take(self);
+        taken.freeze();
+        (0..taken.ranges.len()).map(move |row| T::take(&taken, row))
     }
 
     fn select(&mut self, rows: &[u32]) {

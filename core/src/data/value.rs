@@ -18,7 +18,13 @@ use super::{Bytes, Column, Form, Packed, Typed};
 /// ```
 ///
 /// It is never implemented for everything: a closure that takes `&Order` where it should take `Order`, or returns a
-/// `Result` where a value is expected, would otherwise compile and mean something else.
+/// `Result` where a value is expected, would otherwise compile and mean something else. The compiler says what to write:
+///
+/// ```compile_fail,E0277
+/// # use millstream::prelude::*;
+/// struct Order;
+/// Pipeline::source(List::new([1_u64])).map(|_: u64| Order); // `Order` can't travel through a pipeline
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't travel through a pipeline: it doesn't implement `Data`",
     label = "not pipeline data",
@@ -39,6 +45,24 @@ pub trait Data: Send + Sync + Sized + 'static {
 }
 
 /// How a stage may look at a value without taking it: `&T` at a `T`, `&str` at a text, `&[u8]` at bytes.
+///
+/// ```
+/// # use millstream::prelude::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), millstream::Error> {
+/// let out = Collect::<String>::new();
+/// let seen = out.collected();
+/// Pipeline::source(List::new(["one".to_owned(), "two".to_owned()]))
+///     .filter(|text: &str| text.starts_with('t'))
+///     .filter(|bytes: &[u8]| bytes.len() == 3)
+///     .filter(|owned: &String| owned.ends_with('o'))
+///     .sink(out)
+///     .run()
+///     .await?;
+/// assert_eq!(seen.values(), ["two"]);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a stage can't look at `{Self}`: it isn't a view of pipeline data",
     label = "not a view",
@@ -91,6 +115,19 @@ impl Data for String {
 
 /// Implements [`Data`](crate::data::Data) for types of one's own, stored one by one: `data!(Order, Customer);`. The name
 /// in plans is the type's own unless another is given: `data!(Order = "SalesOrder")`.
+///
+/// ```
+/// use millstream_core::data;
+/// use millstream_core::data::Data;
+///
+/// struct Order;
+/// struct Customer;
+/// data!(Order, Customer);
+/// struct Line;
+/// data!(Line = "OrderLine");
+///
+/// assert_eq!((Order::NAME, Customer::NAME, Line::NAME), ("Order", "Customer", "OrderLine"));
+/// ```
 #[macro_export]
 macro_rules! data {
     ($type:ident = $name:literal) => {

@@ -9,6 +9,8 @@ use crate::plan::{Factory, Line, StageKind};
 use crate::transforms::FoldByKey;
 
 /// Records with a key beside them: folds keep one state a key.
+///
+/// Made by [`Stream::key_by`].
 pub struct KeyedStream<K: Data + Clone, V: Data + Clone>(pub(super) Stream<Kv<K, V>, Taking<V>>);
 
 impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
@@ -17,6 +19,23 @@ impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
 
     /// Keeps one state a key and emits, at each trigger and at the end, a copy of each that has changed since the last
     /// time. At most [`MAX_KEYS`](Self::MAX_KEYS) keys: a record with one more is a failure.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<Kv<bool, u64>>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([1_u64, 2, 3, 4, 5]))
+    ///     .key_by(|n: &u64| n % 2 == 0)
+    ///     .fold(0, |sum: &mut u64, n: u64| *sum += n)
+    ///     .sink(out)
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(seen.values(), [Kv::new(false, 9), Kv::new(true, 6)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn fold<S: Data + Clone + Sync>(
         self,
@@ -27,6 +46,19 @@ impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
     }
 
     /// Like [`fold`](Self::fold), with a bound of its own on the number of keys.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let sums = Pipeline::source(List::new([1_u64, 2, 3]))
+    ///     .key_by(|n: &u64| *n)
+    ///     .fold_up_to(2, 0, |sum: &mut u64, n: u64| *sum += n)
+    ///     .sink(Null::<Kv<u64, u64>>::new());
+    /// assert!(sums.run().await.is_err()); // a third key
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn fold_up_to<S: Data + Clone + Sync>(
         self,
@@ -38,12 +70,32 @@ impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
     }
 
     /// Counts the records of each key.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<Kv<bool, u64>>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([1_u64, 2, 3])).key_by(|n: &u64| n % 2 == 0).count().sink(out).run().await?;
+    /// assert_eq!(seen.values(), [Kv::new(false, 2), Kv::new(true, 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn count(self) -> Stream<Kv<K, u64>, Folding> {
         self.fold_named("COUNT", Self::MAX_KEYS, 0, |count, _| *count += 1, Line::here())
     }
 
     /// Names the stage that puts the key.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let pipeline = Pipeline::source(List::new([1_u64])).key_by(|n: &u64| n % 2).named("PARITY").count();
+    /// let plan = pipeline.sink(Null::<Kv<u64, u64>>::new()).plan()?;
+    /// assert_eq!(plan.located[1].stage, "PARITY");
+    /// # Ok::<(), Mistakes>(())
+    /// ```
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.0 = self.0.named(name);
@@ -51,6 +103,18 @@ impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
     }
 
     /// The pairs, as a stream like any other.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<Kv<bool, u64>>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([1_u64, 2])).key_by(|n: &u64| n % 2 == 0).pairs().sink(out).run().await?;
+    /// assert_eq!(seen.values(), [Kv::new(false, 1), Kv::new(true, 2)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn pairs(self) -> Stream<Kv<K, V>, Taking<V>> {
         self.0
     }

@@ -42,6 +42,19 @@ impl Building {
 macro_rules! common_options {
     () => {
         /// Names the stage, in plans, metrics, letters and errors. Positions are kept under the source's name.
+        ///
+        /// ```
+        /// # use millstream::prelude::*;
+        /// let pipeline = Pipeline::source(List::new([1_u64]))
+        ///     .named("NUMBERS")
+        ///     .filter(|n: &u64| n % 2 == 1)
+        ///     .named("ODD")
+        ///     .sink(Null::<u64>::new())
+        ///     .named("OUT");
+        /// let names: Vec<_> = pipeline.plan()?.located.into_iter().map(|located| located.stage).collect();
+        /// assert_eq!(names, ["NUMBERS", "ODD", "OUT"]);
+        /// # Ok::<(), Mistakes>(())
+        /// ```
         #[must_use]
         pub fn named(mut self, name: &str) -> Self {
             self.building.name(name);
@@ -51,6 +64,34 @@ macro_rules! common_options {
         /// Lets `records` records of a run pass this stage, in order, then ends the run; each source is committed
         /// exactly as far as that takes. Within a one-to-many stage's output it ends before the source record that
         /// would not fit whole.
+        ///
+        /// Before a filter it counts what comes in:
+        ///
+        /// ```
+        /// # use millstream::prelude::*;
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), millstream::Error> {
+        /// let out = Collect::<u64>::new();
+        /// let seen = out.collected();
+        /// Pipeline::source(Generate::sequence()).limit(6).filter(|n: &u64| n % 2 == 1).sink(out).run().await?;
+        /// assert_eq!(seen.values(), [1, 3, 5]);
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// Behind it, what comes out:
+        ///
+        /// ```
+        /// # use millstream::prelude::*;
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), millstream::Error> {
+        /// let out = Collect::<u64>::new();
+        /// let seen = out.collected();
+        /// Pipeline::source(Generate::sequence()).filter(|n: &u64| n % 2 == 1).limit(6).sink(out).run().await?;
+        /// assert_eq!(seen.values(), [1, 3, 5, 7, 9, 11]);
+        /// # Ok(())
+        /// # }
+        /// ```
         #[must_use]
         pub fn limit(mut self, records: u64) -> Self {
             self.building.set(|options| options.limit = Some(records));
@@ -58,6 +99,36 @@ macro_rules! common_options {
         }
 
         /// Lets at most `records` records pass this stage in each `period`, evenly spread.
+        ///
+        /// Before a filter it bounds what is read (here on a simulated clock):
+        ///
+        /// ```
+        /// # use std::time::Duration;
+        /// # use millstream::prelude::*;
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() -> Result<(), millstream::Error> {
+        /// let second = Duration::from_secs(1);
+        /// let numbers = Pipeline::source(Generate::sequence().count(11)).throttle(10, second);
+        /// let summary = numbers.filter(|n: &u64| n % 2 == 0).sink(Null::<u64>::new()).run().await?;
+        /// assert_eq!(summary.time, second); // 11 numbers
+        /// # Ok(())
+        /// # }
+        /// ```
+        ///
+        /// Behind it, what is written:
+        ///
+        /// ```
+        /// # use std::time::Duration;
+        /// # use millstream::prelude::*;
+        /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+        /// # async fn main() -> Result<(), millstream::Error> {
+        /// let second = Duration::from_secs(1);
+        /// let even = Pipeline::source(Generate::sequence().count(11)).filter(|n: &u64| n % 2 == 0).throttle(10, second);
+        /// let summary = even.sink(Null::<u64>::new()).run().await?;
+        /// assert_eq!(summary.time, second / 2); // 6 even ones
+        /// # Ok(())
+        /// # }
+        /// ```
         #[must_use]
         pub fn throttle(mut self, records: u64, period: Duration) -> Self {
             self.building.set(|options| options.throttle = Some(Throttle { records, period }));
@@ -65,6 +136,14 @@ macro_rules! common_options {
         }
 
         /// Runs the coders that the plan puts before this stage on `workers` workers, order kept; 1 by default.
+        ///
+        /// ```
+        /// # use millstream::prelude::*;
+        /// let lines = Pipeline::source(List::new([Bytes::from("{}")])).filter(|_: &json::Value| true).named("LOOK").coder_par(2);
+        /// let plan = lines.sink(Null::<Bytes>::new()).explain()?;
+        /// assert!(plan.contains("XXX"), "{plan}");
+        /// # Ok::<(), Mistakes>(())
+        /// ```
         #[must_use]
         pub fn coder_par(mut self, workers: usize) -> Self {
             self.building.set(|options| options.coder_par = workers);
@@ -72,6 +151,15 @@ macro_rules! common_options {
         }
 
         /// Runs the stage on these instances, whatever the planner would choose.
+        ///
+        /// ```
+        /// # use millstream::prelude::*;
+        /// let stream = Pipeline::source(List::new([1_u64])).map(|n: u64| n + 1).place(Where::Named("big".to_owned()));
+        /// let plan = stream.sink(Null::<u64>::new()).place(Where::Last).plan_for(3)?;
+        /// assert_eq!(plan.located[1].place, Where::Named("big".to_owned()));
+        /// assert_eq!(plan.located[2].place, Where::Last);
+        /// # Ok::<(), Mistakes>(())
+        /// ```
         #[must_use]
         pub fn place(mut self, place: Where) -> Self {
             self.building.set(|options| options.place = Some(place));
@@ -79,6 +167,19 @@ macro_rules! common_options {
         }
 
         /// What is to become of records that fail here, after their retries.
+        ///
+        /// ```
+        /// # use millstream::prelude::*;
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), millstream::Error> {
+        /// let digits = Pipeline::source(List::new([5_u64, 0]))
+        ///     .try_map(|n: u64| n.checked_sub(1).ok_or("none left"))
+        ///     .on_error(OnError::Skip);
+        /// let summary = digits.sink(Null::<u64>::new()).on_error(OnError::Fail).run().await?;
+        /// assert_eq!((summary.skipped, summary.records_out), (1, 1));
+        /// # Ok(())
+        /// # }
+        /// ```
         #[must_use]
         pub fn on_error(mut self, policy: OnError) -> Self {
             self.building.set_policy(policy);
@@ -86,6 +187,16 @@ macro_rules! common_options {
         }
 
         /// The waits of the [`retry`](Self::retry) just before: doubled each time, from `first` up to `cap`.
+        ///
+        /// ```
+        /// # use std::time::Duration;
+        /// # use millstream::prelude::*;
+        /// let ms = Duration::from_millis;
+        /// let stream = Pipeline::source(List::new([1_u64])).map(|n: u64| n).retry(5).backoff(ms(10), ms(50));
+        /// let pipeline = stream.sink(Null::<u64>::new());
+        /// let retry = pipeline.declaration().stages[1].options.retry.unwrap();
+        /// assert_eq!([0, 1, 2, 3, 4].map(|attempt| retry.wait(attempt)), [10, 20, 40, 50, 50].map(ms));
+        /// ```
         #[must_use]
         pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
             self.building.set_backoff(first, cap);
@@ -99,6 +210,14 @@ impl<T: Data, M> Stream<T, M> {
 
     /// On a source: how many of its records may be in flight, 100,000 by default; memory grows with it. On others: about
     /// how many records may wait behind the stage, which gives it a task of its own.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let numbers = Pipeline::source(Generate::sequence().count(10)).buffer(1_000); // of these, in flight
+    /// let plan = numbers.map(|n: u64| n + 1).buffer(256).sink(Null::<u64>::new()).plan()?; // in front of the sink
+    /// assert_eq!(plan.graph.channels.len(), 1);
+    /// # Ok::<(), Mistakes>(())
+    /// ```
     #[must_use]
     pub fn buffer(mut self, records: u64) -> Self {
         self.building.set(|options| options.buffer = Some(records));
@@ -107,6 +226,41 @@ impl<T: Data, M> Stream<T, M> {
 
     /// Runs the stage on `workers` workers: batches are dealt to them in turn and collected in the same turn, so order
     /// is kept; 1 by default.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// let squares = Pipeline::source(Generate::sequence().count(5_000)).map(|n: u64| n * n).par(3);
+    /// squares.sink(out).run().await?;
+    /// assert!(seen.values().is_sorted());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It belongs to the stage before it:
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let stream = Pipeline::source(List::new([1_u64])).map(|n: u64| n + 1).par(3).filter(|n: &u64| n % 2 == 0);
+    /// let workers: Vec<_> = stream.sink(Null::<u64>::new()).plan()?.located.iter().map(|located| located.workers).collect();
+    /// assert_eq!(workers, [1, 3, 1, 1]);
+    /// # Ok::<(), Mistakes>(())
+    /// ```
+    ///
+    /// Sources and folds run on one worker:
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// Pipeline::source(List::new([1_u64])).par(2); // error E0277: this stage can't be run by several workers
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// Pipeline::source(List::new([1_u64])).count().par(2); // nor can this one
+    /// ```
     #[must_use]
     pub fn par(mut self, workers: usize) -> Self
     where
@@ -119,6 +273,32 @@ impl<T: Data, M> Stream<T, M> {
     /// Runs a failed record again up to `times` times before its policy is applied, at first after 100 ms, then after
     /// twice the time each, at most 30 s (see [`backoff`](Self::backoff)). Records behind it wait: that is what order
     /// means.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let tries = AtomicU32::new(0);
+    /// let flaky = move |n: u64| if tries.fetch_add(1, Relaxed) == 0 { Err("not yet") } else { Ok(n) };
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// let summary = Pipeline::source(List::new([1_u64, 2])).try_map(flaky).retry(3).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [1, 2]);
+    /// assert_eq!(summary.retried, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// What a stage takes by value is copied beforehand, so it has to be `Clone`:
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// struct Socket;
+    /// data!(Socket);
+    /// let sockets = Pipeline::source(Generate::with(|_| Socket));
+    /// sockets.map(|_: Socket| 1_u64).retry(3); // error E0277: this stage's failed records can't run again
+    /// ```
     #[must_use]
     pub fn retry(mut self, times: u32) -> Self
     where
@@ -129,6 +309,23 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Emits after each `records` records.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(Generate::sequence().count(5)).count().trigger_each(2).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [2, 4, 5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// Pipeline::source(List::new([1_u64])).filter(|n: &u64| *n > 0).trigger_each(2); // error E0277: no trigger
+    /// ```
     #[must_use]
     pub fn trigger_each(mut self, records: u64) -> Self
     where
@@ -139,6 +336,20 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Emits after each `period`, if anything came.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// let ticks = Pipeline::source(Generate::sequence().count(5).rate(2)); // at 0, 0.5, 1, 1.5 and 2 s
+    /// ticks.count().trigger_every(Duration::from_millis(800)).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [2, 4, 5]); // at 0.8 and 1.6 s, and at the end
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn trigger_every(mut self, period: Duration) -> Self
     where
@@ -154,6 +365,12 @@ impl Pipeline {
 
     /// Writes a batch that the sink could not take again, up to `times` times, before the policy is applied, at first
     /// after 100 ms, then after twice the time each, at most 30 s (see [`backoff`](Self::backoff)).
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).retry(3);
+    /// assert_eq!(pipeline.declaration().stages[1].options.retry.map(|retry| retry.times), Some(3));
+    /// ```
     #[must_use]
     pub fn retry(mut self, times: u32) -> Self {
         self.building.set_retry(times, |_| None);
@@ -161,6 +378,12 @@ impl Pipeline {
     }
 
     /// Flushes the sink after each `records` records, besides at commits and at the end.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).trigger_each(100);
+    /// assert_eq!(pipeline.declaration().stages[1].options.trigger.each, Some(100));
+    /// ```
     #[must_use]
     pub fn trigger_each(mut self, records: u64) -> Self {
         self.building.set(|options| options.trigger.each = Some(records));
@@ -168,6 +391,13 @@ impl Pipeline {
     }
 
     /// Flushes the sink after each `period`, besides at commits and at the end.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::prelude::*;
+    /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).trigger_every(Duration::from_secs(1));
+    /// assert_eq!(pipeline.declaration().stages[1].options.trigger.every, Some(Duration::from_secs(1)));
+    /// ```
     #[must_use]
     pub fn trigger_every(mut self, period: Duration) -> Self {
         self.building.set(|options| options.trigger.every = Some(period));

@@ -6,6 +6,22 @@ use crate::contracts::{DynSinkFactory, Sink, SinkFactory};
 use crate::data::Bytes;
 
 /// What is to become of a record that a stage could not process.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), millstream::Error> {
+/// use millstream::prelude::*;
+///
+/// let numbers = || Pipeline::source(List::new(["1", "one", "2"].map(str::to_owned)));
+/// let parsed = |policy| numbers().try_map(|text: String| text.parse::<u64>()).on_error(policy).sink(Null::<u64>::new());
+///
+/// assert!(parsed(OnError::Fail).run().await.is_err());
+/// assert_eq!(parsed(OnError::Skip).run().await?.skipped, 1);
+/// let letters = Null::<Bytes>::new();
+/// assert_eq!(parsed(OnError::dead_letter(letters)).run().await?.dead_lettered, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub enum OnError {
     /// The run stops with the error; nothing past the record is committed. The default.
@@ -20,6 +36,24 @@ pub enum OnError {
 impl OnError {
     /// Dead letters to `sink`, as lines of JSON (see [`Letter`](crate::contracts::Letter)). Give each destination a sink
     /// that appends: a run that is started again goes on with the same letters.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let letters = Collect::<Bytes>::new();
+    /// let seen = letters.collected();
+    /// Pipeline::source(List::new([Bytes::from("{}"), Bytes::from("{")]))
+    ///     .filter(|_: &json::Value| true)
+    ///     .on_error(OnError::dead_letter(letters))
+    ///     .sink(Null::<Bytes>::new())
+    ///     .run()
+    ///     .await?;
+    /// let letter = String::from_utf8_lossy(&seen.values()[0]).into_owned();
+    /// assert!(letter.contains(r#""stage":"JSON-DECODER""#) && letter.contains(r#""text":"{""#), "{letter}");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn dead_letter<F>(sink: F) -> Self
     where
         F: SinkFactory,

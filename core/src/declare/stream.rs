@@ -16,6 +16,38 @@ use crate::transforms::{Apply, Count, Filter, FlatMap, FoldAll, KeyBy, Map, MapA
 ///
 /// A stage says by its function's argument what it takes. Where that is not what the stage before gives, the planner puts
 /// coders in between, so `filter(|order: &Node| …)` may stand behind a source of bytes, and bytes pass it.
+///
+/// ```
+/// use millstream::prelude::*;
+///
+/// fn is_short(line: &str) -> bool {
+///     line.len() < 40
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), millstream::Error> {
+/// let out = Collect::<Bytes>::new();
+/// let seen = out.collected();
+/// let lines = [r#"{"id": 1}"#, "", r#"{"name": "without an id"}"#].map(|line| Bytes::from(line));
+/// Pipeline::source(List::new(lines))
+///     .filter(|line: &[u8]| !line.is_empty())
+///     .filter(is_short)
+///     .filter::<json::Value>(|event| event.get("id").is_some())
+///     .sink(out)
+///     .run()
+///     .await?;
+/// assert_eq!(seen.values(), [r#"{"id": 1}"#]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The stream's type says nothing about the argument, so the compiler can't guess it: annotate it, name it as in
+/// `filter::<json::Value>`, or give a function.
+///
+/// ```compile_fail,E0282
+/// # use millstream::prelude::*;
+/// Pipeline::source(List::new([1_u64])).filter(|n| *n > 0); // error E0282: type annotations needed
+/// ```
 pub struct Stream<T, M> {
     pub(super) building: Building,
     types: PhantomData<fn() -> (T, M)>,
@@ -33,6 +65,20 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Lets those records pass for which `f` says so. It only looks: what came passes on, whatever `f` looks at.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<String>::new();
+    /// let seen = out.collected();
+    /// let lines = ["a paid", "b open"].map(str::to_owned);
+    /// let summary = Pipeline::source(List::new(lines)).filter(|line: &str| line.ends_with("paid")).sink(out).run().await?;
+    /// assert_eq!(seen.values(), ["a paid"]);
+    /// assert_eq!(summary.filtered, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn filter<U: View + ?Sized + 'static>(self, f: impl Fn(&U) -> bool + Send + Sync + 'static) -> Stream<T, Looking> {
         let f = Arc::new(f);
@@ -41,6 +87,30 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Makes one record of each. A function that may fail goes into [`try_map`](Self::try_map).
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([1_u64, 2])).map(|n: u64| n * 10).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [10, 20]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Neither a reference to look at ([`map_ref`](Self::map_ref) does that) nor a `Result` is [`Data`]:
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// Pipeline::source(List::new([1_u64])).map(|n: &u64| n * 10); // error E0277: `&u64` doesn't implement `Data`
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// Pipeline::source(List::new([1_u64])).map(|n: u64| n.checked_sub(1).ok_or("none left")); // nor does `Result`
+    /// ```
     #[track_caller]
     pub fn map<A: Data, B: Data>(self, f: impl Fn(A) -> B + Send + Sync + 'static) -> Stream<B, Taking<A>> {
         let f = Arc::new(f);
@@ -49,6 +119,24 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Makes one record of each; an error is the record's failure and meets the stage's policy.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// let summary = Pipeline::source(List::new(["1", "one", "2"].map(str::to_owned)))
+    ///     .try_map(|text: String| text.parse::<u64>())
+    ///     .on_error(OnError::Skip)
+    ///     .sink(out)
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(seen.values(), [1, 2]);
+    /// assert_eq!(summary.skipped, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn try_map<A: Data, B: Data, E: Into<Box<dyn Error + Send + Sync>> + 'static>(
         self,
@@ -60,6 +148,19 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Makes one record of each by looking at it.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<usize>::new();
+    /// let seen = out.collected();
+    /// let lines = ["three", "words", "and"].map(str::to_owned);
+    /// Pipeline::source(List::new(lines)).map_ref(|line: &str| line.len()).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [5, 5, 3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn map_ref<U: View + ?Sized + 'static, B: Data>(
         self,
@@ -71,6 +172,22 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Makes any number of records of each by looking at it. What one record becomes stays together.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<String>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new(["two words", "", "one"].map(str::to_owned)))
+    ///     .flat_map(|line: &str, emit: &mut Emit<String>| line.split_whitespace().for_each(|word| emit.text(word)))
+    ///     .sink(out)
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(seen.values(), ["two", "words", "one"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn flat_map<U: View + ?Sized + 'static, B: Data>(
         self,
@@ -82,6 +199,26 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Makes one record of each by a future; at most `at_once` of them run at a time, and order is kept.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([30_u64, 10, 20]))
+    ///     .map_async(3, async |millis: u64| {
+    ///         tokio::time::sleep(Duration::from_millis(millis)).await;
+    ///         millis
+    ///     })
+    ///     .sink(out)
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(seen.values(), [30, 10, 20]); // though the second was ready first
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn map_async<A: Data, B: Data, Fut: Future<Output = B> + Send + 'static>(
         self,
@@ -95,6 +232,25 @@ impl<T: Data, M> Stream<T, M> {
 
     /// Keeps one state and emits a copy of it at each trigger, if anything came since the last, and at the end. Without
     /// a trigger it emits at the end alone, which on unbounded input never comes and is a mistake.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// let numbers = List::new([1_u64, 2, 3, 4]);
+    /// Pipeline::source(numbers).fold(0, |sum: &mut u64, n: u64| *sum += n).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [10]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let endless = Pipeline::source(Generate::sequence()).fold(0, |sum: &mut u64, n: u64| *sum += n).sink(Null::<u64>::new());
+    /// assert!(endless.plan().unwrap_err().to_string().contains("its input never ends"));
+    /// ```
     #[track_caller]
     pub fn fold<A: Data, S: Data + Clone + Sync>(
         self,
@@ -107,6 +263,18 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Counts records: a [`fold`](Self::fold) that looks at nothing.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new(["a", "b", "c"].map(str::to_owned))).count().sink(out).run().await?;
+    /// assert_eq!(seen.values(), [3]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn count(self) -> Stream<u64, Folding> {
         let factory = Factory::Fold(Arc::new(|| Box::new(Count::default())));
@@ -114,6 +282,23 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Puts a key beside each record: folds behind it keep one state a key.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<Kv<String, u64>>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new(["b", "a", "b"].map(str::to_owned)))
+    ///     .key_by(|word: &String| word.clone())
+    ///     .count()
+    ///     .sink(out)
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(seen.values(), [Kv::new("b".to_owned(), 2), Kv::new("a".to_owned(), 1)]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn key_by<K: Data + Clone>(self, f: impl Fn(&T) -> K + Send + Sync + 'static) -> KeyedStream<K, T>
     where
@@ -125,6 +310,38 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Runs a transform of one's own.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// /// Lets a number pass that isn't the one before.
+    /// #[derive(Clone)]
+    /// struct Changes(Option<u64>);
+    ///
+    /// impl Transform for Changes {
+    ///     type In = u64;
+    ///     type Out = u64;
+    ///
+    ///     fn name(&self) -> String {
+    ///         "CHANGES".to_owned()
+    ///     }
+    ///
+    ///     fn apply(&mut self, n: u64, emit: &mut Emit<u64>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ///         if self.0.replace(n) != Some(n) {
+    ///             emit.push(n);
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let out = Collect::<u64>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([1_u64, 1, 2, 1])).apply(Changes(None)).sink(out).run().await?;
+    /// assert_eq!(seen.values(), [1, 2, 1]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn apply<X: Transform>(self, transform: X) -> Stream<X::Out, Taking<X::In>> {
         let line = Line::here();
@@ -139,6 +356,24 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Encodes with this format, whatever the planner would choose.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<Bytes>::new();
+    /// let seen = out.collected();
+    /// let events = [Bytes::from(r#"{"id": 1}"#)];
+    /// Pipeline::source(List::new(events))
+    ///     .map(|event: json::Value| event)
+    ///     .encode_as(json::format())
+    ///     .sink(out)
+    ///     .run()
+    ///     .await?;
+    /// assert_eq!(seen.values(), [r#"{"id": 1}"#]); // nobody changed it: the bytes it came from
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn encode_as(mut self, format: impl Format) -> Stream<Bytes, Coding> {
         self.building.code(StageKind::Encode, format.encoder(), Bytes::form(), Line::here());
@@ -146,6 +381,18 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Decodes with this format, whatever the planner would choose.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let out = Collect::<json::Value>::new();
+    /// let seen = out.collected();
+    /// Pipeline::source(List::new([Bytes::from("[1, 2]")])).decode_as(json::format()).sink(out).run().await?;
+    /// assert_eq!(seen.values()[0].get("1").and_then(|second| second.as_u64()), Some(2));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[track_caller]
     pub fn decode_as<F: Format>(mut self, format: F) -> Stream<F::Value, Coding> {
         self.building.code(StageKind::Decode, format.decoder(), F::Value::form(), Line::here());
@@ -153,6 +400,13 @@ impl<T: Data, M> Stream<T, M> {
     }
 
     /// Ends the pipeline with its sink.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new());
+    /// assert_eq!(pipeline.plan()?.phases[0].stages.len(), 2);
+    /// # Ok::<(), Mistakes>(())
+    /// ```
     #[track_caller]
     pub fn sink<F: SinkFactory>(mut self, sink: F) -> Pipeline {
         let line = Line::here();

@@ -1,7 +1,7 @@
 //! [`Control`]: what all tasks of a run listen to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -20,10 +20,19 @@ pub(super) enum Phase {
     Aborting,
 }
 
+/// Where something failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// At a place in the stream: what lies before it goes through.
+    Record,
+    /// Beside the stream.
+    Run,
+}
+
 /// What all tasks of a run listen to, and where they tell what went wrong.
 pub(super) struct Control {
     phase: watch::Sender<Phase>,
-    failure: Mutex<Option<Error>>,
+    failures: Mutex<Vec<(At, Error)>>,
     reader_gone: AtomicBool,
 }
 
@@ -31,7 +40,7 @@ impl Control {
     pub(super) fn new() -> Self {
         Self {
             phase: watch::Sender::new(Phase::Running),
-            failure: Mutex::new(None),
+            failures: Mutex::default(),
             reader_gone: AtomicBool::new(false),
         }
     }
@@ -57,9 +66,27 @@ impl Control {
 
     /// Something failed: the first failure is what the run ends with. The source reads no more.
     pub(super) fn fail(&self, error: Error) {
+        self.failed(At::Run, error);
+    }
+
+    /// A task's stream ends with this failure: it counts unless the run turns out to have ended before it.
+    pub(super) fn fail_in_stream(&self, error: Error) {
+        self.failed(At::Record, error);
+    }
+
+    /// The run ended before the places in the stream where tasks failed: they had run ahead.
+    pub(super) fn forgive_in_stream(&self) {
+        self.failures().retain(|(at, _)| *at != At::Record);
+    }
+
+    fn failed(&self, at: At, error: Error) {
         tracing::error!(error = error.chain(), "the run fails");
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.failures().push((at, error));
         self.enter(Phase::Draining);
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Vec<(At, Error)>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whoever read the output went away: the run ends, nothing more is committed, and that is no failure.
@@ -73,10 +100,10 @@ impl Control {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        !self.failures().is_empty()
     }
 
     pub(super) fn take_failure(&self) -> Option<Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        std::mem::take(&mut *self.failures()).into_iter().next().map(|(_, error)| error)
     }
 }

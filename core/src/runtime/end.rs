@@ -50,6 +50,9 @@ impl End {
             };
             // What was still under way has been given up by now: that too has an outcome.
             let _ = over.recv().await;
+            if matches!(ended, Some(Ended::Limit | Ended::ReaderGone)) {
+                control.forgive_in_stream();
+            }
             self.finish(ended).await
         };
         let ended = tokio::select! {

@@ -118,7 +118,7 @@ impl Pump {
         let ended = match self.stream().await {
             Ok(ended) => Some(ended),
             Err(Close::Error(error)) => {
-                self.control.fail(error);
+                self.control.fail_in_stream(error);
                 None
             }
             Err(_) => None,

@@ -97,8 +97,9 @@ pub(super) fn describe(blocking: Blocking) -> String {
     }
 }
 
-/// Opens everything and starts a job. Must be called in a tokio runtime. What can't be opened is an error here: the sink
-/// first, then the store, then the source, and nothing runs before all are open.
+/// Opens everything and starts a job: the store, the sink (which settles or cuts off what a crash left behind, and says
+/// what it holds), dead letters, and the source last. What can't be opened is an error here; nothing runs before all are
+/// open. Must be called in a tokio runtime.
 pub async fn start(job: Job, settings: Settings) -> Result<Running> {
     if !job.graph.network.is_empty() {
         return Err(Error::new(

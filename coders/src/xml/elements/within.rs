@@ -118,7 +118,8 @@ impl Cutter {
         };
         self.mode = Mode::Text;
         match tag.kind {
-            Kind::Same if !tag.slash => record.depth += 1,
+            // A state that someone else wrote may say any depth.
+            Kind::Same if !tag.slash => record.depth = record.depth.saturating_add(1),
             Kind::Same if record.depth == 0 => return Markup::End(end),
             Kind::End if record.depth <= 1 => return Markup::End(end),
             Kind::End => record.depth -= 1,

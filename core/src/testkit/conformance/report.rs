@@ -115,6 +115,9 @@ impl Check {
     }
 }
 
+/// A check of a suite, and its name.
+pub(super) type Named<S> = (&'static str, fn(&S) -> Checked);
+
 /// It holds, and this was seen; records must have passed.
 pub(super) fn holds(records: u64, faults: Option<u64>) -> Checked {
     ensure(records > 0, || "no record passed: nothing was shown".into())?;

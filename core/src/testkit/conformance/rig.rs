@@ -12,8 +12,8 @@ use crate::contracts::{
 };
 use crate::data::{AnyColumn, Form};
 use crate::plan::{
-    Action, Channel, Factory, Graph, Inlet, Letters, Line, Op, Options, Outlet, Policy, Runs, Segment, Stage, StageKind,
-    Step, Task,
+    Action, Channel, Factory, Graph, Inlet, Letters, Line, Op, Options, Outlet, Policy, Runs, Segment, Stage,
+    StageKind, Step, Task,
 };
 use crate::runtime::{Ended, Job, Running, Settings, Summary, start};
 
@@ -36,7 +36,7 @@ impl Shape {
 const HANGS: Duration = Duration::from_secs(20);
 
 /// What is awaited comes within this much real time.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the filter that lets all pass.
 const FILTER: &str = "PASS";
@@ -133,7 +133,7 @@ impl Rig {
     }
 
     /// Runs it to its end, whatever that is.
-    pub(super) fn to_end(self, tap: &Tap) -> Result<Finished, Broken> {
+    pub(super) fn finish(self, tap: &Tap) -> Result<Finished, Broken> {
         self.run(tap, async |_| Ok(()))
     }
 

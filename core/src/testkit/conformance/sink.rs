@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::doubles::{MemorySink, MemoryStore, Numbered};
 use super::fuse::Fuse;
-use super::report::{Broken, Check, Checked, Report, Seen, Verdict, ensure, holds, not_applicable, same};
+use super::report::{Broken, Check, Checked, Named, Report, Seen, Verdict, ensure, holds, not_applicable, same};
 use super::rig::{Finished, Rig, Shape, until};
 use super::source::moments;
 use super::tap::{Journal, Tap};
@@ -127,11 +127,26 @@ where
 
     /// Makes all checks.
     pub fn run(&self) -> Report {
-        let checks = Self::checks().map(|(name, check)| Check::of(name, check(self)));
-        Report { subject: self.name.clone(), checks: checks.to_vec() }
+        self.report(|_| true)
     }
 
-    fn checks() -> [(&'static str, fn(&Self) -> Checked); 10] {
+    /// Makes the check of this name alone; an empty report if there is none.
+    pub fn check(&self, name: &str) -> Report {
+        self.report(|known| known == name)
+    }
+
+    /// The names of all checks.
+    pub fn names() -> Vec<&'static str> {
+        Self::checks().map(|(name, _)| name).to_vec()
+    }
+
+    fn report(&self, wanted: impl Fn(&str) -> bool) -> Report {
+        let made = Self::checks().into_iter().filter(|(name, _)| wanted(name));
+        let checks = made.map(|(name, check)| Check::of(name, check(self))).collect();
+        Report { subject: self.name.clone(), checks }
+    }
+
+    fn checks() -> [Named<Self>; 10] {
         [
             ("declaring_opens_nothing", Self::declaring_opens_nothing),
             ("delivers_everything_in_order", Self::delivers_everything_in_order),

@@ -8,7 +8,7 @@ use futures_util::poll;
 
 use super::doubles::{Gate, MemorySink, MemoryStore, Withholding};
 use super::fuse::Fuse;
-use super::report::{Broken, Check, Checked, Report, Seen, Verdict, ensure, holds, not_applicable, same};
+use super::report::{Broken, Check, Checked, Named, Report, Seen, Verdict, ensure, holds, not_applicable, same};
 use super::rig::{Finished, Rig, Shape, settle_down, until};
 use super::tap::{Journal, Tap};
 use crate::contracts::{Cause, Chunk, Commits, Ends, Error, Event, Held, Source, SourceFactory, SourceTraits};
@@ -82,12 +82,7 @@ where
     /// The same over an input with records that can't be given: the others, and how many are refused. Default:
     /// `poison_records_follow_the_policy` is not applicable.
     #[must_use]
-    pub fn poisoned(
-        self,
-        declare: impl Fn() -> F + Send + Sync + 'static,
-        good: Vec<Out<F>>,
-        refused: u64,
-    ) -> Self {
+    pub fn poisoned(self, declare: impl Fn() -> F + Send + Sync + 'static, good: Vec<Out<F>>, refused: u64) -> Self {
         Self { poisoned: Some(Poisoned { declare: Arc::new(declare), good, refused }), ..self }
     }
 
@@ -113,7 +108,7 @@ where
     }
 
     /// The input can be read only once in a process (standard input): each check that can be made with one reading
-    /// makes one, in a pipeline of this shape, and has to be asked for in a process of its own, by its method or by
+    /// makes one, in a pipeline of this shape, and has to be asked for in a process of its own, by
     /// [`check`](Self::check).
     #[must_use]
     pub fn once(self, shape: Shape) -> Self {
@@ -122,12 +117,12 @@ where
 
     /// Makes all checks. Not for a source whose input can be read only [once](Self::once).
     pub fn run(&self) -> Report {
-        self.report(Self::checks().map(|(name, _)| name))
+        self.report(|_| true)
     }
 
     /// Makes the check of this name alone; an empty report if there is none.
     pub fn check(&self, name: &str) -> Report {
-        self.report(Self::checks().map(|(name, _)| name).into_iter().filter(|known| *known == name))
+        self.report(|known| known == name)
     }
 
     /// The names of all checks.
@@ -135,14 +130,14 @@ where
         Self::checks().map(|(name, _)| name).to_vec()
     }
 
-    fn report(&self, names: impl IntoIterator<Item = &'static str>) -> Report {
-        let known = Self::checks();
-        let made = names.into_iter().filter_map(|name| known.iter().find(|check| check.0 == name));
-        let checks = made.map(|(name, check)| Check::of(name, check(self))).collect();
+    fn report(&self, wanted: impl Fn(&str) -> bool) -> Report {
+        let some = || ensure(!self.expected.is_empty(), || "no record is expected of it: nothing can be shown".into());
+        let made = Self::checks().into_iter().filter(|(name, _)| wanted(name));
+        let checks = made.map(|(name, check)| Check::of(name, some().and_then(|()| check(self)))).collect();
         Report { subject: self.name.clone(), checks }
     }
 
-    fn checks() -> [(&'static str, fn(&Self) -> Checked); 13] {
+    fn checks() -> [Named<Self>; 13] {
         [
             ("declaring_opens_nothing", Self::declaring_opens_nothing),
             ("delivers_everything_in_order", Self::delivers_everything_in_order),

@@ -93,7 +93,14 @@ impl DynSourceFactory for TappedSource {
         self.inner.check()
     }
     fn make(&self) -> Box<dyn DynSource> {
-        Box::new(Watched { inner: self.inner.make(), tap: self.tap.clone(), left: None, ended: false, next: 0, batches: 0 })
+        Box::new(Watched {
+            inner: self.inner.make(),
+            tap: self.tap.clone(),
+            left: None,
+            ended: false,
+            next: 0,
+            batches: 0,
+        })
     }
     fn form(&self) -> Form {
         self.inner.form()

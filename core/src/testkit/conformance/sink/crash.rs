@@ -44,7 +44,7 @@ where
             }
         };
         let tap = Tap { saved: Some(Arc::new(look)), ..bench.tap() };
-        bench.rig(RECORDS, shape).to_end(&tap)?.by(Ended::Input)?;
+        bench.rig(RECORDS, shape).finish(&tap)?.by(Ended::Input)?;
         let seen = seen.lock().map_err(|_| Broken("reading it back panicked".into()))?;
         seen.1.clone().map_or(Ok(seen.0), |wrong| Err(Broken(wrong)))
     }
@@ -59,7 +59,7 @@ where
         for shape in self.shapes.iter().copied().filter(|shape| *shape != Shape::Threads) {
             let bench = self.bench();
             let tap = bench.tap();
-            bench.rig(RECORDS, shape).to_end(&tap)?.by(Ended::Input)?;
+            bench.rig(RECORDS, shape).finish(&tap)?.by(Ended::Input)?;
             for moment in moments(tap.fuse.moments()) {
                 let crashes = self.crash(moment, shape)?;
                 records += RECORDS;
@@ -80,7 +80,7 @@ where
         let mut held = Vec::new();
         for fuse in [Some(Fuse::at(moment)), second, Some(Fuse::never())].into_iter().flatten() {
             let begins = bench.committed()?;
-            let finished = bench.rig(RECORDS, shape).to_end(&bench.tap().fused(fuse))?;
+            let finished = bench.rig(RECORDS, shape).finish(&bench.tap().fused(fuse))?;
             let after = bench.held().unwrap_or_default();
             let (place, ended) = match finished {
                 Finished::Crashed(place) => (place, false),
@@ -108,14 +108,7 @@ where
     }
 
     /// It holds what it held until a run has ended, and then what that run brought.
-    fn replaced(
-        &self,
-        what: &str,
-        held: &[In<F>],
-        after: &[In<F>],
-        begins: u64,
-        ended: bool,
-    ) -> Result<u64, Broken> {
+    fn replaced(&self, what: &str, held: &[In<F>], after: &[In<F>], begins: u64, ended: bool) -> Result<u64, Broken> {
         let all = self.records(begins..RECORDS);
         // In the moments after the output was put in its place the run has all but ended.
         let expected = if ended || after == all { &all } else { held };
@@ -124,14 +117,7 @@ where
     }
 
     /// It holds what it held, and behind it what the run brought, or the beginning of that. Returns how far that goes.
-    fn appended(
-        &self,
-        what: &str,
-        held: &[In<F>],
-        after: &[In<F>],
-        begins: u64,
-        ended: bool,
-    ) -> Result<u64, Broken> {
+    fn appended(&self, what: &str, held: &[In<F>], after: &[In<F>], begins: u64, ended: bool) -> Result<u64, Broken> {
         let new = after.len().saturating_sub(held.len()) as u64;
         let upto = if ended { RECORDS } else { RECORDS.min(begins + new) };
         same(what, after, &[held, &self.records(begins..upto)].concat())?;

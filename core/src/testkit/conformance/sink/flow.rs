@@ -26,7 +26,7 @@ where
         if let Some(unopenable) = &self.unopenable {
             let bench = self.bench();
             let rig = Rig { sink: Arc::new(unopenable()), ..bench.rig(1, Shape::OneTask) };
-            match rig.to_end(&bench.tap())? {
+            match rig.finish(&bench.tap())? {
                 Finished::Failed(error) if error.stage().is_some() => {}
                 Finished::Failed(error) => return Err(Broken(format!("the error names no stage: {error}"))),
                 _ => return Err(Broken("a sink that can't be opened takes records".into())),
@@ -41,7 +41,7 @@ where
         for &shape in &self.shapes {
             let bench = self.bench();
             let tap = bench.tap();
-            let summary = bench.rig(RECORDS, shape).to_end(&tap)?.by(Ended::Input)?;
+            let summary = bench.rig(RECORDS, shape).finish(&tap)?.by(Ended::Input)?;
             let (found, written) = (summary.records_out, tap.written.get());
             let counted = found == RECORDS && written == RECORDS;
             ensure(counted, || format!("of {RECORDS} records {written} were written and {found} are counted"))?;
@@ -60,7 +60,7 @@ where
     pub(super) fn an_empty_input_ends(&self) -> Checked {
         for &shape in &self.shapes {
             let bench = self.bench();
-            bench.rig(0, shape).to_end(&bench.tap())?.by(Ended::Input)?;
+            bench.rig(0, shape).finish(&bench.tap())?.by(Ended::Input)?;
             same("nothing", &bench.held().unwrap_or_default(), &[])?;
         }
         Ok(Verdict::Holds(Seen::default()))
@@ -74,11 +74,13 @@ where
             return Err(Broken("it is transactional in a run that keeps no positions".into()));
         }
         let bench = self.bench();
-        bench.rig(RECORDS / 2, Shape::OneTask).to_end(&bench.tap())?.by(Ended::Input)?;
+        bench.rig(RECORDS / 2, Shape::OneTask).finish(&bench.tap())?.by(Ended::Input)?;
         let held = self.open(&bench)?;
         match (transactional, held) {
             (false, None) => return holds(RECORDS / 2, None),
-            (false, Some(held)) => return Err(Broken(format!("it is not transactional and says that it holds {held:?}"))),
+            (false, Some(held)) => {
+                return Err(Broken(format!("it is not transactional and says that it holds {held:?}")));
+            }
             (true, None) => return Err(Broken("it is transactional and says nothing of what it holds".into())),
             (true, Some(held)) => {
                 let records = bench.journal.records(&held);
@@ -87,7 +89,7 @@ where
             }
         }
         let forgetful = Rig { store: Some(Arc::new(MemoryStore::default())), ..bench.rig(RECORDS, Shape::OneTask) };
-        forgetful.to_end(&bench.tap())?.by(Ended::Input)?;
+        forgetful.finish(&bench.tap())?.by(Ended::Input)?;
         if let Some(held) = bench.held() {
             same("with a store that has lost its positions", &held, &self.records(0..RECORDS))?;
         }
@@ -139,7 +141,7 @@ where
         let committed = bench.committed()?;
         let exact = !self.keeps_positions || committed == got;
         ensure(exact, || format!("after a drain it holds {got} records and {committed} are committed"))?;
-        bench.rig(RECORDS, shape).to_end(&bench.tap())?.by(Ended::Input)?;
+        bench.rig(RECORDS, shape).finish(&bench.tap())?.by(Ended::Input)?;
         let expected = if replaces { Vec::new() } else { before };
         let rest = self.records(if self.keeps_positions { got } else { 0 }..RECORDS);
         same("after a drain and another run", &bench.held().unwrap_or_default(), &[expected, rest].concat())?;
@@ -154,7 +156,7 @@ where
             let (good, poison, buried) = (self.record.clone(), poison.clone(), letters.kept());
             bench.record = Arc::new(move |number| if number == POISONED { poison() } else { good(number) });
             let rig = Rig { policy, letters: vec![Arc::new(letters)], ..bench.rig(RECORDS, Shape::OneTask) };
-            let finished = rig.to_end(&bench.tap())?;
+            let finished = rig.finish(&bench.tap())?;
             let expected = match (policy, finished) {
                 (Policy::Fail, Finished::Failed(error)) if error.cause() == Cause::Record => self.records(0..POISONED),
                 (Policy::Fail, Finished::Failed(error)) => {

@@ -127,7 +127,9 @@ where
             let committed = journal.records(&held).unwrap_or(u64::MAX);
             let covered = begins + (kept.len() - before) as u64;
             ensure(least <= committed && committed <= covered, || {
-                format!("crashed {place}: {committed} records are committed, {covered} are durable, it began at {begins}")
+                format!(
+                    "crashed {place}: {committed} records are committed, {covered} are durable, it began at {begins}"
+                )
             })?;
         }
         Ok(landed)

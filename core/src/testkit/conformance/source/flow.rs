@@ -157,7 +157,8 @@ where
     fn buries(&self, poisoned: &Poisoned<F>, shape: Shape) -> Result<(), Broken> {
         let (sink, letters) = (MemorySink::new(), MemorySink::<Bytes>::new());
         let (kept, written) = (sink.kept(), letters.kept());
-        let rig = Rig { policy: Policy::DeadLetter(0), source: Arc::new((poisoned.declare)()), ..self.rig(sink, shape) };
+        let rig =
+            Rig { policy: Policy::DeadLetter(0), source: Arc::new((poisoned.declare)()), ..self.rig(sink, shape) };
         let rig = Rig { letters: vec![Arc::new(letters)], ..rig };
         self.run_out(rig, &Tap::new(&Journal::default()), poisoned.good.len() as u64)?.summary()?;
         same("bad records buried", &kept.records(), &poisoned.good)?;
@@ -224,7 +225,8 @@ where
         durable: &[Out<F>],
         shape: Shape,
     ) -> Result<(), Broken> {
-        let committed = journal.records(&store.kept()).ok_or_else(|| Broken("what is committed is no position".into()))?;
+        let committed =
+            journal.records(&store.kept()).ok_or_else(|| Broken("what is committed is no position".into()))?;
         let fine = committed <= durable.len() as u64;
         ensure(fine, || format!("{committed} records are committed, {} are durable", durable.len()))?;
         let rest = MemorySink::new();

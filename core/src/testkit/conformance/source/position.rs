@@ -1,6 +1,10 @@
 //! Checks of a source by itself: its declaration, its positions, its reads.
 
+use super::super::rig::PATIENCE;
 use super::*;
+
+/// What has not come for so long after all that should come is taken not to come.
+const SILENCE: Duration = Duration::from_millis(5);
 
 /// How many positions, evenly spread, are resumed from when there are more.
 const POSITIONS: usize = 400;
@@ -11,9 +15,13 @@ where
 {
     /// Opens the source at this position, whatever it is, and reads the rest.
     pub fn open_at(&self, position: &[u8]) -> Result<Vec<Out<F>>, Error> {
+        self.read_from(position, 0)
+    }
+
+    /// Reads from this position until the input ends, or nothing more comes after so many records.
+    fn read_from(&self, position: &[u8], wanted: usize) -> Result<Vec<Out<F>>, Error> {
         let named = |error: crate::data::PositionTooLarge| Error::new(Cause::User, error.to_string());
         let position = Position::new(position.to_vec(), "a position under test").map_err(named)?;
-        let wanted = self.expected.len();
         run(async {
             let partitions = self.partitions().await?;
             let held = Held::new(partitions.into_iter().map(|partition| (partition, position.clone())));
@@ -39,10 +47,10 @@ where
         }
         if let Some(missing) = &self.missing {
             let (declared, sink) = (missing(), MemorySink::new());
-            (declared.traits(), declared.check());
+            let _ = (declared.traits(), declared.check());
             drop(declared.make());
             let rig = Rig { source: Arc::new(declared), ..self.rig(sink, Shape::OneTask) };
-            match rig.to_end(&Tap::new(&Journal::default()))? {
+            match rig.finish(&Tap::new(&Journal::default()))? {
                 Finished::Failed(error) if error.stage().is_some() => {}
                 Finished::Failed(error) => return Err(Broken(format!("the error names no stage: {error}"))),
                 _ => return Err(Broken("an input that isn't there is read without an error".into())),
@@ -112,7 +120,7 @@ where
         let step = positions.len().div_ceil(POSITIONS).max(1);
         let mut resumed = 0;
         for (behind, position) in positions.iter().step_by(step).chain(positions.last()) {
-            let rest = self.open_at(position.bytes()).map_err(|error| {
+            let rest = self.read_from(position.bytes(), self.expected.len() - behind).map_err(|error| {
                 Broken(format!("the position behind {behind} records ({}): {}", position.label(), error.chain()))
             })?;
             let what = format!("from the position behind {behind} records ({})", position.label());
@@ -194,26 +202,22 @@ fn strange(good: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     strange
 }
 
-/// Reads to the end, or until there are as many records as wanted from a source that has none after them.
+/// Reads until the input ends, or nothing more comes for a while after so many records.
 async fn read<S: Source>(source: &mut S, wanted: usize) -> Result<(Vec<S::Out>, Vec<Chunk<S::Out>>), Error>
 where
     S::Out: Clone,
 {
     let (mut records, mut chunks) = (Vec::new(), Vec::new());
     loop {
-        let event = tokio::time::timeout(Duration::from_millis(200), source.next()).await;
-        match event {
-            Ok(event) => match event? {
-                Event::Records(chunk) => {
-                    records.extend(values(&chunk));
-                    chunks.push(chunk);
-                }
-                Event::End => break,
-                _ => {}
-            },
-            // Nothing comes: what never ends is silent.
-            Err(_) if records.len() >= wanted => break,
-            Err(_) => {}
+        let silence = if records.len() < wanted { PATIENCE } else { SILENCE };
+        match tokio::time::timeout(silence, source.next()).await {
+            Ok(Ok(Event::Records(chunk))) => {
+                records.extend(values(&chunk));
+                chunks.push(chunk);
+            }
+            Ok(Ok(Event::End)) | Err(_) => break,
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
         }
     }
     Ok((records, chunks))

@@ -25,7 +25,7 @@ const CASES: [Case; 10] = [
     },
     Case {
         program: "struct Order; Pipeline::source(List::new([1_u64])).filter(|_: &Order| true);",
-        says: &["`Order` can't travel through a pipeline", "impl Data for Order", "data!(Order);"],
+        says: &["a stage can't look at `Order`", "for a type of your own write: impl Data for Order", "data!(Order);"],
     },
     // A reference to a value that is taken, and a result for a value that is given.
     Case {

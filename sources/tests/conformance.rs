@@ -2,7 +2,6 @@
 
 #[cfg(feature = "file")]
 mod file {
-    use std::io::Write as _;
     use std::path::PathBuf;
     use std::sync::Arc;
 
@@ -159,17 +158,6 @@ mod file {
             Ok(())
         });
         tried.expect("every one is refused");
-    }
-
-    #[test]
-    fn a_file_that_has_grown_conforms() {
-        let folder = Folder::new();
-        let path = folder.file("lines.txt", text(0..90));
-        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("there");
-        writeln!(file, "{}", line(90)).expect("grown");
-        let declare = move || small(Files::new([&path], Lines::default()));
-        SourceUnderTest::new("files: one that has grown", declare, lines(0..91)).run().assert_holds();
-        drop(folder);
     }
 }
 

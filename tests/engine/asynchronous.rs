@@ -84,9 +84,9 @@ async fn stages_and_limits_stand_behind_it() {
         let written = sink.written();
         let source = Script::endless(&ledger, |number| number).batch(batch);
         let pipeline = Pipeline::source(source)
-            .filter(|value: &u64| value % 2 == 0)
+            .filter(|value: &u64| value.is_multiple_of(2))
             .map_async(8, |value: u64| Gauge::default().run(value))
-            .filter(|value: &u64| value % 3 == 0)
+            .filter(|value: &u64| value.is_multiple_of(3))
             .map(|value: u64| value / 6)
             .limit(50)
             .sink(sink);

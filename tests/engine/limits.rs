@@ -116,10 +116,10 @@ async fn limits_work_on_sinks() {
 #[tokio::test(start_paused = true)]
 async fn the_lower_of_two_limits_ends_the_run() {
     let (out, committed, _) =
-        limited(64, |source| source.limit(200).filter(|value: &u64| value % 2 == 0).limit(30)).await;
+        limited(64, |source| source.limit(200).filter(|value: &u64| value.is_multiple_of(2)).limit(30)).await;
     assert_eq!((out.len(), committed), (30, 59));
     let (out, committed, _) =
-        limited(64, |source| source.limit(20).filter(|value: &u64| value % 2 == 0).limit(30)).await;
+        limited(64, |source| source.limit(20).filter(|value: &u64| value.is_multiple_of(2)).limit(30)).await;
     assert_eq!((out.len(), committed), (10, 20));
 }
 

@@ -33,7 +33,9 @@ fn op() -> impl Strategy<Value = Op> {
 fn declare<M>(stream: Stream<u64, M>, ops: &[Op], sink: ScriptSink<u64>) -> Pipeline {
     let Some((op, rest)) = ops.split_first() else { return stream.sink(sink) };
     match *op {
-        Op::Filter { by, par } => declare(stream.filter(move |value: &u64| value % by != 0).par(par), rest, sink),
+        Op::Filter { by, par } => {
+            declare(stream.filter(move |value: &u64| !value.is_multiple_of(by)).par(par), rest, sink)
+        }
         Op::Map { add, par } => declare(stream.map(move |value: u64| value + add).par(par), rest, sink),
         Op::FlatMap { most, par } => {
             let copies = move |value: &u64, emit: &mut Emit<'_, u64>| {
@@ -110,7 +112,7 @@ impl Model<'_> {
             match *op {
                 Op::Filter { by, .. } => {
                     let before = rows.len();
-                    rows.retain(|value| value % by != 0);
+                    rows.retain(|value| !value.is_multiple_of(by));
                     self.outcome.filtered += (before - rows.len()) as u64;
                 }
                 Op::Map { add, .. } => rows.iter_mut().for_each(|value| *value += add),

@@ -178,7 +178,7 @@ async fn filter_map_flat_map_and_sink_keep_order_with_several_workers() {
     let written = sink.written();
     let source = Script::of(&ledger, 0..10_000_u64).batch(97);
     let pipeline = Pipeline::source(source)
-        .filter(|value: &u64| value % 3 != 0)
+        .filter(|value: &u64| !value.is_multiple_of(3))
         .par(3)
         .map(|value: u64| value * 2)
         .par(4)
@@ -190,7 +190,7 @@ async fn filter_map_flat_map_and_sink_keep_order_with_several_workers() {
         .sink(sink);
     let summary = runs(pipeline).await;
     let expected: Vec<u64> = (0..10_000_u64)
-        .filter(|value| value % 3 != 0)
+        .filter(|value| !value.is_multiple_of(3))
         .map(|value| value * 2)
         .flat_map(|value| (0..value % 3).map(move |copy| value * 10 + copy + 1))
         .collect();

@@ -28,14 +28,15 @@ async fn several_workers_on_threads_keep_order() {
         let written = sink.written();
         let source = Script::of(&ledger, 0..50_000_u64).batch(100).blocking();
         let copies = |value: &u64, emit: &mut Emit<'_, u64>| (0..value % 3).for_each(|_| emit.push(*value));
-        let stream = Pipeline::source(source).filter(|value: &u64| value % 5 != 0).par(par).flat_map(copies).par(par);
+        let stream =
+            Pipeline::source(source).filter(|value: &u64| !value.is_multiple_of(5)).par(par).flat_map(copies).par(par);
         let summary = runs(stream.sink(sink).store(MemoryStore::new(&ledger))).await;
-        let kept = (0..50_000_u64).filter(|value| value % 5 != 0);
+        let kept = (0..50_000_u64).filter(|value| !value.is_multiple_of(5));
         let expected: Vec<_> = kept.flat_map(|value| (0..value % 3).map(move |_| value)).collect();
         assert_eq!((summary.records_in, summary.filtered), (50_000, 10_000));
         assert!(written.durable() == expected, "order is kept");
         assert_eq!(ledger.committed("p0"), Some(50_000));
-        let rows = |_: &str, number: u64| if number % 5 == 0 { 0 } else { (number % 3) as usize };
+        let rows = |_: &str, number: u64| if number.is_multiple_of(5) { 0 } else { (number % 3) as usize };
         assert_eq!(ledger.violations(rows), [""; 0]);
     }
 }

@@ -16,7 +16,7 @@ pub struct World {
 
 impl Default for World {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), workers: Host::Threads }
+        Self { clock: Arc::new(SystemClock::default()), workers: Host::Threads }
     }
 }
 
@@ -42,8 +42,11 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// The machine's clock; waiting is tokio's, and so stands still when a test has paused tokio's time.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemClock;
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    /// When it was first asked.
+    start: std::sync::OnceLock<tokio::time::Instant>,
+}
 
 impl Clock for SystemClock {
     fn now(&self) -> i64 {
@@ -52,8 +55,7 @@ impl Clock for SystemClock {
     }
 
     fn elapsed(&self) -> Duration {
-        static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
-        START.get_or_init(tokio::time::Instant::now).elapsed()
+        self.start.get_or_init(tokio::time::Instant::now).elapsed()
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {

@@ -66,7 +66,8 @@ pub trait Data: Send + Sync + Sized + 'static {
 #[diagnostic::on_unimplemented(
     message = "a stage can't look at `{Self}`: it isn't a view of pipeline data",
     label = "not a view",
-    note = "looking is possible at `&T` for a `T` that implements `Data`, at `&str` and at `&[u8]`; annotate the closure's argument, e.g. `|line: &str| …`"
+    note = "looking is possible at `&T` for a `T` that implements `Data`, at `&str` and at `&[u8]`; annotate the closure's argument, e.g. `|line: &str| …`",
+    note = "for a type of your own write: impl Data for {Self} {{ const NAME: &'static str = \"…\"; type Column = Typed<Self>; }}, or data!({Self});"
 )]
 pub trait View {
     /// The type whose batches are looked at.

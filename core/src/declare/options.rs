@@ -135,13 +135,14 @@ macro_rules! common_options {
             self
         }
 
-        /// Runs the coders that the plan puts before this stage on `workers` workers, order kept; 1 by default.
+        /// Runs the coders that the plan puts before this stage on `workers` workers, order kept; 1 by default. An
+        /// element-wise stage shares their workers.
         ///
         /// ```
         /// # use millstream::prelude::*;
         /// let lines = Pipeline::source(List::new([Bytes::from("{}")])).filter(|_: &json::Value| true).named("LOOK").coder_par(2);
         /// let plan = lines.sink(Null::<Bytes>::new()).explain()?;
-        /// assert!(plan.contains("XXX"), "{plan}");
+        /// assert!(plan.contains("LOOK: 2 threads, order kept"), "{plan}");
         /// # Ok::<(), Mistakes>(())
         /// ```
         #[must_use]
@@ -154,10 +155,12 @@ macro_rules! common_options {
         ///
         /// ```
         /// # use millstream::prelude::*;
-        /// let stream = Pipeline::source(List::new([1_u64])).map(|n: u64| n + 1).place(Where::Named("big".to_owned()));
-        /// let plan = stream.sink(Null::<u64>::new()).place(Where::Last).plan_for(3)?;
-        /// assert_eq!(plan.located[1].place, Where::Named("big".to_owned()));
-        /// assert_eq!(plan.located[2].place, Where::Last);
+        /// let lines = Pipeline::source(List::new([Bytes::from("a")]));
+        /// let short = lines.filter(|line: &[u8]| line.len() < 80).named("SHORT").place(Where::Named("big".to_owned()));
+        /// let plan = short.sink(Null::<Bytes>::new()).place(Where::Last).plan_for(3)?;
+        /// let place = |stage| plan.located.iter().find(|located| located.stage == stage).map(|located| located.place.clone());
+        /// assert_eq!(place("SHORT"), Some(Where::Named("big".to_owned())));
+        /// assert_eq!(place("NULL"), Some(Where::Last));
         /// # Ok::<(), Mistakes>(())
         /// ```
         #[must_use]
@@ -166,7 +169,8 @@ macro_rules! common_options {
             self
         }
 
-        /// What is to become of records that fail here, after their retries.
+        /// What is to become of records that fail here, or in the coders that the plan puts before this stage, after their
+        /// retries; by default, what [`on_any_error`](Pipeline::on_any_error) says.
         ///
         /// ```
         /// # use millstream::prelude::*;
@@ -363,13 +367,23 @@ impl<T: Data, M> Stream<T, M> {
 impl Pipeline {
     common_options!();
 
-    /// Writes a batch that the sink could not take again, up to `times` times, before the policy is applied, at first
-    /// after 100 ms, then after twice the time each, at most 30 s (see [`backoff`](Self::backoff)).
+    /// Writes again, up to `times` times, what the sink could not take for a reason that may pass, from the record where it
+    /// stopped: at first after 100 ms, then after twice the time each, at most 30 s (see [`backoff`](Self::backoff)). Then
+    /// the policy is applied to a record that the sink refuses; any other reason fails the run.
     ///
     /// ```
+    /// # use millstream::contracts::Cause;
     /// # use millstream::prelude::*;
-    /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).retry(3);
-    /// assert_eq!(pipeline.declaration().stages[1].options.retry.map(|retry| retry.times), Some(3));
+    /// # use millstream_core::testkit::{Ledger, ScriptSink};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let sink = ScriptSink::new(&Ledger::new(), "out").fails_on(|n: &u64| *n == 1, 2, Cause::Outside);
+    /// let written = sink.written();
+    /// let summary = Pipeline::source(List::new([1_u64, 2])).sink(sink).retry(3).run().await?;
+    /// assert_eq!(written.values(), [1, 2]);
+    /// assert_eq!(summary.retried, 2);
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn retry(mut self, times: u32) -> Self {
@@ -381,8 +395,15 @@ impl Pipeline {
     ///
     /// ```
     /// # use millstream::prelude::*;
-    /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).trigger_each(100);
-    /// assert_eq!(pipeline.declaration().stages[1].options.trigger.each, Some(100));
+    /// # use millstream_core::testkit::{Ledger, ScriptSink};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), millstream::Error> {
+    /// let ledger = Ledger::new();
+    /// let sink = ScriptSink::<u64>::new(&ledger, "out");
+    /// Pipeline::source(List::new([1_u64, 2, 3, 4, 5])).sink(sink).trigger_each(2).run().await?;
+    /// assert_eq!(ledger.flushes("out"), 3); // after 2, after 4, and at the end
+    /// # Ok(())
+    /// # }
     /// ```
     #[must_use]
     pub fn trigger_each(mut self, records: u64) -> Self {

@@ -26,7 +26,7 @@ use crate::plan::{Declaration, Factory, Guarantee, Line, StageKind};
 /// # let lines: Vec<_> = pipeline.declaration().stages.iter().map(|stage| stage.line.to_string()).collect();
 /// let mistakes = pipeline.plan().unwrap_err();
 /// println!("{mistakes}");
-/// # let printed = mistakes.to_string().replace(&lines[1], "src/main.rs:4").replace(&lines[3], "src/main.rs:7");
+/// # let printed = mistakes.to_string().replace(&lines[1], "src/main.rs:4").replace(&lines[2], "src/main.rs:7");
 /// # assert_eq!(printed, "\
 /// # the pipeline can't be planned, for 2 reasons:
 /// #   - src/main.rs:4: EVEN: 0 workers run nothing; say `par(1)` or more

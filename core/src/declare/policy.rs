@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::contracts::{DynSinkFactory, Sink, SinkFactory};
 use crate::data::Bytes;
 
-/// What is to become of a record that a stage could not process.
+/// What is to become of a record that a stage could not process. A record is what the source gave: where a one-to-many
+/// stage made several of it, and one of these fails, they all share its fate.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -19,6 +20,25 @@ use crate::data::Bytes;
 /// assert_eq!(parsed(OnError::Skip).run().await?.skipped, 1);
 /// let letters = Null::<Bytes>::new();
 /// assert_eq!(parsed(OnError::dead_letter(letters)).run().await?.dead_lettered, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ```
+/// # use millstream::prelude::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), millstream::Error> {
+/// let out = Collect::<u64>::new();
+/// let seen = out.collected();
+/// let summary = Pipeline::source(List::new(["1 one", "2 3"].map(str::to_owned)))
+///     .flat_map(|line: &str, emit: &mut Emit<String>| line.split(' ').for_each(|word| emit.text(word)))
+///     .try_map(|word: String| word.parse::<u64>())
+///     .on_error(OnError::Skip)
+///     .sink(out)
+///     .run()
+///     .await?;
+/// assert_eq!(seen.values(), [2, 3]); // not 1: its record was skipped
+/// assert_eq!(summary.skipped, 1);
 /// # Ok(())
 /// # }
 /// ```

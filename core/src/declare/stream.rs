@@ -15,7 +15,8 @@ use crate::transforms::{Apply, Count, Filter, FlatMap, FoldAll, KeyBy, Map, MapA
 /// A pipeline that has no sink yet, whose last stage gives `T`; `M` says what kind of stage that is.
 ///
 /// A stage says by its function's argument what it takes. Where that is not what the stage before gives, the planner puts
-/// coders in between, so `filter(|order: &Node| …)` may stand behind a source of bytes, and bytes pass it.
+/// coders in between, so `filter(|order: &Node| …)` may stand behind a source of bytes, and bytes pass it. An option is a
+/// suffix of the stage before it; one that this kind of stage can't have doesn't compile.
 ///
 /// ```
 /// use millstream::prelude::*;
@@ -230,8 +231,10 @@ impl<T: Data, M> Stream<T, M> {
         self.push("MAP-ASYNC", StageKind::MapAsync { at_once }, A::form(), Line::here(), factory)
     }
 
-    /// Keeps one state and emits a copy of it at each trigger, if anything came since the last, and at the end. Without
-    /// a trigger it emits at the end alone, which on unbounded input never comes and is a mistake.
+    /// Keeps one state and emits a copy of it at each trigger and at the end, if anything came since the last one; of no
+    /// records at all it emits the initial state. Without a trigger it emits at the end alone: that of the input or a
+    /// limit (a run that is asked to end emits nothing, and what came stays uncommitted). On unbounded input without a
+    /// limit that end never comes, which is a mistake.
     ///
     /// ```
     /// # use millstream::prelude::*;

@@ -151,7 +151,7 @@ impl Rig {
 
     fn settings(&self) -> Settings {
         let (clock, interval): (Arc<dyn Clock>, _) = match self.is_threaded() {
-            true => (Arc::new(SystemClock), Duration::from_millis(1)),
+            true => (Arc::new(SystemClock::default()), Duration::from_millis(1)),
             false => (Arc::new(Turns::default()), Duration::from_millis(6)),
         };
         let workers = if self.is_threaded() { Host::Threads } else { Host::Inline };

@@ -44,9 +44,9 @@ struct Poisoned<F: SourceFactory> {
 }
 
 /// How many moments, from the first on, all get their crash; of the later ones some do.
-const ALL_UP_TO: u64 = 30;
+const ALL_UP_TO: u64 = 25;
 /// How many of the later ones.
-const LATER: u64 = 20;
+const LATER: u64 = 15;
 
 impl<F: SourceFactory> SourceUnderTest<F>
 where

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use millstream::coders::xml::Node;
 use millstream::contracts::{SinkFactory, SinkTraits, SourceFactory, SourceTraits};
 use millstream::prelude::*;
 use millstream::sinks::collect::CollectSink;
 use millstream::sources::list::ListSource;
-use millstream::coders::xml::Node;
 
 /// No runtime is there: a task that is started would panic.
 #[test]

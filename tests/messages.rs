@@ -13,7 +13,7 @@ struct Case {
     says: &'static [&'static str],
 }
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 12] = [
     // A type without `Data`.
     Case {
         program: "struct Order; Pipeline::source(List::new([1_u64])).map(|_: u64| Order);",
@@ -38,12 +38,16 @@ const CASES: [Case; 10] = [
     },
     // What is no view of anything, and what can't be guessed.
     Case {
-        program: "Pipeline::source(List::new([1_u64])).filter(|_: &std::path::Path| true);",
-        says: &["a stage can't look at `Path`", "annotate the closure's argument, e.g. `|line: &str| …`"],
+        program: "Pipeline::source(List::new([1_u64])).filter(|_: &std::path::PathBuf| true);",
+        says: &["PathBuf`: it isn't a view of pipeline data", "annotate the closure's argument, e.g. `|line: &str| …`"],
     },
     Case {
         program: "Pipeline::source(List::new([1_u64])).filter(|n| *n > 0);",
-        says: &["error[E0282]: type annotations needed"],
+        says: &["type annotations needed", "consider giving this closure parameter an explicit type"],
+    },
+    Case {
+        program: "Pipeline::source(List::new([String::new()])).filter(|line| line.is_empty());",
+        says: &["error[E0282]: type annotations needed", "consider giving this closure parameter an explicit type"],
     },
     // Options that a kind of stage can't have.
     Case {
@@ -61,7 +65,11 @@ const CASES: [Case; 10] = [
     Case {
         program: "struct Socket; data!(Socket); \
                   Pipeline::source(Generate::with(|_| Socket)).map(|_: Socket| 1_u64).retry(3);",
-        says: &["this stage's failed records can't run again", "implement `Clone` for the argument's type"],
+        says: &["`Socket: Clone` is not satisfied", "consider annotating `Socket` with `#[derive(Clone)]`"],
+    },
+    Case {
+        program: "Pipeline::source(List::new([1_u64])).count().retry(3);",
+        says: &["this stage's failed records can't run again", "`retry` needs an element-wise stage before it"],
     },
 ];
 
@@ -75,7 +83,7 @@ fn the_compiler_says_what_to_write() {
         for text in says {
             assert!(said.contains(text), "of\n{program}\nthe compiler should say\n{text}\nand says\n{said}");
         }
-        // One mistake, one error: what else there is to say follows from it.
+        // One mistake, one error; the other is the compiler's last word.
         assert_eq!(said.matches("\nerror").count() + usize::from(said.starts_with("error")), 2, "{said}");
     }
 }

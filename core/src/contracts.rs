@@ -21,7 +21,7 @@ pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, 
 pub use compression::{Compression, Compressor, Decompressor};
 pub use error::{Cause, Error, Panicked, Result};
 pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
-pub(crate) use guard::{each_row, mistyped};
+pub(crate) use guard::{each_row, each_row_with, mistyped};
 pub use letter::Letter;
 pub use operator::{Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError, sink};

@@ -48,11 +48,19 @@ mod file {
         lines(&text)
     }
 
+    /// In memory where there is such a place: a crash of these tests loses no power, and thousands of waits for a disk
+    /// would show nothing.
+    fn folder() -> TempDir {
+        let in_memory = Path::new("/dev/shm");
+        let made = if in_memory.is_dir() { TempDir::new_in(in_memory) } else { TempDir::new() };
+        made.expect("a folder")
+    }
+
     fn specimen(
         declare: impl Fn(&Path) -> Output + Send + Sync + 'static,
         read: fn(&Path) -> Vec<Bytes>,
     ) -> Specimen<Output> {
-        let folder = Arc::new(TempDir::new().expect("a folder"));
+        let folder = Arc::new(folder());
         let path = folder.path().join("output");
         let (read_from, kept) = (path.clone(), folder.clone());
         Specimen::new(move || declare(&path))

@@ -138,3 +138,24 @@ async fn a_drain_behind_an_untriggered_fold_lets_it_emit_its_last() {
     assert_eq!((summary.records_in, written.durable()), (1_000, vec![1_000]));
     assert_eq!(ledger.committed("p0"), Some(1_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_leaves_what_a_fold_over_all_the_input_has_taken_in_to_the_next_run() {
+    for transactional in [false, true] {
+        let ledger = Ledger::new();
+        let sink = ScriptSink::<u64>::new(&ledger, "out");
+        let sink = if transactional { sink.transactional() } else { sink };
+        let (written, store) = (sink.written(), MemoryStore::new(&ledger));
+        let source = Script::of(&ledger, 0..400_u64).batch(10).every(millis(100));
+        let again = || Pipeline::source(source.clone()).count().sink(sink.clone()).store(store.clone());
+        let running = start(again()).await;
+        tokio::time::sleep(2 * SECOND + millis(50)).await;
+        running.drain();
+        let summary = end(running).await.expect("drained");
+        assert_eq!((summary.ended, summary.records_in), (Ended::Drained, 200), "in mid-run");
+        assert!(written.is_empty(), "half of the input has no count: {:?}", written.values());
+        assert_eq!(ledger.saved("p0").or(stored(&ledger)).unwrap_or_default(), 0, "all of it is read again");
+        let summary = runs(again()).await;
+        assert_eq!((summary.ended, summary.records_in, written.durable()), (Ended::Input, 400, vec![400]));
+    }
+}

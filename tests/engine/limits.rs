@@ -1,9 +1,10 @@
 //! Limits: on every kind of stage, with and without workers, behind folds, inside what one record becomes.
 
 use millstream::contracts::Emit;
-use millstream::declare::{Pipeline, Stream};
+use millstream::data::Kv;
+use millstream::declare::{OnError, Pipeline, Stream};
 use millstream::runtime::{Ended, Summary};
-use millstream_core::testkit::{Ledger, Script, ScriptSink};
+use millstream_core::testkit::{Ledger, MemoryStore, Script, ScriptSink};
 
 use super::{millis, numbers, one, runs};
 
@@ -162,5 +163,56 @@ async fn a_limit_over_several_partitions_ends_well_behind_a_slow_sink() {
         let committed = (ledger.committed("p0"), ledger.committed("p1"));
         assert_eq!(committed, (Some(25), Some(20)), "{:?}", written.values());
         assert_eq!(ledger.violations(one), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_inside_what_one_record_becomes_counts_only_rows_of_records_that_came_through() {
+    for batch in [1, 7, 64] {
+        let check = |value: u64| if value % 10 == 4 { Err("skipped") } else { Ok(value) };
+        let stages = |source: Stream<u64, _>| {
+            let checked = source.filter(|value: &u64| value.is_multiple_of(2)).try_map(check).on_error(OnError::Skip);
+            checked.flat_map(copies).limit(14)
+        };
+        let (out, committed, _) = limited(batch, stages).await;
+        // 0, 2, 6 and 8 become 12 rows, and the three of 10 don't fit.
+        let expected: Vec<_> = [0, 2, 6, 8].into_iter().flat_map(|value| numbers(value * 3..value * 3 + 3)).collect();
+        assert_eq!((out, committed), (expected, 10), "batches of {batch}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_behind_a_fold_ends_well_at_a_sink_that_keeps_positions_and_a_second_run_goes_on_there() {
+    for throttled in [false, true] {
+        let ledger = Ledger::new();
+        let sink = ScriptSink::<u64>::new(&ledger, "out").transactional();
+        let (written, store) = (sink.written(), MemoryStore::new(&ledger));
+        let source = Script::endless(&ledger, |number| number).batch(4).every(millis(10));
+        for turn in 1..3_u64 {
+            let folded = Pipeline::source(source.clone()).fold(0, |last: &mut u64, value: u64| *last = value);
+            let folded = folded.trigger_each(10).limit(3);
+            let folded = if throttled { folded.throttle(5, millis(1_000)) } else { folded };
+            let pipeline = folded.map(|last: u64| last).sink(sink.clone()).store(store.clone());
+            let summary = runs(pipeline).await;
+            assert_eq!((summary.ended, summary.records_out), (Ended::Limit, 3), "throttled: {throttled}");
+            let expected: Vec<_> = (1..=turn * 3).map(|emission| emission * 10 - 1).collect();
+            assert_eq!(written.durable(), expected, "throttled: {throttled}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_inside_what_a_keyed_fold_emits_at_once_ends_well() {
+    let ledger = Ledger::new();
+    let sink = ScriptSink::<u64>::new(&ledger, "out").transactional();
+    let (written, store) = (sink.written(), MemoryStore::new(&ledger));
+    for _ in 0..2 {
+        let source = Script::endless(&ledger, |number| number).batch(16).every(millis(20));
+        let counts = Pipeline::source(source).key_by(|value: &u64| value % 7).count().trigger_each(50).limit(3);
+        let pipeline = counts.map(|pair: Kv<u64, u64>| pair.key).sink(sink.clone()).store(store.clone());
+        eprintln!("{:?}", millstream::Engine::plan(&pipeline).map(|plan| plan.promise.to_string()));
+        let summary = runs(pipeline).await;
+        eprintln!("{summary:?} {:?} {:?} {:?}", written.durable(), ledger.committed("p0"), ledger.violations(|_, _| 0));
+        eprintln!("{:?}", ledger.entries().iter().rev().take(5).collect::<Vec<_>>());
     }
 }

@@ -286,3 +286,25 @@ async fn a_policy_is_no_help_against_a_sink_that_is_broken() {
     assert_eq!(ends.out().len(), 500);
     assert_eq!(ends.ledger.violations(one), [""; 0]);
 }
+
+/// A record becomes three texts, and the one in the middle of a bad record is none.
+fn three_texts(value: &u64, emit: &mut Emit<'_, Bytes>) {
+    emit.bytes(b"first");
+    emit.bytes(if is_bad(*value) { b"\xff\xfe" } else { b"second" });
+    emit.bytes(value.to_string().as_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coder_that_can_not_read_one_row_of_a_record_fails_the_record_whole() {
+    for batch in [1, 64, 256] {
+        let ends = Ends::new();
+        let stream = Pipeline::source(Script::of(&ends.ledger, 0..COUNT).batch(batch)).flat_map(three_texts);
+        let decoded = stream.map(|text: String| text).on_error(OnError::Skip);
+        let summary = runs(decoded.sink(ends.sink.clone())).await;
+        let rows = |text: String| ["first".to_owned(), "second".to_owned(), text];
+        let expected: Vec<_> = good().into_iter().flat_map(rows).collect();
+        assert_eq!(ends.out().durable(), expected, "batches of {batch}");
+        assert_eq!((summary.skipped, summary.records_out), (10, 990 * 3), "batches of {batch}");
+        assert_eq!(ends.ledger.committed("p0"), Some(COUNT), "batches of {batch}");
+    }
+}

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use millstream::coders::json;
 use millstream::contracts::{Cause, Emit};
+use millstream::data::Bytes;
 use millstream::declare::{OnError, Pipeline};
 use millstream_core::testkit::{Act, Ledger, Script, ScriptSink};
 use tokio::time::Instant;
@@ -230,4 +232,45 @@ async fn a_sink_that_never_takes_a_row_fails_the_run_after_its_retries() {
     let error = fails(Pipeline::source(Script::of(&ledger, 0..100_u64)).sink(sink).retry(4)).await;
     assert_eq!(error.place(), Some("p0 record 77"));
     assert_eq!((written.durable(), ledger.committed("p0")), (numbers(0..77), Some(77)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_encoder_made_is_there_again_for_the_retry() {
+    for batch in [1, 10, 256] {
+        let (ledger, takes, looks) = (Ledger::new(), Tries::default(), Tries::default());
+        let sink = ScriptSink::<u64>::new(&ledger, "out");
+        let written = sink.written();
+        let number = |json: &[u8]| String::from_utf8_lossy(json).parse::<u64>().expect("a number in JSON");
+        let (take, counts) = (takes.check(|value| value % 50 == 7, 2), looks.clone());
+        let look = move |json: &[u8]| {
+            assert!(counts.count(number(json)) > 1 || number(json) % 50 != 11, "not yet");
+            number(json)
+        };
+        let stream = Pipeline::source(Script::of(&ledger, 0..300_u64).batch(batch));
+        let taken = stream.try_map(move |json: Bytes| take(number(&json))).retry(1);
+        let pipeline = taken.map_ref(look).retry(1).sink(sink).with(json::of::<u64>());
+        let summary = runs(pipeline).await;
+        assert_eq!(written.durable(), numbers(0..300), "batches of {batch}");
+        assert_eq!((summary.retried, summary.records_out), (12, 300), "batches of {batch}");
+        assert_eq!((takes.of(7), looks.of(11), takes.of(11), looks.of(7)), (2, 2, 1, 1), "batches of {batch}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_inside_what_one_record_became_gets_none_of_its_rows_twice() {
+    for batch in [1, 10, 256] {
+        for row in 0..4 {
+            let ledger = Ledger::new();
+            let bad = move |value: &u64| *value == 40 + row || *value == 43;
+            let sink = ScriptSink::<u64>::new(&ledger, "out").fails_on(bad, 3, Cause::Outside);
+            let written = sink.written();
+            let copies = |value: &u64, emit: &mut Emit<'_, u64>| (0..4).for_each(|copy| emit.push(value * 4 + copy));
+            let stream = Pipeline::source(Script::of(&ledger, 0..100_u64).batch(batch)).flat_map(copies);
+            let summary = runs(stream.sink(sink).retry(3)).await;
+            assert_eq!(written.durable(), numbers(0..400), "row {row} fails, batches of {batch}");
+            assert_eq!((summary.retried, summary.records_out), (3, 400), "row {row} fails, batches of {batch}");
+            assert_eq!(ledger.committed("p0"), Some(100));
+            assert_eq!(ledger.violations(|_, _| 4), [""; 0]);
+        }
+    }
 }

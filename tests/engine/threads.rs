@@ -91,3 +91,35 @@ async fn drains_and_failures_on_threads_lose_nothing_and_double_nothing() {
     assert_eq!(written.durable().len(), 20_000);
     assert_eq!(ledger.violations(one), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_fails_late_on_threads_is_exact_and_a_second_run_goes_on_there() {
+    for transactional in [false, true] {
+        for par in [2, 4] {
+            let ledger = Ledger::new();
+            let sink = ScriptSink::<u64>::new(&ledger, "out").blocking();
+            let sink = if transactional { sink.transactional() } else { sink };
+            let (written, store) = (sink.written(), MemoryStore::new(&ledger));
+            let source = Script::of(&ledger, 0..20_000_u64);
+            // The other workers have gone far ahead when this one fails.
+            let late = |value: u64| match value {
+                1_500 => {
+                    std::thread::sleep(Duration::from_millis(100));
+                    Err("bad")
+                }
+                _ => Ok(value),
+            };
+            let stream = Pipeline::source(source.clone()).try_map(late).par(par);
+            let pipeline = stream.sink(sink.clone()).store(store.clone());
+            let running =
+                pipeline.start(Settings::default()).await.unwrap_or_else(|error| panic!("it should start: {error}"));
+            let error = within_a_minute(running.join()).await.expect_err("it fails");
+            assert_eq!((error.message(), error.place()), ("bad", Some("p0 record 1500")));
+            assert_eq!((written.values(), written.durable().len()), (numbers(0..1_500), 1_500), "par {par}");
+            let summary = runs(Pipeline::source(source).map(|value: u64| value).par(par).sink(sink).store(store)).await;
+            assert_eq!(summary.records_in, 18_500);
+            assert!(written.durable() == numbers(0..20_000), "par {par}, transactional: {transactional}");
+            assert_eq!(ledger.violations(one), [""; 0]);
+        }
+    }
+}

@@ -102,3 +102,20 @@ async fn a_drain_behind_a_throttle_behind_a_fold_ends_well() {
     assert_eq!(written.durable(), (1..=10).map(|turn| turn * 10).collect::<Vec<_>>());
     assert_eq!(ledger.committed("p0"), Some(100), "what the sink has, and not more");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_behind_a_throttle_drops_what_waits_in_a_buffer_before_it() {
+    let ledger = Ledger::new();
+    let sink = ScriptSink::<u64>::new(&ledger, "out");
+    let written = sink.written();
+    let source = Script::of(&ledger, numbers(0..10_000)).and(numbers(20_000..30_000)).batch(100);
+    let buffered = Pipeline::source(source).map(|value: u64| value).buffer(1_000);
+    let running = start(buffered.map(|value: u64| value).throttle(10, SECOND).sink(sink)).await;
+    tokio::time::sleep(millis(30_050)).await;
+    assert!(ledger.emitted() >= 800, "the rest waits: {}", ledger.emitted());
+    running.drain();
+    let summary = end(running).await.unwrap_or_else(|error| panic!("drained: {}", error.chain()));
+    assert_eq!((summary.ended, summary.records_out, written.durable().len()), (Ended::Drained, 301, 301));
+    assert_eq!((ledger.committed("p0"), ledger.committed("p1")), (Some(201), Some(100)));
+    assert_eq!(ledger.violations(one), [""; 0]);
+}

@@ -18,7 +18,7 @@ use super::{Bytes, Column, Form, Packed, Typed};
 /// ```
 ///
 /// It is never implemented for everything: a closure that takes `&Order` where it should take `Order`, or returns a
-/// `Result` where a value is expected, would otherwise compile and mean something else. The compiler says what to write:
+/// `Result` where a value is expected, would otherwise compile and mean something else.
 ///
 /// ```compile_fail,E0277
 /// # use millstream::prelude::*;

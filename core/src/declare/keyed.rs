@@ -128,9 +128,8 @@ impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
         line: Line,
     ) -> Stream<Kv<K, S>, Folding> {
         let f = Arc::new(f);
-        let factory = Factory::Fold(Arc::new(move || {
-            Box::new(FoldByKey::<K, V, S, _>::new(init.clone(), f.clone(), max_keys))
-        }));
+        let factory =
+            Factory::Fold(Arc::new(move || Box::new(FoldByKey::<K, V, S, _>::new(init.clone(), f.clone(), max_keys))));
         let (takes, gives): (Form, Form) = (Kv::<K, V>::form(), Kv::<K, S>::form());
         let mut building = self.0.building;
         let name = super::building::Building::function(what, line);

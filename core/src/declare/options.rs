@@ -123,7 +123,8 @@ macro_rules! common_options {
         /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
         /// # async fn main() -> Result<(), millstream::Error> {
         /// let second = Duration::from_secs(1);
-        /// let even = Pipeline::source(Generate::sequence().count(11)).filter(|n: &u64| n % 2 == 0).throttle(10, second);
+        /// let numbers = Pipeline::source(Generate::sequence().count(11));
+        /// let even = numbers.filter(|n: &u64| n % 2 == 0).throttle(10, second);
         /// let summary = even.sink(Null::<u64>::new()).run().await?;
         /// assert_eq!(summary.time, second / 2); // 6 even ones
         /// # Ok(())
@@ -140,8 +141,9 @@ macro_rules! common_options {
         ///
         /// ```
         /// # use millstream::prelude::*;
-        /// let lines = Pipeline::source(List::new([Bytes::from("{}")])).filter(|_: &json::Value| true).named("LOOK").coder_par(2);
-        /// let plan = lines.sink(Null::<Bytes>::new()).explain()?;
+        /// let lines = Pipeline::source(List::new([Bytes::from("{}")]));
+        /// let looked_at = lines.filter(|_: &json::Value| true).named("LOOK").coder_par(2);
+        /// let plan = looked_at.sink(Null::<Bytes>::new()).explain()?;
         /// assert!(plan.contains("LOOK: 2 threads, order kept"), "{plan}");
         /// # Ok::<(), Mistakes>(())
         /// ```
@@ -156,11 +158,12 @@ macro_rules! common_options {
         /// ```
         /// # use millstream::prelude::*;
         /// let lines = Pipeline::source(List::new([Bytes::from("a")]));
-        /// let short = lines.filter(|line: &[u8]| line.len() < 80).named("SHORT").place(Where::Named("big".to_owned()));
+        /// let big = Where::Named("big".to_owned());
+        /// let short = lines.filter(|line: &[u8]| line.len() < 80).named("SHORT").place(big.clone());
         /// let plan = short.sink(Null::<Bytes>::new()).place(Where::Last).plan_for(3)?;
-        /// let place = |stage| plan.located.iter().find(|located| located.stage == stage).map(|located| located.place.clone());
-        /// assert_eq!(place("SHORT"), Some(Where::Named("big".to_owned())));
-        /// assert_eq!(place("NULL"), Some(Where::Last));
+        /// let place = |stage| plan.located.iter().find(|at| at.stage == stage).map(|at| &at.place);
+        /// assert_eq!(place("SHORT"), Some(&big));
+        /// assert_eq!(place("NULL"), Some(&Where::Last));
         /// # Ok::<(), Mistakes>(())
         /// ```
         #[must_use]
@@ -169,8 +172,8 @@ macro_rules! common_options {
             self
         }
 
-        /// What is to become of records that fail here, or in the coders that the plan puts before this stage, after their
-        /// retries; by default, what [`on_any_error`](Pipeline::on_any_error) says.
+        /// What is to become of records that fail here, or in the coders that the plan puts before this stage, after
+        /// their retries; by default, what [`on_any_error`](Pipeline::on_any_error) says.
         ///
         /// ```
         /// # use millstream::prelude::*;
@@ -249,7 +252,8 @@ impl<T: Data, M> Stream<T, M> {
     /// ```
     /// # use millstream::prelude::*;
     /// let stream = Pipeline::source(List::new([1_u64])).map(|n: u64| n + 1).par(3).filter(|n: &u64| n % 2 == 0);
-    /// let workers: Vec<_> = stream.sink(Null::<u64>::new()).plan()?.located.iter().map(|located| located.workers).collect();
+    /// let plan = stream.sink(Null::<u64>::new()).plan()?;
+    /// let workers: Vec<_> = plan.located.iter().map(|located| located.workers).collect();
     /// assert_eq!(workers, [1, 3, 1, 1]);
     /// # Ok::<(), Mistakes>(())
     /// ```
@@ -301,7 +305,7 @@ impl<T: Data, M> Stream<T, M> {
     /// struct Socket;
     /// data!(Socket);
     /// let sockets = Pipeline::source(Generate::with(|_| Socket));
-    /// sockets.map(|_: Socket| 1_u64).retry(3); // error E0277: this stage's failed records can't run again
+    /// sockets.map(|_: Socket| 1_u64).retry(3); // error E0277: the trait bound `Socket: Clone` is not satisfied
     /// ```
     #[must_use]
     pub fn retry(mut self, times: u32) -> Self
@@ -367,9 +371,9 @@ impl<T: Data, M> Stream<T, M> {
 impl Pipeline {
     common_options!();
 
-    /// Writes again, up to `times` times, what the sink could not take for a reason that may pass, from the record where it
-    /// stopped: at first after 100 ms, then after twice the time each, at most 30 s (see [`backoff`](Self::backoff)). Then
-    /// the policy is applied to a record that the sink refuses; any other reason fails the run.
+    /// Writes again, up to `times` times, what the sink could not take for a reason that may pass, from the record where
+    /// it stopped: at first after 100 ms, then after twice the time each, at most 30 s (see [`backoff`](Self::backoff)).
+    /// Then the policy is applied to a record that the sink refuses; any other reason fails the run.
     ///
     /// ```
     /// # use millstream::contracts::Cause;

@@ -170,7 +170,8 @@ impl Pipeline {
     /// # use millstream::prelude::*;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), millstream::Error> {
-    /// let numbers = Pipeline::source(List::new(["1", "one"].map(str::to_owned))).try_map(|text: String| text.parse::<u64>());
+    /// let texts = Pipeline::source(List::new(["1", "one"].map(str::to_owned)));
+    /// let numbers = texts.try_map(|text: String| text.parse::<u64>());
     /// let summary = numbers.sink(Null::<u64>::new()).on_any_error(OnError::Skip).run().await?;
     /// assert_eq!((summary.records_out, summary.skipped), (1, 1));
     /// # Ok(())

@@ -16,7 +16,8 @@ use crate::transforms::{Apply, Count, Filter, FlatMap, FoldAll, KeyBy, Map, MapA
 ///
 /// A stage says by its function's argument what it takes. Where that is not what the stage before gives, the planner puts
 /// coders in between, so `filter(|order: &Node| …)` may stand behind a source of bytes, and bytes pass it. An option is a
-/// suffix of the stage before it; one that this kind of stage can't have doesn't compile.
+/// suffix of the stage before it; one that this kind of stage can't have doesn't compile, and one of 0 is a mistake that
+/// planning reports.
 ///
 /// ```
 /// use millstream::prelude::*;
@@ -29,7 +30,7 @@ use crate::transforms::{Apply, Count, Filter, FlatMap, FoldAll, KeyBy, Map, MapA
 /// # async fn main() -> Result<(), millstream::Error> {
 /// let out = Collect::<Bytes>::new();
 /// let seen = out.collected();
-/// let lines = [r#"{"id": 1}"#, "", r#"{"name": "without an id"}"#].map(|line| Bytes::from(line));
+/// let lines = [r#"{"id": 1}"#, "", r#"{"name": "without an id"}"#].map(Bytes::from);
 /// Pipeline::source(List::new(lines))
 ///     .filter(|line: &[u8]| !line.is_empty())
 ///     .filter(is_short)
@@ -47,7 +48,7 @@ use crate::transforms::{Apply, Count, Filter, FlatMap, FoldAll, KeyBy, Map, MapA
 ///
 /// ```compile_fail,E0282
 /// # use millstream::prelude::*;
-/// Pipeline::source(List::new([1_u64])).filter(|n| *n > 0); // error E0282: type annotations needed
+/// Pipeline::source(List::new([String::new()])).filter(|line| line.is_empty()); // error E0282: type annotations needed
 /// ```
 pub struct Stream<T, M> {
     pub(super) building: Building,
@@ -59,7 +60,14 @@ impl<T: Data, M> Stream<T, M> {
         Self { building, types: PhantomData }
     }
 
-    fn push<B: Data, N>(mut self, what: &str, kind: StageKind, takes: Form, line: Line, factory: Factory) -> Stream<B, N> {
+    fn push<B: Data, N>(
+        mut self,
+        what: &str,
+        kind: StageKind,
+        takes: Form,
+        line: Line,
+        factory: Factory,
+    ) -> Stream<B, N> {
         let gives = if kind.passes_on() { self.building.current() } else { Some(B::form()) };
         self.building.push(kind, Building::function(what, line), Some(takes), gives, line, factory);
         Stream::new(self.building)
@@ -81,7 +89,10 @@ impl<T: Data, M> Stream<T, M> {
     /// # }
     /// ```
     #[track_caller]
-    pub fn filter<U: View + ?Sized + 'static>(self, f: impl Fn(&U) -> bool + Send + Sync + 'static) -> Stream<T, Looking> {
+    pub fn filter<U: View + ?Sized + 'static>(
+        self,
+        f: impl Fn(&U) -> bool + Send + Sync + 'static,
+    ) -> Stream<T, Looking> {
         let f = Arc::new(f);
         let factory = Factory::Look(Arc::new(move || Box::new(Filter::<U, _>::new(f.clone()))));
         self.push("FILTER", StageKind::Filter, U::Owned::form(), Line::here(), factory)
@@ -251,8 +262,8 @@ impl<T: Data, M> Stream<T, M> {
     ///
     /// ```
     /// # use millstream::prelude::*;
-    /// let endless = Pipeline::source(Generate::sequence()).fold(0, |sum: &mut u64, n: u64| *sum += n).sink(Null::<u64>::new());
-    /// assert!(endless.plan().unwrap_err().to_string().contains("its input never ends"));
+    /// let endless = Pipeline::source(Generate::sequence()).fold(0, |sum: &mut u64, n: u64| *sum += n);
+    /// assert!(endless.sink(Null::<u64>::new()).plan().unwrap_err().to_string().contains("its input never ends"));
     /// ```
     #[track_caller]
     pub fn fold<A: Data, S: Data + Clone + Sync>(

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::contracts::{Faults, Look, Rows, each_row, mistyped};
+use crate::contracts::{Faults, Look, Rows, each_row_with, mistyped};
 use crate::data::{AnyColumn, Data, View};
 
 /// Lets those rows live on for which `f` says so.
@@ -25,16 +25,17 @@ impl<U: View + ?Sized, F: Fn(&U) -> bool + Send + Sync> Look for Filter<U, F> {
         let Some(column) = column.cast::<<U::Owned as Data>::Column>() else { return mistyped(rows, faults) };
         let mut alive = std::mem::take(&mut self.alive);
         alive.resize(rows.len(), 0);
-        let mut count = 0;
         let f = &*self.f;
-        each_row(rows, faults, |row, _| {
+        let mut passed = (&mut alive[..], 0);
+        each_row_with(rows, faults, &mut passed, |(alive, count), row, _| {
             let passes = U::at(column, row as usize, f);
             // No branch on the answer: data decides it, and a wrong guess costs more than the store.
-            if let Some(place) = alive.get_mut(count) {
+            if let Some(place) = alive.get_mut(*count) {
                 *place = row;
             }
-            count += usize::from(passes);
+            *count += usize::from(passes);
         });
+        let count = passed.1;
         alive.truncate(count);
         self.alive = rows.set(alive);
     }

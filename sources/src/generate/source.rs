@@ -16,7 +16,7 @@ const PARTITION: &str = "sequence";
 const VERSION: u8 = 1;
 
 /// The most records that a batch has.
-const BATCH: u64 = 1_024;
+const BATCH: u64 = 4_096;
 
 /// The source that [`Generate`](super::Generate) declares.
 pub struct GenerateSource<F> {

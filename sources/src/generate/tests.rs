@@ -26,9 +26,9 @@ async fn read_for(source: &mut impl Source<Out = u64>, time: Duration) -> Vec<(u
 
 #[test]
 fn a_count_ends_it() {
-    let all = batches(&mut Generate::sequence().count(3_000).make(), &Held::default()).expect("read");
-    assert_eq!(numbers(&all), (0..3_000).collect::<Vec<_>>());
-    assert_eq!(all.iter().map(Chunk::len).collect::<Vec<_>>(), [1_024, 1_024, 952]);
+    let all = batches(&mut Generate::sequence().count(9_000).make(), &Held::default()).expect("read");
+    assert_eq!(numbers(&all), (0..9_000).collect::<Vec<_>>());
+    assert_eq!(all.iter().map(Chunk::len).collect::<Vec<_>>(), [4_096, 4_096, 808]);
     assert_eq!(all[1].marks.place(1, &[], 0), "number 1025");
 }
 
@@ -96,7 +96,7 @@ fn what_was_due_meanwhile_comes_at_once() {
         let start = Instant::now();
         while start.elapsed().is_zero() {
             let Ok(Event::Records(chunk)) = source.next().await else { panic!("records") };
-            assert!(chunk.len() <= 1_024);
+            assert!(chunk.len() <= 4_096);
             taken += chunk.len();
         }
         assert!((10_000..13_000).contains(&taken), "{taken}");

@@ -29,8 +29,8 @@ pub mod terminal;
 
 pub use engine::{Engine, Error};
 
-pub use millstream_core::{commit, contracts, data, declare, plan, runtime, transforms};
 pub use millstream_coders as coders;
+pub use millstream_core::{commit, contracts, data, declare, plan, runtime, testkit, transforms};
 pub use millstream_net::store;
 pub use millstream_planner::explain;
 pub use millstream_sinks as sinks;
@@ -42,13 +42,13 @@ pub mod prelude {
     #[cfg(feature = "embedded-store")]
     pub use millstream_net::store::Embedded;
 
-    pub use millstream_coders::{lines::Lines, whole::Whole};
     #[cfg(feature = "gzip")]
     pub use millstream_coders::gzip;
     #[cfg(feature = "json")]
     pub use millstream_coders::json;
     #[cfg(feature = "xml")]
     pub use millstream_coders::xml;
+    pub use millstream_coders::{lines::Lines, whole::Whole};
 
     pub use millstream_core::contracts::{Emit, Transform, Where};
     pub use millstream_core::data;

@@ -38,7 +38,8 @@ fn packages_import_along_the_arrows() {
             .unwrap_or_else(|| panic!("{name} is not in the list of packages: say what it may import"));
         seen.insert(name.to_owned());
         // A test may use whatever it likes: what is shipped may not.
-        let imports = package.dependencies.iter().filter(|dependency| dependency.kind == cargo_metadata::DependencyKind::Normal);
+        let imports =
+            package.dependencies.iter().filter(|dependency| dependency.kind == cargo_metadata::DependencyKind::Normal);
         for import in imports.filter_map(|dependency| dependency.name.strip_prefix("millstream-")) {
             assert!(allowed.contains(&import), "{name} imports millstream-{import}: the arrows allow {allowed:?}");
         }
@@ -76,7 +77,9 @@ fn sources(core: &Path, module: &str) -> Vec<PathBuf> {
     let mut files = vec![core.join(format!("{module}.rs"))];
     let mut folders = vec![core.join(module)];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a module has a folder").map(|entry| entry.expect("readable").path()) {
+        for entry in
+            std::fs::read_dir(&folder).expect("a module has a folder").map(|entry| entry.expect("readable").path())
+        {
             match entry.file_name().and_then(|name| name.to_str()) {
                 Some("tests" | "tests.rs") => {}
                 _ if entry.is_dir() => folders.push(entry),
@@ -90,7 +93,8 @@ fn sources(core: &Path, module: &str) -> Vec<PathBuf> {
 /// The modules of the crate that a file names, in `use` lines and in paths; comments and inline tests left out.
 fn imports(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code: String = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    let code: String =
+        code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
         // `$crate::` stands in macros, which expand where they are called.

@@ -47,8 +47,8 @@
 pub mod commit;
 pub mod contracts;
 pub mod data;
-pub mod transforms;
 pub mod declare;
 pub mod plan;
 pub mod runtime;
 pub mod testkit;
+pub mod transforms;

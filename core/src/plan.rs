@@ -12,7 +12,9 @@ mod phases;
 mod stage;
 
 pub use declaration::{Declaration, Factory, Letters};
-pub use graph::{Action, Channel, ChannelId, CoderId, Graph, Inlet, KeepBytes, Op, Outlet, Runs, Segment, Slot, Step, Task};
+pub use graph::{
+    Action, Channel, ChannelId, CoderId, Graph, Inlet, KeepBytes, Op, Outlet, Runs, Segment, Slot, Step, Task,
+};
 pub use guarantee::{Guarantee, Promise};
 pub use mistake::{Mistake, Mistakes};
 pub use option::{Options, Policy, Retry, Throttle, Trigger};

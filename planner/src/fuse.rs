@@ -310,7 +310,9 @@ impl Fuse {
 
     /// Workers can't deal to workers in turn: between two tasks that have several stands one that only passes on.
     fn relay(&mut self) {
-        let Some(before) = self.done.last().filter(|before| before.workers > 1 && self.task.workers > 1) else { return };
+        let Some(before) = self.done.last().filter(|before| before.workers > 1 && self.task.workers > 1) else {
+            return;
+        };
         let mut relay = task(self.task.form.clone());
         relay.names.push("in turn".to_owned());
         (relay.place, relay.batches) = (before.place.clone(), self.task.batches);

@@ -100,8 +100,13 @@ fn chain_to_bytes(draft: &mut Draft<'_>, origin: usize, emits: &Form, writes: &[
     let stages: Vec<&Stage> = writes.iter().chain([&from]).collect();
     draft.mistakes.of(
         &stages,
-        format!("dead letters need bytes, and no one cheapest chain of coders makes [Bytes] of the [{emits}] of {}", from.name),
-        format!("register a coder from [{emits}] to [Bytes] for this pipeline by `with`, or choose another error policy"),
+        format!(
+            "dead letters need bytes, and no one cheapest chain of coders makes [Bytes] of the [{emits}] of {}",
+            from.name
+        ),
+        format!(
+            "register a coder from [{emits}] to [Bytes] for this pipeline by `with`, or choose another error policy"
+        ),
     );
     None
 }

@@ -1,7 +1,7 @@
 //! What the stages between source and sink do to a batch: one call a batch, a typed loop inside.
 
-use super::source::BoxFuture;
 use super::Faults;
+use super::source::BoxFuture;
 use crate::data::AnyColumn;
 
 /// The rows of a column that are still alive, ascending.

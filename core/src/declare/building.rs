@@ -25,7 +25,15 @@ impl Building {
         })
     }
 
-    pub(super) fn push(&mut self, kind: StageKind, name: String, takes: Option<Form>, gives: Option<Form>, line: Line, factory: Factory) {
+    pub(super) fn push(
+        &mut self,
+        kind: StageKind,
+        name: String,
+        takes: Option<Form>,
+        gives: Option<Form>,
+        line: Line,
+        factory: Factory,
+    ) {
         self.0.stages.push(Stage { name, kind, takes, gives, options: Options::default(), line });
         self.0.factories.push(factory);
     }

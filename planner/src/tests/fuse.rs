@@ -414,7 +414,8 @@ fn one_task_stands_between_two_with_workers_of_their_own() {
 
 #[test]
 fn what_a_retried_stage_takes_by_value_is_coded_before_its_segment() {
-    let pipeline = Pipeline::source(list::<Node>()).filter(|_: &Node| true).named("A").map(|b: Bytes| b).named("B").retry(3);
+    let pipeline =
+        Pipeline::source(list::<Node>()).filter(|_: &Node| true).named("A").map(|b: Bytes| b).named("B").retry(3);
     assert_snapshot!(running(&pipeline.sink(to_file())), @"
     1. LIST > A > B: a task
          reads    LIST:[Node]

@@ -61,19 +61,15 @@ impl Job {
     }
 
     pub(crate) fn command(&self) -> Command {
-        self.command_of(self.example)
-    }
-
-    /// The same input, output and state for another example.
-    pub(crate) fn command_of(&self, name: &str) -> Command {
-        let mut command = Command::new(example(name));
+        let mut command = Command::new(example(self.example));
         command.arg("--input").args(&self.inputs).arg("--output").arg(&self.output).arg("--state").arg(&self.state);
         command.args(&self.flags);
         command
     }
 
     pub(crate) fn start(&self) -> Running<'_> {
-        Running { process: Process::start(self.command()), job: self, least: u64::MAX }
+        let before = fs::read(self.positions()).ok();
+        Running { process: Process::start(self.command()), job: self, least: u64::MAX, before }
     }
 
     /// Runs to the end, and sees that nothing was lost and nothing doubled. Returns what was said.
@@ -113,6 +109,8 @@ pub(crate) struct Running<'j> {
     job: &'j Job,
     /// The fewest bytes of output that were seen since it started.
     least: u64,
+    /// What stood beside the output before it committed anything.
+    before: Option<Vec<u8>>,
 }
 
 impl Running<'_> {
@@ -123,24 +121,38 @@ impl Running<'_> {
         written > self.least
     }
 
+    /// Whether it has committed something since it started; of a first start this has to be asked early, too.
+    pub(crate) fn has_committed(&mut self) -> bool {
+        let positions = fs::read(self.job.positions()).ok();
+        if self.before.is_none() {
+            self.before.clone_from(&positions);
+        }
+        positions != self.before
+    }
+
     /// Waits until it has written records; `false` if it has ended before that was seen.
     pub(crate) fn until_written(&mut self) -> bool {
-        self.process.within(PATIENCE, |process| {
-            let written = self.job.written();
-            self.least = self.least.min(written);
-            (written > self.least).then_some(true).or(process.has_ended().then_some(false))
+        self.until(|running| {
+            running.has_committed();
+            running.has_written()
         })
     }
 
-    /// Waits until it has committed something new, other than `before`.
-    pub(crate) fn until_committed(&mut self, before: Option<Vec<u8>>) {
-        assert!(self.until_written(), "{}", self.process.said());
-        let positions = self.job.positions();
-        let first = before.or_else(|| fs::read(&positions).ok());
-        self.process.within(PATIENCE, |process| {
-            assert!(!process.has_ended(), "it has not ended yet: {}", process.said());
-            (fs::read(&positions).ok() != first).then_some(())
-        });
+    /// Waits until it has committed something; `false` if it has ended before that was seen.
+    pub(crate) fn until_committed(&mut self) -> bool {
+        self.until(Self::has_committed)
+    }
+
+    fn until(&mut self, mut so: impl FnMut(&mut Self) -> bool) -> bool {
+        let began = Instant::now();
+        while !so(self) {
+            if self.process.has_ended() {
+                return false;
+            }
+            assert!(began.elapsed() < PATIENCE, "this has not come about in {PATIENCE:?}");
+            std::thread::sleep(GLANCE);
+        }
+        true
     }
 }
 
@@ -177,13 +189,12 @@ impl Ran {
 /// A process that is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
-    started: Instant,
 }
 
 impl Process {
     pub(crate) fn start(mut command: Command) -> Self {
         command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Self { child: command.spawn().expect("an example starts"), started: Instant::now() }
+        Self { child: command.spawn().expect("an example starts") }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -208,7 +219,11 @@ impl Process {
 
     /// Waits for its end. It says little, so that nobody has to read it before.
     pub(crate) fn wait(mut self) -> Ran {
-        self.within(PATIENCE, |process| process.has_ended().then_some(()));
+        let began = Instant::now();
+        while !self.has_ended() {
+            assert!(began.elapsed() < PATIENCE, "it has not ended in {PATIENCE:?}");
+            std::thread::sleep(GLANCE);
+        }
         let status = self.child.wait().expect("it has ended");
         Ran { status, said: self.said() }
     }
@@ -220,17 +235,6 @@ impl Process {
             let _ = stderr.read_to_string(&mut said);
         }
         said
-    }
-
-    /// Waits until something is so.
-    fn within<T>(&mut self, patience: Duration, mut so: impl FnMut(&mut Self) -> Option<T>) -> T {
-        loop {
-            if let Some(so) = so(self) {
-                return so;
-            }
-            assert!(self.started.elapsed() < patience, "this has not come about in {patience:?}");
-            std::thread::sleep(GLANCE);
-        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! ```sh
 //! MILLSTREAM_KILLS=100 cargo test --release --test kill -- --nocapture
 //! ```
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(unix)]
 
 mod built;

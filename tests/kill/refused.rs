@@ -14,7 +14,7 @@ fn half_done() -> Job {
     let text = lines(0..40_000);
     let job = Job::new("copy_lines", &["--throttle", "40000"]).input("in", text.as_bytes(), 40_000, text.as_bytes());
     let mut running = job.start();
-    running.until_committed(None);
+    assert!(running.until_committed());
     running.process.signal("TERM");
     let ran = running.process.wait();
     assert_eq!(ran.status.code(), Some(0), "{}", ran.said);
@@ -22,7 +22,7 @@ fn half_done() -> Job {
     job
 }
 
-/// All files below a folder, with what they hold.
+/// All files below a folder, with what they hold; the lock's content is no matter.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).expect("the folder is there") {
@@ -47,8 +47,11 @@ fn restore(folder: &Path, before: &BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
+/// What is done to a job, by what, and words of the error that has to come of it.
+type Case<'c> = (&'c str, &'c dyn Fn(), &'c [&'c str]);
+
 /// One damage after the other; each is refused with these words, and touches nothing.
-fn each_is_refused(job: &Job, cases: &[(&str, &dyn Fn(), &[&str])]) {
+fn each_is_refused(job: &Job, cases: &[Case<'_>]) {
     let before = files(job.folder());
     for (name, damage, words) in cases {
         damage();
@@ -57,8 +60,11 @@ fn each_is_refused(job: &Job, cases: &[(&str, &dyn Fn(), &[&str])]) {
         println!("{name}: {}", ran.said.trim_end());
         ran.fails(words);
         let after = files(job.folder());
-        let touched: Vec<_> = damaged.iter().filter(|(path, content)| after.get(*path) != Some(content)).collect();
-        assert!(touched.is_empty(), "{name}: {:?} were touched", touched.iter().map(|file| file.0).collect::<Vec<_>>());
+        // A whole store notes in its own file that it was opened; what it holds is seen once the job goes on.
+        let is_noted = |path: &Path| path.ends_with("checkpoints.redb") && before.get(path) == damaged.get(path);
+        let touched = damaged.iter().filter(|(path, content)| !is_noted(path) && after.get(*path) != Some(content));
+        let touched: Vec<_> = touched.map(|(path, _)| path).collect();
+        assert!(touched.is_empty(), "{name}: {touched:?} were touched");
         restore(job.folder(), &before);
     }
     job.finish();

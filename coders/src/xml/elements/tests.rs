@@ -375,3 +375,13 @@ fn it_asks_for_as_much_as_it_holds_of_an_unfinished_record() {
     framer.scan(format!("<a><order>{}", "x".repeat(100)).as_bytes(), false, 9, &mut found).unwrap();
     assert_eq!((found.consumed, found.wanted), (3, 107));
 }
+
+#[test]
+fn a_state_may_say_any_depth() {
+    let mut framer = Cutter::new("order", Limits::default());
+    framer.scan(b"<a>", false, 9, &mut Scan::default()).unwrap();
+    framer.record = Some(Begun { depth: u32::MAX, skipped: true });
+    framer.restore(&framer.save()).unwrap();
+    framer.scan(b"<order></order>", false, 9, &mut Scan::default()).unwrap();
+    assert_eq!(framer.record, Some(Begun { depth: u32::MAX - 1, skipped: true }));
+}

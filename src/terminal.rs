@@ -72,7 +72,7 @@ pub fn run(pipeline: Pipeline) -> ExitCode {
 pub fn run_with(pipeline: Pipeline, options: Options) -> ExitCode {
     let progress = Progress::new(&pipeline, options.quiet);
     logs::begin(&progress);
-    let began = signals::listen(progress.clone()).and_then(|signals| Ok((signals, runtime()?)));
+    let began = signals::listen().and_then(|signals| Ok((signals, runtime()?)));
     let (signals, runtime) = match began {
         Ok(began) => began,
         Err(error) => {

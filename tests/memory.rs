@@ -5,6 +5,7 @@
 //! MILLSTREAM_MEGABYTES=1000 cargo test --release --test memory -- --nocapture --test-threads 1
 //! ```
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the peaks are part of the result")]
 
 #[path = "kill/built.rs"]
 mod built;

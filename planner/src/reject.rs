@@ -160,6 +160,13 @@ fn letter(sink: &dyn DynSinkFactory, writers: &[&Stage], mistakes: &mut Gather) 
             "give `dead_letter` a sink that takes [Bytes]",
         );
     }
+    if sink.traits(false).durable_at_close {
+        mistakes.of(
+            writers,
+            format!("dead letters have to be there before their records settle, and {kind} puts its output in place only at the end, in place of what was there"),
+            "give `dead_letter` a sink that appends",
+        );
+    }
     for wrong in sink.check() {
         mistakes.setting(writers, format!("dead letters to {kind}: {wrong}"));
     }

@@ -8,8 +8,6 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::progress::Progress;
-
 /// The exit code after a second signal: what shells give after Ctrl-C.
 const ABORTED: i32 = 130;
 
@@ -27,7 +25,7 @@ impl Signals {
 }
 
 /// Listens from now on.
-pub(super) fn listen(progress: Progress) -> io::Result<Arc<Signals>> {
+pub(super) fn listen() -> io::Result<Arc<Signals>> {
     let signals = Arc::new(Signals::default());
     let heard = signals.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -42,7 +40,7 @@ pub(super) fn listen(progress: Progress) -> io::Result<Arc<Signals>> {
             sent.next().await;
             heard.first.notify_one();
             sent.next().await;
-            progress.end();
+            // Nothing stands between the signal and the end: a terminal that is stopped would hold up a last word.
             std::process::exit(ABORTED);
         });
     })?;

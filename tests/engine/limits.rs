@@ -1,8 +1,11 @@
 //! Limits: on every kind of stage, with and without workers, behind folds, inside what one record becomes.
 
+use std::time::Duration;
+
 use millstream::contracts::Emit;
 use millstream::data::Kv;
 use millstream::declare::{OnError, Pipeline, Stream};
+use millstream::prelude::{Collect, Engine as _, Generate};
 use millstream::runtime::{Ended, Summary};
 use millstream_core::testkit::{Ledger, MemoryStore, Script, ScriptSink};
 
@@ -213,4 +216,24 @@ async fn a_limit_inside_what_a_keyed_fold_emits_at_once_ends_well_and_commits_no
     assert_eq!((summary.ended, summary.records_out), (Ended::Limit, 3));
     // Record 0 has come out with its key; 3, the first of a key that hasn't, holds the commit before all of the emission.
     assert_eq!((written.durable(), ledger.committed("p0").unwrap_or_default()), (vec![8, 1_007, 2_007], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_ends_the_run_though_a_future_before_it_never_ends() {
+    let out = Collect::<u64>::new();
+    let collected = out.collected();
+    let declared = Pipeline::source(Generate::with(|n| n).count(100).rate(10))
+        .map_async(4, |n: u64| async move {
+            if n == 7 {
+                std::future::pending::<()>().await;
+            }
+            n
+        })
+        .map_async(4, |n: u64| async move { n })
+        .limit(5)
+        .sink(out);
+    let ended = tokio::time::timeout(Duration::from_secs(3_600), declared.run()).await;
+    let summary = ended.expect("the run ends").expect("the run ends well");
+    assert_eq!((summary.ended, summary.records_out), (Ended::Limit, 5));
+    assert_eq!(collected.values(), [0, 1, 2, 3, 4]);
 }

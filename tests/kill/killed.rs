@@ -121,7 +121,7 @@ fn a_first_start_survives_kills() {
         job.clear();
         for _ in 0..3 {
             let running = job.start();
-            std::thread::sleep(Duration::from_micros(random.below(25_000)));
+            std::thread::sleep(Duration::from_micros(random.below(10_000)));
             landed += u64::from(running.process.kill().was_killed());
             before_output += u64::from(job.written() == 0);
         }

@@ -84,7 +84,16 @@ impl Elements {
 
 impl Framing for Elements {
     fn name(&self) -> String {
-        format!("elements <{}>", self.name)
+        // Whatever changes what is read or written is in it: positions and outputs are told apart by it.
+        let mut name = format!("elements <{}>", self.name);
+        if let Some(root) = &self.root {
+            name.push_str(&format!(" within <{root}>"));
+        }
+        if self.limits != Limits::default() {
+            let Limits { record, depth, attributes } = self.limits;
+            name.push_str(&format!(" (at most {record} bytes, {depth} deep, {attributes} attributes)"));
+        }
+        name
     }
 
     fn framer(&self, state: Option<&[u8]>) -> Result<Box<dyn Framer>, FramingError> {
@@ -247,7 +256,8 @@ impl Cutter {
 
     fn refuse(&self, found: &mut Scan) {
         // What is kept is dealt with: it is never shown again.
-        let end = self.at.min(self.start + self.limits.record.min(KEPT));
+        // Half the limit: how far it has looked when it refuses depends on where blocks end, and is beyond that.
+        let end = self.at.min(self.start + (self.limits.record / 2).min(KEPT));
         let message = format!(
             "the record <{}> is larger than the limit of {} bytes: raise the limit on a record's size if it is \
              what it should be",

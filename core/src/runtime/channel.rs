@@ -54,6 +54,11 @@ impl Outgoing {
         self.lanes[self.turn].reserve().await.map(drop).map_err(|_| Gone)
     }
 
+    /// Waits until the receiver wants no more. May be dropped at any time.
+    pub(super) async fn closed(&self) {
+        self.lanes[self.turn].closed().await;
+    }
+
     /// Sends a batch after [`ready`](Self::ready) said that there is room. `turn_ends`: the next goes to the next lane.
     pub(super) fn send(&mut self, parcel: Parcel, turn_ends: bool) -> Result<(), Gone> {
         let sent = self.lanes[self.turn].try_send(Message::Parcel { parcel, turn_ends });

@@ -1,5 +1,6 @@
 //! The bytes of typed records, kept for dead letters where the plan says that there may be any.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::contracts::{Code, Faults};
@@ -37,9 +38,12 @@ impl KeepBytes {
         for (code, form) in coders {
             let (mut next, mut faults) = (form.empty(), Faults::new());
             code.code(made.as_deref().unwrap_or(column), &mut *next, &mut faults);
-            for (row, _) in faults.iter().rev() {
-                alive.remove(*row as usize);
-            }
+            let failed: HashSet<u32> = faults.iter().map(|&(row, _)| row).collect();
+            let mut row = 0;
+            alive.retain(|_| {
+                row += 1;
+                !failed.contains(&(row - 1))
+            });
             made = Some(next);
         }
         let packed: &Packed<Bytes> = made.as_deref().unwrap_or(column).cast()?;

@@ -15,6 +15,9 @@ use crate::contracts::{BoxFuture, Faults, Made, MakeAsync};
 use crate::data::{AnyColumn, Batch, Shared};
 use crate::plan::StageId;
 
+/// How many batches may be under way at once: those that wait behind a slow one have to be bounded, empty ones too.
+const FLIGHTS: usize = 1_024;
+
 /// An asynchronous stage at work.
 pub(super) struct AsyncEnd {
     from: Incoming,
@@ -84,7 +87,7 @@ impl AsyncEnd {
         if let Some(made) = self.made.pop_front() {
             return Ok(AsyncEvent::Made(made));
         }
-        let hungry = self.ended.is_none() && self.waiting.len() < self.at_once;
+        let hungry = self.ended.is_none() && self.waiting.len() < self.at_once && self.flights.len() < FLIGHTS;
         if self.running.is_empty()
             && self.flights.is_empty()
             && let Some(close) = self.ended.take()

@@ -129,7 +129,7 @@ impl Pump {
             self.inlet = In::Nothing;
         }
         if let Out::Channel(outgoing) = &mut self.outlet {
-            outgoing.close(ended).await;
+            serving(&mut self.inlet, &mut self.source_requests, outgoing.close(ended)).await;
         }
         self.over = None;
         if let Some(finished) = self.finished.take() {
@@ -398,6 +398,8 @@ impl Pump {
             _ = phase.changed() => Event::Phase,
             () = reached(clock, until), if until.is_some() => Event::Time,
             room = room(sends), if matches!(what, Await::Room) => room,
+            // Whoever takes what is made here wants no more: there is nothing left to wait for.
+            () = closed(sends), if sends.is_some() => Event::Closed(Close::Failed),
             event = inlet.watch(matches!(what, Await::Input)) => event,
         }
     }
@@ -573,6 +575,12 @@ async fn serving<T>(
 async fn reached(clock: &Arc<dyn Clock>, until: Option<Duration>) {
     if let Some(until) = until {
         clock.sleep(until.saturating_sub(clock.elapsed())).await;
+    }
+}
+
+async fn closed(outgoing: Option<&Outgoing>) {
+    if let Some(outgoing) = outgoing {
+        outgoing.closed().await;
     }
 }
 

@@ -149,7 +149,8 @@ impl SinkEnd {
         // The first rows of this record may have been taken over: they don't go out again, but it settles whole.
         let taken = row.saturating_sub(parcel.batch.len());
         rest.batch.drop_rows(taken);
-        self.half_written = taken > 0;
+        // A record that a try before this one began stays half written until it is through.
+        self.half_written = taken > 0 || (self.half_written && parcel.batch.part().is_empty());
         self.took(row);
         if !parcel.batch.part().is_empty() {
             // It has got further: this record has all of its retries before it.

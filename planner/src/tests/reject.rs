@@ -182,3 +182,11 @@ fn a_source_that_acknowledges_upstream_needs_a_sink_that_is_durable_before_the_e
     output.traits.durable_at_close = true;
     assert!(plan(Pipeline::source(file()).sink(output).declaration(), &super::coders(), 1).is_ok());
 }
+
+#[test]
+fn dead_letters_need_a_sink_that_appends() {
+    let mut output = stdout();
+    output.traits.durable_at_close = true;
+    let letters = Pipeline::source(file()).filter(|_: &Node| true).named("F").on_error(OnError::dead_letter(output));
+    assert_snapshot!(rejected(&letters.sink(stdout())), @"here: F: dead letters have to be there before their records settle, and STD-OUT puts its output in place only at the end, in place of what was there; give `dead_letter` a sink that appends");
+}

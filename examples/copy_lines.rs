@@ -16,7 +16,7 @@ use support::{Common, Errors, Input, State};
 
 /// Copy lines
 #[derive(Parser)]
-#[command(name = "copy_lines", version, about)]
+#[command(name = "copy_lines", version)]
 struct Flags {
     #[command(flatten)]
     input: Input,

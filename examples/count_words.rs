@@ -18,7 +18,7 @@ use support::{Common, Errors, Input, Workers};
 /// Print each word, a tab, and how often it came, at the end and as often as asked for; words in the order in which they
 /// came first
 #[derive(Parser)]
-#[command(name = "count_words", version, about)]
+#[command(name = "count_words", version)]
 struct Flags {
     #[command(flatten)]
     input: Input,

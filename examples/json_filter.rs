@@ -16,7 +16,7 @@ type Condition = support::Condition<json::Path>;
 
 /// Print the JSON lines that fit, byte for byte
 #[derive(Parser)]
-#[command(name = "json_filter", version, about)]
+#[command(name = "json_filter", version)]
 struct Flags {
     #[command(flatten)]
     input: Input,

@@ -4,13 +4,14 @@
 //! cargo run --example two_mistakes
 //! ```
 
+mod support;
+
 use std::process::ExitCode;
 
 use millstream::prelude::*;
-use millstream::terminal;
 
 fn main() -> ExitCode {
-    terminal::run(totals())
+    support::run(totals())
 }
 
 struct Order {

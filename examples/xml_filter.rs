@@ -16,7 +16,7 @@ type Condition = support::Condition<xml::Path>;
 
 /// Print the XML records that fit, byte for byte and a line end each
 #[derive(Parser)]
-#[command(name = "xml_filter", version, about)]
+#[command(name = "xml_filter", version)]
 struct Flags {
     #[command(flatten)]
     input: Input,

@@ -87,7 +87,7 @@ impl Framing for Lines {
 fn foreign(state: &[u8]) -> FramingError {
     let message = format!(
         "expected a state of lines of version {VERSION}, found {state:02x?}: it was written by another framing or by a \
-         newer version; read with that, or start over with an empty state folder"
+         newer version; read with that, or start over with another state folder and another output"
     );
     FramingError { message, offset: 0 }
 }
@@ -140,8 +140,8 @@ impl LineFramer {
             return Ok(());
         }
         let message = "expected no more after a last line that had no line end, found more: the last line was continued \
-                       after it was read, and what was read of it has been passed on as a record; start over with an \
-                       empty state folder, and read such a file only once its last line is complete";
+                       after it was read, and what was read of it has been passed on as a record; start over with \
+                       another state folder and another output, and read such a file only once its last line is complete";
         Err(FramingError { message: message.to_owned(), offset: 0 })
     }
 

@@ -63,7 +63,7 @@ impl Framing for Whole {
 fn foreign(state: &[u8]) -> FramingError {
     let message = format!(
         "expected a state of whole streams of version {VERSION}, found {state:02x?}: it was written by another framing \
-         or by a newer version; read with that, or start over with an empty state folder"
+         or by a newer version; read with that, or start over with another state folder and another output"
     );
     FramingError { message, offset: 0 }
 }
@@ -128,7 +128,7 @@ impl WholeFramer {
 
 fn continued() -> FramingError {
     let message = "expected no more after a stream that was read whole, found more: it was continued after it was read, \
-                   and what was read of it has been passed on as a record; start over with an empty state folder";
+                   and what was read of it has been passed on as a record; start over with another state folder and another output";
     FramingError { message: message.to_owned(), offset: 0 }
 }
 

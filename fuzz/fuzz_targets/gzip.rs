@@ -41,9 +41,12 @@ fn taken_apart(data: &[u8], how: &How) {
     }
 }
 
-/// An error without its place, which for damage within DEFLATE data depends on what is seen together.
+/// An error without its place: where damage within DEFLATE data shows, and in which part a stream breaks off, depends on
+/// what is seen together.
 fn what(error: &Error) -> String {
-    error.to_string().split_once("stream: ").expect("a place").1.to_owned()
+    let text = error.to_string();
+    let (_, message) = text.split_once("stream: ").expect("a place");
+    if message.ends_with("breaks off") { "breaks off".to_owned() } else { message.to_owned() }
 }
 
 /// What is made of the stream, until an error or until it is enough.

@@ -122,7 +122,7 @@ pub(crate) fn report(draft: &mut Draft<'_>, hop: usize, hand: &Hand, takes: &For
     let (wrong, advice) = match why {
         NoChain::Missing { to, .. } if to == takes => missing(&wanted, &at_hand, &hand.current().at.form, to),
         NoChain::Missing { from, to } => {
-            missing(&format!("[{to}], a side of {wanted},"), &format!("[{from}]"), from, to)
+            missing(&format!("[{to}], a side of {wanted}"), &format!("[{from}]"), from, to)
         }
         NoChain::DecodeAfterEncode(names) => (
             format!("{wanted} could only be made of {at_hand} by decoding what was encoded ({})", names.join(" + ")),

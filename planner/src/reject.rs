@@ -1,6 +1,7 @@
 //! The last pass: it only rejects. What the passes before it could not plan they have named themselves; here is what
 //! could be planned and must not run.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_core::contracts::{Commits, DynSinkFactory, Ends, Places, SourceTraits, Where};
@@ -18,6 +19,13 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
         mistakes.general("it is planned for 0 instances", "plan it for 1 at least");
     }
     for stage in stages {
+        if stage.options.backoff.is_some() && stage.options.retry.is_none() {
+            mistakes.of(
+                &[stage],
+                "a backoff is the wait of retries, and it has none",
+                "add `retry`, or leave `backoff` out",
+            );
+        }
         zeros(stage, mistakes);
         places(stage, mistakes);
     }
@@ -28,11 +36,30 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
         unreachable(source, stages, mistakes);
         lost_in_a_crash(draft.declaration, source, stages, mistakes);
     }
+    read_and_written(declaration, stages, mistakes);
     if declaration.store.is_some() && declaration.name.is_empty() {
         let advice = "name it by `Pipeline::called`, and keep the name over restarts";
         mistakes.general("positions are kept under the pipeline's name, and it has none", advice);
     }
     wanted(draft);
+}
+
+/// A file that is read and written in one run is lost. Paths are compared as they are given, made absolute: links to one
+/// file are not seen through.
+fn read_and_written(declaration: &Declaration, stages: &[Stage], mistakes: &mut Gather) {
+    let (Some(Factory::Source(source)), Some(Factory::Sink(sink))) =
+        (declaration.factories.first(), declaration.factories.last())
+    else {
+        return;
+    };
+    let whole = |path: &PathBuf| std::path::absolute(path).ok();
+    let read: Vec<_> = source.reads().iter().filter_map(whole).collect();
+    let writes = std::iter::once(sink).chain(&declaration.letters).filter_map(|sink| sink.writes());
+    for path in writes.filter(|path| whole(path).is_some_and(|path| read.contains(&path))) {
+        let ends: Vec<&Stage> = stages.first().into_iter().chain(stages.last()).collect();
+        let wrong = format!("{} is read and written in the same run", path.display());
+        mistakes.of(&ends, wrong, "write to another file");
+    }
 }
 
 /// A source that acknowledges upstream forgets what a sink that is durable only in the end may still lose.

@@ -115,7 +115,11 @@ impl fmt::Display for Account {
         write!(f, "records in {records_in}, out {records_out}, filtered {filtered}, skipped {skipped}")?;
         writeln!(f, ", dead-lettered {dead_lettered}, retried {retried}")?;
         let time = self.time.as_secs_f64();
-        writeln!(f, "  bytes {bytes}, time {time:.3} s, records a second {:.0}", *records_in as f64 / time.max(1e-9))?;
+        writeln!(
+            f,
+            "  bytes read {bytes}, time {time:.3} s, records a second {:.0}",
+            *records_in as f64 / time.max(1e-9)
+        )?;
         write!(f, "  committed ")?;
         match self.committed.len() {
             0 => f.write_str("nothing"),

@@ -256,8 +256,7 @@ impl Cutter {
 
     fn refuse(&self, found: &mut Scan) {
         // What is kept is dealt with: it is never shown again.
-        // Half the limit: how far it has looked when it refuses depends on where blocks end, and is beyond that.
-        let end = self.at.min(self.start + (self.limits.record / 2).min(KEPT));
+        let end = self.at.min(self.start + self.limits.record.min(KEPT));
         let message = format!(
             "the record <{}> is larger than the limit of {} bytes: raise the limit on a record's size if it is \
              what it should be",

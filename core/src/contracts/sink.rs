@@ -1,6 +1,7 @@
 //! [`Sink`]: where records go.
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use super::source::BoxFuture;
 use super::{Cause, Checkpoint, Error, Result, SinkTraits};
@@ -94,6 +95,11 @@ pub trait SinkFactory: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The file that it writes, if it writes one: the source may not read it.
+    fn writes(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Makes one.
     fn make(&self) -> Self::Sink;
 }
@@ -176,6 +182,8 @@ pub trait DynSinkFactory: Send + Sync {
     fn traits(&self, keeps_positions: bool) -> SinkTraits;
     /// See [`SinkFactory::check`].
     fn check(&self) -> Vec<String>;
+    /// See [`SinkFactory::writes`].
+    fn writes(&self) -> Option<PathBuf>;
     /// See [`SinkFactory::make`].
     fn make(&self) -> Box<dyn DynSink>;
     /// What it takes.
@@ -189,6 +197,10 @@ impl<F: SinkFactory> DynSinkFactory for F {
 
     fn check(&self) -> Vec<String> {
         SinkFactory::check(self)
+    }
+
+    fn writes(&self) -> Option<PathBuf> {
+        SinkFactory::writes(self)
     }
 
     fn make(&self) -> Box<dyn DynSink> {

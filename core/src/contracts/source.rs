@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -150,6 +151,11 @@ pub trait SourceFactory: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The files that it reads, if it reads files: a sink may not write to them.
+    fn reads(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// Makes one.
     fn make(&self) -> Self::Source;
 }
@@ -278,6 +284,8 @@ pub trait DynSourceFactory: Send + Sync {
     fn traits(&self) -> SourceTraits;
     /// See [`SourceFactory::check`].
     fn check(&self) -> Vec<String>;
+    /// See [`SourceFactory::reads`].
+    fn reads(&self) -> Vec<PathBuf>;
     /// See [`SourceFactory::make`].
     fn make(&self) -> Box<dyn DynSource>;
     /// What it emits.
@@ -291,6 +299,10 @@ impl<F: SourceFactory> DynSourceFactory for F {
 
     fn check(&self) -> Vec<String> {
         SourceFactory::check(self)
+    }
+
+    fn reads(&self) -> Vec<PathBuf> {
+        SourceFactory::reads(self)
     }
 
     fn make(&self) -> Box<dyn DynSource> {

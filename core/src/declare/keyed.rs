@@ -11,6 +11,7 @@ use crate::transforms::FoldByKey;
 /// Records with a key beside them: folds keep one state a key.
 ///
 /// Made by [`Stream::key_by`].
+#[must_use = "a stream does nothing: end it with `sink`, then plan and run the pipeline"]
 pub struct KeyedStream<K: Data + Clone, V: Data + Clone>(pub(super) Stream<Kv<K, V>, Taking<V>>);
 
 impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
@@ -96,7 +97,6 @@ impl<K: Data + Clone + Eq + Hash, V: Data + Clone> KeyedStream<K, V> {
     /// assert_eq!(plan.located[1].stage, "PARITY");
     /// # Ok::<(), Mistakes>(())
     /// ```
-    #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.0 = self.0.named(name);
         self

@@ -26,11 +26,15 @@ impl Building {
     }
 
     fn set_retry(&mut self, times: u32, copy: fn(&dyn AnyColumn) -> Option<Box<dyn AnyColumn>>) {
-        self.set(|options| options.retry = Some(Retry { times, first: FIRST_WAIT, cap: LONGEST_WAIT, copy }));
+        self.set(|options| {
+            let (first, cap) = options.backoff.unwrap_or((FIRST_WAIT, LONGEST_WAIT));
+            options.retry = Some(Retry { times, first, cap, copy });
+        });
     }
 
     fn set_backoff(&mut self, first: Duration, cap: Duration) {
         self.set(|options| {
+            options.backoff = Some((first, cap));
             if let Some(retry) = &mut options.retry {
                 (retry.first, retry.cap) = (first, cap);
             }
@@ -55,7 +59,6 @@ macro_rules! common_options {
         /// assert_eq!(names, ["NUMBERS", "ODD", "OUT"]);
         /// # Ok::<(), Mistakes>(())
         /// ```
-        #[must_use]
         pub fn named(mut self, name: &str) -> Self {
             self.building.name(name);
             self
@@ -92,7 +95,6 @@ macro_rules! common_options {
         /// # Ok(())
         /// # }
         /// ```
-        #[must_use]
         pub fn limit(mut self, records: u64) -> Self {
             self.building.set(|options| options.limit = Some(records));
             self
@@ -130,7 +132,6 @@ macro_rules! common_options {
         /// # Ok(())
         /// # }
         /// ```
-        #[must_use]
         pub fn throttle(mut self, records: u64, period: Duration) -> Self {
             self.building.set(|options| options.throttle = Some(Throttle { records, period }));
             self
@@ -147,7 +148,6 @@ macro_rules! common_options {
         /// assert!(plan.contains("LOOK: 2 threads, order kept"), "{plan}");
         /// # Ok::<(), Mistakes>(())
         /// ```
-        #[must_use]
         pub fn coder_par(mut self, workers: usize) -> Self {
             self.building.set(|options| options.coder_par = workers);
             self
@@ -166,7 +166,6 @@ macro_rules! common_options {
         /// assert_eq!(place("NULL"), Some(&Where::Last));
         /// # Ok::<(), Mistakes>(())
         /// ```
-        #[must_use]
         pub fn place(mut self, place: Where) -> Self {
             self.building.set(|options| options.place = Some(place));
             self
@@ -187,7 +186,6 @@ macro_rules! common_options {
         /// # Ok(())
         /// # }
         /// ```
-        #[must_use]
         pub fn on_error(mut self, policy: OnError) -> Self {
             self.building.set_policy(policy);
             self
@@ -204,7 +202,6 @@ macro_rules! common_options {
         /// let retry = pipeline.declaration().stages[1].options.retry.unwrap();
         /// assert_eq!([0, 1, 2, 3, 4].map(|attempt| retry.wait(attempt)), [10, 20, 40, 50, 50].map(ms));
         /// ```
-        #[must_use]
         pub fn backoff(mut self, first: Duration, cap: Duration) -> Self {
             self.building.set_backoff(first, cap);
             self
@@ -225,7 +222,6 @@ impl<T: Data, M> Stream<T, M> {
     /// assert_eq!(plan.graph.channels.len(), 1);
     /// # Ok::<(), Mistakes>(())
     /// ```
-    #[must_use]
     pub fn buffer(mut self, records: u64) -> Self {
         self.building.set(|options| options.buffer = Some(records));
         self
@@ -269,7 +265,6 @@ impl<T: Data, M> Stream<T, M> {
     /// # use millstream::prelude::*;
     /// Pipeline::source(List::new([1_u64])).count().par(2); // nor can this one
     /// ```
-    #[must_use]
     pub fn par(mut self, workers: usize) -> Self
     where
         M: Parallel,
@@ -307,7 +302,6 @@ impl<T: Data, M> Stream<T, M> {
     /// let sockets = Pipeline::source(Generate::with(|_| Socket));
     /// sockets.map(|_: Socket| 1_u64).retry(3); // error E0277: the trait bound `Socket: Clone` is not satisfied
     /// ```
-    #[must_use]
     pub fn retry(mut self, times: u32) -> Self
     where
         M: Repeatable,
@@ -334,7 +328,6 @@ impl<T: Data, M> Stream<T, M> {
     /// # use millstream::prelude::*;
     /// Pipeline::source(List::new([1_u64])).filter(|n: &u64| *n > 0).trigger_each(2); // error E0277: no trigger
     /// ```
-    #[must_use]
     pub fn trigger_each(mut self, records: u64) -> Self
     where
         M: Triggered,
@@ -358,7 +351,6 @@ impl<T: Data, M> Stream<T, M> {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn trigger_every(mut self, period: Duration) -> Self
     where
         M: Triggered,
@@ -389,7 +381,6 @@ impl Pipeline {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn retry(mut self, times: u32) -> Self {
         self.building.set_retry(times, |_| None);
         self
@@ -409,7 +400,6 @@ impl Pipeline {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn trigger_each(mut self, records: u64) -> Self {
         self.building.set(|options| options.trigger.each = Some(records));
         self
@@ -423,7 +413,6 @@ impl Pipeline {
     /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).trigger_every(Duration::from_secs(1));
     /// assert_eq!(pipeline.declaration().stages[1].options.trigger.every, Some(Duration::from_secs(1)));
     /// ```
-    #[must_use]
     pub fn trigger_every(mut self, period: Duration) -> Self {
         self.building.set(|options| options.trigger.every = Some(period));
         self

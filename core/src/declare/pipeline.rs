@@ -40,6 +40,7 @@ use crate::plan::{Declaration, Factory, Guarantee, Line, StageKind};
 ///   - src/main.rs:7: GENERATE, TOTAL: it emits at the end, and its input never ends; say when it emits by `trigger_each`
 ///     or `trigger_every`, or limit what comes before it
 /// ```
+#[must_use = "a declared pipeline does nothing: `run` it"]
 pub struct Pipeline {
     pub(super) building: Building,
 }
@@ -98,7 +99,6 @@ impl Pipeline {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn with(mut self, format: impl Format) -> Self {
         self.building.0.coders.extend(format.decoder().into_iter().chain(format.encoder()));
         self
@@ -134,7 +134,6 @@ impl Pipeline {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn with_coder(mut self, coder: Coder) -> Self {
         self.building.0.coders.push(coder);
         self
@@ -158,7 +157,6 @@ impl Pipeline {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn store(mut self, store: impl StoreFactory) -> Self {
         self.building.0.store = Some(Arc::new(store));
         self
@@ -177,7 +175,6 @@ impl Pipeline {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn on_any_error(mut self, policy: OnError) -> Self {
         self.building.0.policy = self.building.policy(policy);
         self
@@ -190,7 +187,6 @@ impl Pipeline {
     /// let pipeline = Pipeline::source(List::new([1_u64])).sink(Null::<u64>::new()).require(Guarantee::ExactlyOnce);
     /// assert!(pipeline.plan().unwrap_err().to_string().contains("exactly-once is asked for"));
     /// ```
-    #[must_use]
     pub fn require(mut self, guarantee: Guarantee) -> Self {
         self.building.0.wants = Some(guarantee);
         self

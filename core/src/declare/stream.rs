@@ -50,6 +50,7 @@ use crate::transforms::{Apply, Count, Filter, FlatMap, FoldAll, KeyBy, Map, MapA
 /// # use millstream::prelude::*;
 /// Pipeline::source(List::new([String::new()])).filter(|line| line.is_empty()); // error E0282: type annotations needed
 /// ```
+#[must_use = "a stream does nothing: end it with `sink`, then plan and run the pipeline"]
 pub struct Stream<T, M> {
     pub(super) building: Building,
     types: PhantomData<fn() -> (T, M)>,

@@ -26,6 +26,8 @@ pub struct Options {
     pub place: Option<Where>,
     /// How often a failed record is run again before the policy is applied.
     pub retry: Option<Retry>,
+    /// The first and the longest wait of its retries, if the user set them.
+    pub backoff: Option<(Duration, Duration)>,
     /// What becomes of a failed record; `None`: what the pipeline says, and that is [`Policy::Fail`] by default.
     pub policy: Option<Policy>,
     /// How many keys a fold may keep.
@@ -44,6 +46,7 @@ impl Default for Options {
             trigger: Trigger::default(),
             place: None,
             retry: None,
+            backoff: None,
             policy: None,
             max_keys: None,
         }

@@ -32,7 +32,7 @@ pub struct Summary {
     pub dead_lettered: u64,
     /// Times that a failed record ran again.
     pub retried: u64,
-    /// Bytes that the source emitted.
+    /// Bytes that the source read: after a limit or a drain also of records that the next run reads again.
     pub bytes_in: u64,
     /// The time from start to end.
     pub time: Duration,

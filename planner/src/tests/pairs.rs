@@ -24,7 +24,7 @@ fn each_side_of_a_pair_is_coded_by_itself() {
 #[test]
 fn a_side_that_can_be_coded_by_nothing_is_a_mistake() {
     let pipeline = Pipeline::source(list::<Raw>()).map(|pair: Kv<String, bool>| pair).named("M");
-    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<String, bool>>())), @"here: LIST, M: no coder makes [Bool], a side of [Kv<Text, Bool>], of [Bytes]; register a coder from [Bytes] to [Bool] for this pipeline by `with`, or put a stage between them that makes the one of the other");
+    assert_snapshot!(check(Show::Coders, 1, &pipeline.sink(collect::<Kv<String, bool>>())), @"here: LIST, M: no coder makes [Bool], a side of [Kv<Text, Bool>] of [Bytes]; register a coder from [Bytes] to [Bool] for this pipeline by `with`, or put a stage between them that makes the one of the other");
 }
 
 #[test]

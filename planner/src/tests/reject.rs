@@ -190,3 +190,9 @@ fn dead_letters_need_a_sink_that_appends() {
     let letters = Pipeline::source(file()).filter(|_: &Node| true).named("F").on_error(OnError::dead_letter(output));
     assert_snapshot!(rejected(&letters.sink(stdout())), @"here: F: dead letters have to be there before their records settle, and STD-OUT puts its output in place only at the end, in place of what was there; give `dead_letter` a sink that appends");
 }
+
+#[test]
+fn a_backoff_without_retries_is_a_mistake() {
+    let waits = Pipeline::source(file()).filter(|_: &Node| true).named("F").backoff(Duration::ZERO, Duration::ZERO);
+    assert_snapshot!(rejected(&waits.sink(stdout())), @"here: F: a backoff is the wait of retries, and it has none; add `retry`, or leave `backoff` out");
+}

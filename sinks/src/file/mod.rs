@@ -22,6 +22,8 @@ mod place;
 mod replaced;
 mod sink;
 
+use std::path::PathBuf;
+
 use millstream_core::contracts::{SinkFactory, SinkTraits, Where};
 
 pub use config::Output;
@@ -52,6 +54,10 @@ impl SinkFactory for Output {
 
     fn check(&self) -> Vec<String> {
         self.mistakes()
+    }
+
+    fn writes(&self) -> Option<PathBuf> {
+        Some(self.path.clone())
     }
 
     fn make(&self) -> FileSink {

@@ -113,6 +113,10 @@ impl SourceFactory for Files {
         wrong
     }
 
+    fn reads(&self) -> Vec<PathBuf> {
+        self.paths.to_vec()
+    }
+
     fn make(&self) -> FileSource {
         FileSource::new(self.clone())
     }

@@ -13,7 +13,7 @@ use super::source::{FileSource, Reading};
 use crate::frames::{Start, lines};
 
 /// What to do about every one of these errors.
-const WAY_OUT: &str = "restore it, or start over with another or an empty state folder";
+const WAY_OUT: &str = "restore it, or start over with another state folder and another output";
 
 impl FileSource {
     /// Opens the file that the position stands in and goes there.

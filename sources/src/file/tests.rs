@@ -87,7 +87,7 @@ fn assert_error(error: &Error, cause: Cause, parts: &[&str]) {
 fn assert_refused(files: &Files, position: &Position, parts: &[&str]) {
     let error = read_from(files, Some(position)).expect_err("refused");
     assert_error(&error, Cause::State, parts);
-    assert_error(&error, Cause::State, &["start over with another or an empty state folder"]);
+    assert_error(&error, Cause::State, &["start over with another state folder and another output"]);
     assert!(!error.is_retryable());
 }
 

@@ -109,7 +109,8 @@ impl Marks for Numbers {
 /// The number that a position stands for.
 fn number_in(position: &Position, end: u64) -> Result<u64> {
     let lost = |wrong: String| {
-        let text = format!("{wrong}; restore the declaration, or start over with another or an empty state folder");
+        let text =
+            format!("{wrong}; restore the declaration, or start over with another state folder and another output");
         Error::new(Cause::State, text)
     };
     let number = match position.bytes().split_first() {

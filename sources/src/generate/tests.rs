@@ -29,7 +29,7 @@ fn a_count_ends_it() {
     let all = batches(&mut Generate::sequence().count(9_000).make(), &Held::default()).expect("read");
     assert_eq!(numbers(&all), (0..9_000).collect::<Vec<_>>());
     assert_eq!(all.iter().map(Chunk::len).collect::<Vec<_>>(), [4_096, 4_096, 808]);
-    assert_eq!(all[1].marks.place(1, &[], 0), "number 1025");
+    assert_eq!(all[1].marks.place(1, &[], 0), "number 4097");
 }
 
 #[test]

@@ -77,7 +77,8 @@ impl Marks for ListMarks {
 /// The index that a position stands for in a list of this length.
 fn index_in(position: &Position, len: usize) -> Result<usize> {
     let lost = |wrong: String| {
-        let text = format!("{wrong}; give the list as it was, or start over with another or an empty state folder");
+        let text =
+            format!("{wrong}; give the list as it was, or start over with another state folder and another output");
         Error::new(Cause::State, text)
     };
     let (index, of) = read(position.bytes()).ok_or_else(|| {

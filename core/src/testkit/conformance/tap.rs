@@ -92,6 +92,9 @@ impl DynSourceFactory for TappedSource {
     fn check(&self) -> Vec<String> {
         self.inner.check()
     }
+    fn reads(&self) -> Vec<std::path::PathBuf> {
+        self.inner.reads()
+    }
     fn make(&self) -> Box<dyn DynSource> {
         Box::new(Watched {
             inner: self.inner.make(),
@@ -247,6 +250,9 @@ impl DynSinkFactory for TappedSink {
     }
     fn check(&self) -> Vec<String> {
         self.inner.check()
+    }
+    fn writes(&self) -> Option<std::path::PathBuf> {
+        self.inner.writes()
     }
     fn make(&self) -> Box<dyn DynSink> {
         Box::new(WatchedSink { inner: self.inner.make(), tap: self.tap.clone() })

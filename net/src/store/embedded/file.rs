@@ -42,7 +42,9 @@ impl File {
         let lock = lock(folder)?;
         let path = folder.join(NAME);
         match fs::metadata(&path) {
-            Ok(_) => belongs(&path, by)?,
+            // A store of another run that never committed anything is nobody's.
+            Ok(_) if !belongs(&path, by)? => make(folder, by)?,
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(folder, by)?,
             Err(error) => return Err(unusable(folder, error)),
         }
@@ -182,18 +184,20 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Whether the store is whole and belongs to who opens it. It is read as a copy in memory, because opening a database
-/// may write to it, and one that is refused or damaged is not to be touched.
-fn belongs(path: &Path, by: &Opened) -> Result<()> {
+/// may write to it, and one that is refused or damaged is not to be touched. `false`: it belonged to another run, which
+/// kept no position in it.
+fn belongs(path: &Path, by: &Opened) -> Result<bool> {
     let content = read(path)?;
     // redb checks what it reads by assertions in places: a damaged file may end in one.
     let inspected = std::panic::catch_unwind(|| inspect(content))
         .unwrap_or_else(|_| Err(StorageError::Corrupted("its structure contradicts itself".into()).into()));
-    let about = inspected.map_err(|error| damaged(path, error))?;
+    let (about, is_empty) = inspected.map_err(|error| damaged(path, error))?;
     let there = record::read_about(&about).map_err(|error| {
         unreadable(format!("what the checkpoint store {} belongs to is damaged", path.display()), path, error)
     })?;
     match differing(&there, by) {
-        None => Ok(()),
+        None => Ok(true),
+        Some(_) if is_empty => Ok(false),
         Some(difference) => Err(Error::new(
             Cause::State,
             format!(
@@ -217,8 +221,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
-/// Checks every page that is in use, and returns what the store belongs to.
-fn inspect(content: Vec<u8>) -> Result<Vec<u8>, redb::Error> {
+/// Checks every page that is in use, and returns what the store belongs to and whether it holds no position.
+fn inspect(content: Vec<u8>) -> Result<(Vec<u8>, bool), redb::Error> {
     let copy = InMemoryBackend::new();
     copy.set_len(content.len() as u64).and_then(|()| copy.write(0, &content))?;
     let mut database = settings().create_with_backend(copy)?;
@@ -227,7 +231,8 @@ fn inspect(content: Vec<u8>) -> Result<Vec<u8>, redb::Error> {
     }
     let table = database.begin_read()?.open_table(ABOUT)?;
     let about = table.get(STORE)?.map(|value| value.value().to_vec());
-    about.ok_or_else(|| redb::Error::Corrupted("it doesn't say what it belongs to".into()))
+    let about = about.ok_or_else(|| redb::Error::Corrupted("it doesn't say what it belongs to".into()))?;
+    Ok((about, entries(&database)?.is_empty()))
 }
 
 fn unusable(folder: &Path, error: io::Error) -> Error {

@@ -4,14 +4,16 @@
 //! cargo run --example paid_orders -- --explain
 //! ```
 
-mod support;
-
 use std::process::ExitCode;
 
 use millstream::prelude::*;
+use millstream::terminal;
 
 fn main() -> ExitCode {
-    support::run(paid())
+    if std::env::args().any(|argument| argument == "--explain") {
+        return terminal::explain(&paid(), 1, terminal::Form::Text);
+    }
+    terminal::run(paid())
 }
 
 /// The paid orders of a document, each on a line of its own.

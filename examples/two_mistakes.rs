@@ -4,14 +4,13 @@
 //! cargo run --example two_mistakes
 //! ```
 
-mod support;
-
 use std::process::ExitCode;
 
 use millstream::prelude::*;
+use millstream::terminal;
 
 fn main() -> ExitCode {
-    support::run(totals())
+    terminal::run(totals())
 }
 
 struct Order {

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_count_is_told_with_its_name() {
-        let told = "records in 3000, out 1000, filtered 1990, skipped 7, dead-lettered 3, retried 2\n  bytes 4711, time \
+        let told = "records in 3000, out 1000, filtered 1990, skipped 7, dead-lettered 3, retried 2\n  bytes read 4711, time \
                     1.500 s, records a second 2000\n  committed p0: 0, p1: 1";
         assert_eq!(account(2), told);
     }

@@ -139,3 +139,12 @@ fn logs_are_written_only_when_asked_for() {
     let logs = String::from_utf8(logging.stderr).expect("logs are text");
     assert!(logs.contains("WARN") && logs.contains("a record is skipped") && logs.contains("line 2"), "{logs}");
 }
+
+#[test]
+fn a_file_is_not_read_and_written_at_once() {
+    let folder = Folder::new();
+    let file = folder.put("in.txt", "a\nb\n");
+    let said = run("copy_lines", &["--input", &file, "--output", &file, "--limit", "1"]);
+    assert!(said.fails(2).contains("is read and written in the same run; write to another file"), "{}", said.err);
+    assert_eq!(folder.get("in.txt"), "a\nb\n");
+}

@@ -85,7 +85,7 @@ fn a_changed_or_lost_input_is_refused() {
     let job = half_done();
     let input = &job.inputs[0];
     let done = job.written() as usize;
-    let way_out = "restore it, or start over with another or an empty state folder";
+    let way_out = "restore it, or start over with";
     each_is_refused(
         &job,
         &[
@@ -149,6 +149,31 @@ fn a_damaged_state_is_refused() {
             ("another file", &|| change(store, |bytes| *bytes = b"not a store".to_vec()), &["damaged: "]),
         ],
     );
+}
+
+/// The last resort that the errors name, for an output that can't be brought back: to begin anew without what is left.
+#[test]
+fn the_way_out_that_is_named_leads_out() {
+    let job = half_done();
+    let before = files(job.folder());
+    let (output, positions) = (&job.output, &job.positions());
+    let cases: [(&[&Path], &[&Path]); 4] = [
+        (&[output], &[positions, &job.state]),
+        (&[positions], &[output, &job.state]),
+        (&[output, positions], &[&job.state]),
+        (&[&job.state.join("checkpoints.redb")], &[&job.state]),
+    ];
+    for (damaged, removed) in cases {
+        damaged.iter().for_each(|path| change(path, Vec::clear));
+        let both = damaged.len() == 2 || damaged[0] == output;
+        damaged.iter().filter(|_| both).for_each(|path| remove(path));
+        run(job.command()).fails(&["bring", "remove"]);
+        for path in removed.iter().chain(damaged).filter(|path| path.exists()) {
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.expect("it can be removed");
+        }
+        job.finish();
+        restore(job.folder(), &before);
+    }
 }
 
 /// The output and its positions are all that is needed to go on: they win over the state folder.

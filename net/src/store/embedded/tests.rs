@@ -109,6 +109,16 @@ fn another_pipeline_other_settings_and_another_input_are_refused_and_nothing_is_
 }
 
 #[test]
+fn a_store_of_another_run_that_committed_nothing_is_taken_over() {
+    let folder = folder_with(&[]);
+    let by = Opened { input: "b.txt as lines".into(), ..opened() };
+    let mut store = open_by(folder.path(), &by).expect("it is nobody's");
+    wait(store.save(&[checkpoint("a", 1)])).unwrap();
+    drop(store);
+    assert!(refused(folder.path(), &opened()).message().contains("is `b.txt as lines`"));
+}
+
+#[test]
 fn an_empty_file_and_a_foreign_one_are_damage_and_are_not_created_over() {
     for content in [&b""[..], b"no database", &[0; 4096], &[0; 1 << 20]] {
         let folder = tempfile::tempdir().unwrap();

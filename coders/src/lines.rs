@@ -17,7 +17,7 @@
 //! ```
 
 use memchr::{memchr, memchr_iter};
-use millstream_core::contracts::{Framer, Framing, FramingError, Refused, Scan, Writer};
+use millstream_core::contracts::{CodeError, Framer, Framing, FramingError, Local, Refused, Scan, Writer};
 use millstream_core::data::Range32;
 
 use crate::limits::{KEPT, Limits, addressable};
@@ -206,7 +206,9 @@ impl LineFramer {
              to be one",
             self.limit
         );
-        found.refused.push((found.records.len() as u32, Refused(message)));
+        let over = Local { line: 1, column: self.limit as u64 + 1, byte: self.limit as u64 };
+        let refused = Refused(CodeError::new(message).at(over).to_string());
+        found.refused.push((found.records.len() as u32, refused));
         found.records.push(Range32 { start: line as u32, end: (line + self.limit.min(KEPT)) as u32 });
     }
 }

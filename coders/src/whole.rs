@@ -11,7 +11,7 @@
 //! version
 //! ```
 
-use millstream_core::contracts::{Framer, Framing, FramingError, Refused, Scan, Writer};
+use millstream_core::contracts::{CodeError, Framer, Framing, FramingError, Local, Refused, Scan, Writer};
 use millstream_core::data::Range32;
 
 use crate::limits::{KEPT, Limits, addressable};
@@ -120,7 +120,8 @@ impl WholeFramer {
              for example, or raise the limit on a record's size",
             self.limit
         );
-        found.refused.push((0, Refused(message)));
+        let refused = Refused(CodeError::new(message).at(Local::of(data, self.limit)).to_string());
+        found.refused.push((0, refused));
         found.records.push(Range32 { start: 0, end: self.limit.min(KEPT) as u32 });
         (self.at, found.consumed) = (At::Skipping, data.len());
     }

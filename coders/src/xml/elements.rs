@@ -22,7 +22,7 @@ mod outside;
 mod state;
 mod within;
 
-use millstream_core::contracts::{Framer, Framing, FramingError, Refused, Scan, Writer};
+use millstream_core::contracts::{CodeError, Framer, Framing, FramingError, Local, Refused, Scan, Writer};
 use millstream_core::data::Range32;
 
 use self::doctype::Doctype;
@@ -220,7 +220,7 @@ impl Cutter {
                 return Ok(true);
             };
             match self.within(data, record) {
-                Some(end) => self.finish(record, end, found),
+                Some(end) => self.finish(record, end, data, found),
                 None => {
                     self.check_size(data, found);
                     return Ok(true);
@@ -232,13 +232,13 @@ impl Cutter {
 
     /// A record ends before `end`.
     #[inline]
-    fn finish(&mut self, record: Begun, end: usize, found: &mut Scan) {
+    fn finish(&mut self, record: Begun, end: usize, data: &[u8], found: &mut Scan) {
         self.at = end;
         self.record = None;
         self.place = if self.open.is_empty() { Place::Epilog } else { Place::Root };
         match end - self.start > self.limits.record {
             _ if record.skipped => {}
-            true => self.refuse(found),
+            true => self.refuse(data, found),
             false => found.records.push(Range32 { start: self.start as u32, end: end as u32 }),
         }
     }
@@ -250,11 +250,11 @@ impl Cutter {
             && self.at > self.start
         {
             self.record = Some(Begun { skipped: true, ..record });
-            self.refuse(found);
+            self.refuse(data, found);
         }
     }
 
-    fn refuse(&self, found: &mut Scan) {
+    fn refuse(&self, data: &[u8], found: &mut Scan) {
         // What is kept is dealt with: it is never shown again.
         let end = self.at.min(self.start + self.limits.record.min(KEPT));
         let message = format!(
@@ -263,7 +263,9 @@ impl Cutter {
             shown(&self.name),
             self.limits.record
         );
-        found.refused.push((found.records.len() as u32, Refused(message)));
+        let over = Local::of(&data[self.start..], self.limits.record);
+        let refused = Refused(CodeError::new(message).at(over).to_string());
+        found.refused.push((found.records.len() as u32, refused));
         found.records.push(Range32 { start: self.start as u32, end: end as u32 });
     }
 

@@ -307,8 +307,9 @@ fn a_batch_of_few_bytes_holds_no_large_block() {
     assert_eq!(all.len(), 50);
     let mut addresses: Vec<_> = all.iter().map(|chunk| chunk.column.block().as_ptr() as usize).collect();
     addresses.sort_unstable();
-    let span = addresses[49] - addresses[0];
-    assert!(span < 50 * 4_096, "50 blocks over {span} bytes");
+    // Whole blocks of 256 KiB would all lie at least that far apart, wherever the allocator puts them.
+    let near = addresses.windows(2).filter(|pair| pair[1] - pair[0] < 256 * 1_024).count();
+    assert!(near > 25, "only {near} of 50 blocks lie close to another");
 }
 
 #[test]

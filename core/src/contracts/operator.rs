@@ -53,15 +53,6 @@ impl Rows {
         self.partial = true;
         std::mem::replace(&mut self.some, alive)
     }
-
-    /// Takes these rows (ascending) out.
-    pub fn remove(&mut self, dead: &[u32]) {
-        if dead.is_empty() {
-            return;
-        }
-        let alive = (0..self.len()).map(|i| self.at(i)).filter(|row| dead.binary_search(row).is_err()).collect();
-        self.set(alive);
-    }
 }
 
 /// A stage that looks at rows and says which live on.

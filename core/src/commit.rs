@@ -4,10 +4,12 @@
 
 mod cut;
 mod outcome;
+mod owed;
 mod ticket;
 mod tracker;
 
 pub use cut::Cut;
 pub use outcome::Outcome;
-pub use ticket::{Hold, HoldId, Settle, Share, Ticket};
+pub use owed::Owed;
+pub use ticket::{Burial, Hold, HoldId, Note, RemoteHold, Settle, Share, Ticket};
 pub use tracker::{Blocking, Bounds, Point, Tracker};

@@ -6,9 +6,11 @@ mod capability;
 mod coder;
 mod compression;
 mod error;
+mod exchange;
 mod framing;
 mod guard;
 mod letter;
+mod link;
 mod operator;
 mod sink;
 mod source;
@@ -20,9 +22,14 @@ pub use capability::{Active, Commits, Ends, Places, SinkTraits, SourceTraits, Wh
 pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, Local, decoder, encoder};
 pub use compression::{Compression, Compressor, Decompressor};
 pub use error::{Cause, Error, Panicked, Result};
+pub use exchange::{
+    About, Arrival, Claim, Crossing, Entry, Exchange, Exit, ExitFactory, Hop, Joined, NetKind, Order, OriginAt, Report,
+    Roll, SourcePlace, Traffic,
+};
 pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
 pub(crate) use guard::{each_row, each_row_with, mistyped};
 pub use letter::Letter;
+pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};
 pub use operator::{Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError, sink};
 pub use source::{

@@ -9,12 +9,16 @@
 mod clock;
 pub mod conformance;
 mod ledger;
+mod network;
 mod script;
+mod seeded;
 mod sink;
 mod store;
 
 pub use clock::SimulatedClock;
 pub use ledger::{Act, Entry, Ledger};
+pub use network::{Delays, SimNetwork, Traffic};
 pub use script::{Script, ScriptSource, number_of};
+pub use seeded::Seeded;
 pub use sink::{ScriptSink, ScriptedSink, Written};
 pub use store::MemoryStore;

@@ -137,12 +137,14 @@ pub(crate) fn batch(column: impl AnyColumn) -> Batch {
     let shared = Shared {
         stage: "TEST".into(),
         partition: Partition::new("0"),
+        instance: 0,
         epoch: 0,
         first: 0,
         len: column.rows() as u32,
         times: Times::Uniform(EventTime { micros: 0, ingested: true }),
         marks: Arc::new(NoMarks),
         raw: None,
+        late: false,
     };
     Batch::new(Arc::new(shared), Box::new(column))
 }

@@ -1,9 +1,10 @@
 //! [`Ticket`]: the claim of a source to hear what became of a batch.
 
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Outcome;
+use super::{Outcome, Owed};
 
 /// Names a hold at the origin that granted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,7 +24,52 @@ pub trait Settle: Send + Sync + 'static {
 
     /// A limit ends the run before `record` of `slot`: no commit passes it.
     fn seal(&self, slot: u64, record: u32);
+
+    /// Like [`hold`](Self::hold), for a hold that was granted on another instance and is released to the origin by its
+    /// name. `false`: this is the origin, and the caller keeps the hold.
+    fn pass_hold(&self, slot: u64, record: u32, hold: RemoteHold) -> bool {
+        let _ = (slot, record, hold);
+        false
+    }
+
+    /// Whether records that a policy deals with here still go on to another instance, without rows: what becomes of them
+    /// is then told from there, as of all others.
+    fn tells_disposed(&self) -> bool {
+        true
+    }
+
+    /// Asks for a dead letter of `record`, where the record's original is on another instance: it is durable once the
+    /// future has said so. `None`: the original is here.
+    fn bury(&self, slot: u64, record: u32, note: Note) -> Option<Burial> {
+        let _ = (slot, record, note);
+        None
+    }
 }
+
+/// A hold that was granted on another instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RemoteHold {
+    /// The instance that holds.
+    pub holder: u16,
+    /// Its epoch.
+    pub epoch: u64,
+    /// The hold there.
+    pub id: u64,
+}
+
+/// What a dead letter tells, beside the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Which destination of dead letters, by its number in the declaration.
+    pub letters: u32,
+    /// The stage that failed.
+    pub stage: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Says once whether a dead letter is durable, or why not.
+pub type Burial = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// A claim to the outcome of a part of one batch. Each record settles once: *delivered*, *disposed*, *absorbed*, or
 /// *abandoned*, which is also what dropping a ticket means: nothing is ever taken for delivered because nobody said
@@ -54,12 +100,21 @@ impl Ticket {
 
     /// An error policy has dealt with `record`.
     pub fn dispose(&mut self, record: u32) {
-        if !self.records.contains(&record) {
+        self.settle_one(record, Outcome::Disposed);
+    }
+
+    /// Nobody can say what became of `record`: it runs again, whatever becomes of the others.
+    pub fn abandon(&mut self, record: u32) {
+        self.settle_one(record, Outcome::Abandoned);
+    }
+
+    fn settle_one(&mut self, record: u32, outcome: Outcome) {
+        if !self.records.contains(&record) || !self.origin.tells_disposed() {
             return;
         }
         if let Err(place) = self.settled.binary_search(&record) {
             self.settled.insert(place, record);
-            self.origin.settle(self.slot, record..record + 1, Outcome::Disposed);
+            self.origin.settle(self.slot, record..record + 1, outcome);
         }
     }
 
@@ -120,6 +175,19 @@ impl Ticket {
     /// A limit ends the run before `record`: no commit of the origin passes it.
     pub fn seal(&self, record: u32) {
         self.origin.seal(self.slot, record);
+    }
+
+    /// Asks for a dead letter of `record`; see [`Settle::bury`].
+    pub fn bury(&self, record: u32, note: Note) -> Option<Burial> {
+        self.origin.bury(self.slot, record, note)
+    }
+
+    /// What is left of it, to be settled range by range.
+    pub fn owed(mut self) -> Owed {
+        let open = self.unsettled().collect();
+        self.records.end = self.records.start;
+        self.settled.clear();
+        Owed::new(self.origin.clone(), self.slot, open)
     }
 
     /// Whether the hold is on a record of the same origin.
@@ -209,6 +277,10 @@ pub struct Hold {
 }
 
 impl Hold {
+    pub(super) fn new(id: HoldId, origin: Arc<dyn Settle>) -> Self {
+        Self { id, origin }
+    }
+
     /// What the fold made of the record has arrived.
     pub fn release(self) {
         self.origin.release(self.id);

@@ -184,6 +184,33 @@ impl<M: Clone> Tracker<M> {
         }
     }
 
+    /// Like [`seal`](Self::seal), by sequence number. One past all that was emitted stands behind that: nothing that comes
+    /// later is in the run.
+    pub fn seal_at(&mut self, sequence: u64) {
+        let settled = self.settled();
+        let found = self.find(sequence.min(self.next));
+        let seal = found.filter(|seal| seal.sequence >= settled.sequence).unwrap_or(settled);
+        if self.seal.as_ref().is_none_or(|lowest| seal.sequence < lowest.sequence) {
+            self.seal = Some(seal);
+        }
+    }
+
+    /// The place before the record of this sequence number, while it can be told: the record is in flight, or the next
+    /// that settles, or the next that is emitted.
+    pub fn find(&self, sequence: u64) -> Option<Point<M>> {
+        let at = self.slots.partition_point(|slot| slot.first + u64::from(slot.len) <= sequence);
+        match self.slots.get(at) {
+            Some(slot) if slot.first <= sequence => {
+                Some(Point { sequence, mark: Some((slot.mark.clone(), (sequence - slot.first) as u32)) })
+            }
+            _ if sequence != self.next => None,
+            _ => {
+                let last = self.slots.back().map(|slot| (slot.mark.clone(), slot.len)).or_else(|| self.left.clone());
+                Some(Point { sequence, mark: last })
+            }
+        }
+    }
+
     /// The point up to which a commit may go.
     pub fn point(&self) -> Point<M> {
         let mut point = self.settled();

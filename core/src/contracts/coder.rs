@@ -82,6 +82,20 @@ pub enum Kind {
     Encode,
     /// The same bytes under another type: bytes and text.
     Recast,
+    /// From a value to the bytes that network stages carry. The planner uses it for nothing else: such bytes reach no
+    /// sink, no dead letter and no other stage. Instances have to agree on the layout, and compare the coder's name to
+    /// see that they do; so another layout has another name.
+    WireEncode,
+    /// From the bytes that a network stage carried back to the value that [`WireEncode`](Self::WireEncode) made them of,
+    /// and to no other.
+    WireDecode,
+}
+
+impl Kind {
+    /// Whether it is for network stages alone.
+    pub fn is_wire(self) -> bool {
+        matches!(self, Self::WireEncode | Self::WireDecode)
+    }
 }
 
 /// Rows that could not be coded or made.
@@ -105,7 +119,7 @@ pub struct Coder {
     pub to: Form,
     /// What it is for.
     pub kind: Kind,
-    /// What it costs against others, at least 1: recast 1, decode or encode 10 by custom.
+    /// What it costs against others, at least 1: recast 1, to the wire and back 2, decode or encode 10 by custom.
     pub cost: u32,
     /// Whether a worker thread is worth it: parsing is, recasting isn't.
     pub heavy: bool,

@@ -12,8 +12,10 @@ pub struct Shared {
     pub stage: Arc<str>,
     /// The partition of that stage.
     pub partition: Partition,
-    /// The epoch of that partition.
-    pub epoch: u32,
+    /// The number of the instance that they began on: its place in the list of peers, 0 where there is only one.
+    pub instance: u16,
+    /// The epoch of that origin: another each time its source is opened anew.
+    pub epoch: u64,
     /// The first sequence number.
     pub first: u64,
     /// How many sequence numbers.
@@ -24,6 +26,8 @@ pub struct Shared {
     pub marks: Arc<dyn Marks>,
     /// The original bytes, when the source emitted bytes or the plan asked to keep them: row i is record i.
     pub raw: Option<Packed<Bytes>>,
+    /// Whether a merge by event time let them pass after it had given up waiting for them.
+    pub late: bool,
 }
 
 impl Shared {
@@ -32,10 +36,12 @@ impl Shared {
         Stamp {
             stage: self.stage.clone(),
             partition: self.partition.clone(),
+            instance: self.instance,
             epoch: self.epoch,
             sequence: self.first + u64::from(index),
             sub,
             time: self.times.at(index),
+            late: self.late,
         }
     }
 

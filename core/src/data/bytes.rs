@@ -135,6 +135,14 @@ impl Packed<Bytes> {
             Block::Building(_) => Bytes::copy_from_slice(self.get(row)),
         }
     }
+
+    /// The whole block: shared once it is [frozen](Self::freeze), and a copy before that.
+    pub fn share_block(&self) -> Bytes {
+        match &self.block {
+            Block::Shared(block) => block.clone(),
+            Block::Building(bytes) => Bytes::copy_from_slice(bytes),
+        }
+    }
 }
 
 impl Packed<String> {

@@ -90,6 +90,19 @@ pub trait Marks: Send + Sync + 'static {
     /// this source has no positions (what it read can't be read again).
     fn position(&self, count: u32) -> Result<Option<Position>, String>;
 
+    /// Whether [`position`](Self::position) can be told here for this `count`. `false`: the batch began on another
+    /// instance, which has to be asked first; [`learn`](Self::learn) takes its answer.
+    fn knows(&self, count: u32) -> bool {
+        let _ = count;
+        true
+    }
+
+    /// Takes what the instance that the batch began on says of this `count`; [`knows`](Self::knows) it from then on.
+    /// Marks that know all of their positions have no use for it.
+    fn learn(&self, count: u32, position: Option<Position>) {
+        let _ = (count, position);
+    }
+
     /// Where the record `index` of the batch stands, for people: `orders.xml line 12, byte 4711`. `offset` is the
     /// record's first byte within `block`, the block that the batch was emitted with, when there is one.
     fn place(&self, index: u32, block: &[u8], offset: usize) -> String;

@@ -20,14 +20,18 @@ pub struct Stamp {
     pub stage: Arc<str>,
     /// The partition of that source.
     pub partition: Partition,
-    /// Counts up when the origin is opened anew; sequence numbers never outlive it.
-    pub epoch: u32,
+    /// The number of the instance that it began on: its place in the list of peers, 0 where there is only one.
+    pub instance: u16,
+    /// Another each time the origin is opened anew; sequence numbers never outlive it. 0 where there is one instance.
+    pub epoch: u64,
     /// Dense within the origin and epoch, from 0.
     pub sequence: u64,
     /// The place among the records that one source record became, from 0.
     pub sub: u32,
     /// When it happened.
     pub time: EventTime,
+    /// Whether it passed a merge by event time after that had given up waiting for it.
+    pub late: bool,
 }
 
 /// The event times of a batch's records.

@@ -286,6 +286,19 @@ fn records_of_others_are_not_disposed_of() {
 }
 
 #[test]
+fn one_record_may_be_abandoned_and_the_others_arrive() {
+    let ledger = Arc::<Ledger>::default();
+    let mut ticket = ledger.ticket(0..5);
+    ticket.abandon(2);
+    ticket.abandon(7);
+    // It has had its word.
+    ticket.dispose(2);
+    ticket.delivered();
+    let delivered = Some(Outcome::Delivered);
+    assert_eq!(ledger.outcomes(5), [delivered, delivered, Some(Outcome::Abandoned), delivered, delivered]);
+}
+
+#[test]
 fn a_hold_is_asked_for_before_the_record_settles_and_on_the_first_that_has_not() {
     let ledger = Arc::new(Ledger::default());
     let mut ticket = ledger.ticket(3..6);

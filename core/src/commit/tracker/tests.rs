@@ -453,6 +453,38 @@ fn a_seal_that_comes_late_ends_the_run_where_the_prefix_ends() {
 }
 
 #[test]
+fn a_seal_by_sequence_number_is_like_one_by_its_place() {
+    for sequence in 0..=12 {
+        let mut tracker = tracker(&[5, 0, 5]);
+        tracker.complete(0, 0..2, Outcome::Delivered);
+        tracker.seal_at(sequence);
+        tracker.complete(0, 0..5, Outcome::Delivered);
+        tracker.complete(2, 0..5, Outcome::Delivered);
+        // What has settled lies before any seal, and behind all that was emitted nothing comes.
+        assert_eq!(tracker.point().sequence, sequence.clamp(2, 10));
+        assert!(tracker.is_settled());
+        let (slot, _) = tracker.emit(3, 0, 0, 9);
+        tracker.complete(slot, 0..3, Outcome::Delivered);
+        assert_eq!(tracker.point().sequence, sequence.clamp(2, 10));
+        let Some((slot, count)) = tracker.point().mark else { panic!("something has settled") };
+        assert_eq!([0, 5, 5, 10][slot as usize] + u64::from(count), sequence.clamp(2, 10));
+    }
+}
+
+#[test]
+fn a_place_is_found_by_its_sequence_number_while_it_is_in_flight() {
+    let mut tracker = tracker(&[5, 5]);
+    assert_eq!(tracker.find(3), Some(at(3, 0, 3)));
+    assert_eq!(tracker.find(5), Some(at(5, 1, 0)));
+    assert_eq!(tracker.find(10), Some(at(10, 1, 5)));
+    assert_eq!(tracker.find(11), None);
+    tracker.complete(0, 0..5, Outcome::Delivered);
+    assert_eq!(tracker.find(3), None);
+    tracker.complete(1, 0..5, Outcome::Delivered);
+    assert_eq!(tracker.find(10), Some(at(10, 1, 5)));
+}
+
+#[test]
 fn a_record_that_was_abandoned_blocks_until_it_has_run_again() {
     let mut tracker = tracker(&[3]);
     tracker.complete(0, 1..2, Outcome::Abandoned);

@@ -22,12 +22,14 @@ fn shared(len: u32, raw: Option<Packed<Bytes>>) -> Arc<Shared> {
     Arc::new(Shared {
         stage: "file".into(),
         partition: Partition::new("a.txt"),
+        instance: 2,
         epoch: 3,
         first: FIRST,
         len,
         times: Times::Each((0..i64::from(len)).map(|record| record * 10).collect()),
         marks: Arc::new(Asked),
         raw,
+        late: false,
     })
 }
 

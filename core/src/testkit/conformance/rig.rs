@@ -161,6 +161,7 @@ impl Rig {
             in_flight_bytes: self.bounds.1,
             grace: self.grace,
             commit_interval: interval,
+            exchange: None,
         }
     }
 
@@ -173,11 +174,13 @@ impl Rig {
         Job {
             name: "conformance".into(),
             graph: self.graph(&form),
+            parts: Vec::new(),
             factories: vec![Factory::Source(source), look, Factory::Sink(sink)],
             letters: self.letters,
             policy: self.policy,
             store: self.store.map(tapped),
             fingerprint: "conformance".into(),
+            agreement: "conformance".into(),
         }
     }
 

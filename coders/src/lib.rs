@@ -7,6 +7,7 @@
 //! ```text
 //! limits.rs   what is taken from outside is bounded
 //! text.rs     bytes as text and back                           coders
+//! wire/       what typed records are between instances         coders for network stages alone
 //! json/       JSON, of any shape or as a serde type            coders     (feature json)
 //! xml/        XML, of any shape, and elements of a document    coders and a framing (feature xml)
 //! gzip/       gzip                                             a compression and, on request, coders (feature gzip)
@@ -20,6 +21,7 @@ pub mod limits;
 pub mod lines;
 pub mod text;
 pub mod whole;
+pub mod wire;
 
 #[cfg(feature = "gzip")]
 pub mod gzip;
@@ -35,11 +37,11 @@ use std::sync::Arc;
 
 use millstream_core::contracts::{Coder, Compression};
 
-/// The coders that every pipeline has: those of text, and of JSON and XML of any shape where these features are on. A
-/// compression is never among them: it would lead from bytes to bytes, and is asked for by `decode_as` and `encode_as`.
+/// The coders that every pipeline has: those of text, those of numbers between instances, and of JSON and XML of any shape
+/// where these features are on. A compression is never among them: it would lead from bytes to bytes, and is asked for by `decode_as` and `encode_as`.
 pub fn defaults() -> Vec<Coder> {
-    #[allow(unused_mut, reason = "nothing is added when no feature is on")]
     let mut coders = text::coders();
+    coders.extend(wire::coders());
     #[cfg(feature = "json")]
     coders.extend(json::coders());
     #[cfg(feature = "xml")]
@@ -57,12 +59,15 @@ pub fn compressions() -> Vec<Arc<dyn Compression>> {
 
 #[cfg(test)]
 mod tests {
+    use millstream_core::contracts::Coder;
+
     #[test]
     fn no_default_coder_leads_from_a_type_to_itself_and_no_two_do_the_same() {
         let coders = crate::defaults();
         for (at, coder) in coders.iter().enumerate() {
             assert!(coder.from != coder.to, "{coder:?}");
-            let same = coders[at + 1..].iter().find(|other| other.from == coder.from && other.to == coder.to);
+            let alike = |other: &&Coder| other.from == coder.from && other.to == coder.to && other.kind == coder.kind;
+            let same = coders[at + 1..].iter().find(alike);
             assert!(same.is_none(), "{coder:?} {same:?}");
         }
         assert!(coders.iter().any(|coder| coder.name == "TEXT-DECODER"));

@@ -15,7 +15,7 @@ mod policy;
 mod stream;
 
 pub use keyed::KeyedStream;
-pub use marker::{Asynchronous, Coding, Folding, Looking, Parallel, Repeatable, Root, Taking, Triggered};
+pub use marker::{Asynchronous, Coded, Coding, Folding, Looking, Parallel, Repeatable, Root, Taking, Triggered};
 pub use pipeline::{Called, Pipeline};
 pub use policy::OnError;
 pub use stream::Stream;

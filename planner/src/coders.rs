@@ -7,9 +7,10 @@
 
 use millstream_core::contracts::Kind;
 use millstream_core::data::Form;
-use millstream_core::plan::{Mark, Phase, PhaseStage};
+use millstream_core::plan::{Mark, Phase, PhaseStage, Stage};
 
-use crate::draft::{Draft, What};
+use crate::carry::{Stuck, carry, made};
+use crate::draft::{Draft, What, net_name};
 use crate::hand::Hand;
 use crate::paths::{At, Chain, Coders, NoChain};
 
@@ -18,6 +19,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
     let mut walk =
         Walk { hand: Hand::of(At::plain(given.clone()), 0), value: given, missing: Vec::new(), stuck: false };
     let mut shown = vec![Vec::new()];
+    draft.carried = vec![None; draft.hops.len()];
     for hop in 1..draft.hops.len() {
         shown.push(walk.step(draft, hop));
     }
@@ -41,6 +43,9 @@ impl Walk {
     /// The coders that are shown before a hop; at hand is then what is at hand behind it.
     fn step(&mut self, draft: &mut Draft<'_>, hop: usize) -> Vec<PhaseStage> {
         let Some(takes) = draft.hops[hop].takes.clone() else { return Vec::new() };
+        if let What::Net(_) = draft.hops[hop].what {
+            return self.cross(draft, hop, &takes);
+        }
         let shown = match self.hand.reach(&takes, &draft.coders) {
             Ok(chain) => self.take(&chain, &takes, &draft.coders),
             Err(why) => {
@@ -52,14 +57,37 @@ impl Walk {
                 Vec::new()
             }
         };
-        self.pass(draft, hop, &takes);
+        self.pass(draft, hop);
         shown
+    }
+
+    /// The coders that are shown before a network stage; behind it only what it carries is at hand.
+    fn cross(&mut self, draft: &mut Draft<'_>, hop: usize, takes: &Form) -> Vec<PhaseStage> {
+        match carry(draft, hop, &self.hand, takes) {
+            Ok(chain) => {
+                let carried = made(&self.hand, &chain);
+                let shown = self.take(&chain, takes, &draft.coders);
+                self.hand = Hand::of(carried.clone(), 0);
+                self.missing.clear();
+                draft.carried[hop] = Some(carried);
+                shown
+            }
+            // What is at hand stays so: the stages behind are looked at as if the value had come through.
+            Err(why) => {
+                self.stuck = true;
+                match why {
+                    Stuck::NoWayBack(form) => report_no_way_back(draft, hop, &self.hand.current().at.form, &form),
+                    Stuck::NoChain(why) => report(draft, hop, &self.hand, takes, &why),
+                    Stuck::Behind => {}
+                }
+                Vec::new()
+            }
+        }
     }
 
     /// The value is now shown in the form that is taken.
     fn take(&mut self, chain: &Chain, takes: &Form, coders: &Coders) -> Vec<PhaseStage> {
-        let begins = self.hand.at(chain.start).at.form.clone();
-        let mut shown = back_to(&self.value, &begins, coders);
+        let mut shown = back_to(&self.value, &self.hand.at(chain.start).at, coders);
         shown.extend(lines(chain));
         for (coder, origin) in &chain.steps {
             self.hand.add(At { form: coder.to.clone(), origin: origin.clone() }, 0);
@@ -68,39 +96,29 @@ impl Walk {
         shown
     }
 
-    fn pass(&mut self, draft: &Draft<'_>, hop: usize, takes: &Form) {
+    fn pass(&mut self, draft: &Draft<'_>, hop: usize) {
         let Some(gives) = draft.hops[hop].gives.clone().filter(|_| !draft.passes_on(hop)) else { return };
-        self.hand = Hand::of(behind(&self.hand, draft.hops[hop].what, takes, &gives), 0);
+        self.hand = Hand::of(At::plain(gives.clone()), 0);
         self.missing.clear();
         self.value = gives;
     }
 }
 
-/// What is at hand behind a hop that doesn't pass on what came. A network stage doesn't make bytes anew: what they were
-/// encoded from stays known, so that they are decoded to that and nothing else.
-pub(crate) fn behind(hand: &Hand, what: What, takes: &Form, gives: &Form) -> At {
-    let carried = hand.find(takes).map(|held| held.at.clone());
-    match (what, carried) {
-        (What::Net(_), Some(at)) => at,
-        _ => At::plain(gives.clone()),
-    }
-}
-
 /// From the form that the value is shown in to the one that is still at hand.
-fn back_to(value: &Form, begins: &Form, coders: &Coders) -> Vec<PhaseStage> {
-    if value == begins {
+fn back_to(value: &Form, begins: &At, coders: &Coders) -> Vec<PhaseStage> {
+    if *value == begins.form {
         return Vec::new();
     }
     match coders.shown(value, begins) {
         Some(chain) => lines(&chain),
-        None => vec![line("UNCHANGED", value, begins, Mark::Kept)],
+        None => vec![line("UNCHANGED", value, &begins.form, Mark::Kept)],
     }
 }
 
 fn lines(chain: &Chain) -> Vec<PhaseStage> {
     let mark = |kind| match kind {
-        Kind::Decode => Mark::Decode,
-        Kind::Encode => Mark::Encode,
+        Kind::Decode | Kind::WireDecode => Mark::Decode,
+        Kind::Encode | Kind::WireEncode => Mark::Encode,
         Kind::Recast => Mark::Recast,
     };
     chain.steps.iter().map(|(coder, _)| line(&coder.name, &coder.from, &coder.to, mark(coder.kind))).collect()
@@ -112,15 +130,10 @@ fn line(name: &str, from: &Form, to: &Form, mark: Mark) -> PhaseStage {
 
 /// Says why a hop's form can't be made: the stage before it, the stage that takes it, both types, what to do.
 pub(crate) fn report(draft: &mut Draft<'_>, hop: usize, hand: &Hand, takes: &Form, why: &NoChain) {
-    let id = draft.stage_at(hop);
-    let stages = [&draft.stages[id - 1], &draft.stages[id]];
     let at_hand = hand.names().join(" or ");
-    let wanted = match draft.hops[hop].what {
-        What::Net(net) => format!("[{takes}], which {} between them carries,", net.name()),
-        What::Declared(_) => format!("[{takes}]"),
-    };
+    let wanted = format!("[{takes}]");
     let (wrong, advice) = match why {
-        NoChain::Missing { to, .. } if to == takes => missing(&wanted, &at_hand, &hand.current().at.form, to),
+        NoChain::Missing { to, .. } if to == takes => missing(&wanted, &at_hand, hand.current().at.value(), to),
         NoChain::Missing { from, to } => {
             missing(&format!("[{to}], a side of {wanted}"), &format!("[{from}]"), from, to)
         }
@@ -141,7 +154,31 @@ pub(crate) fn report(draft: &mut Draft<'_>, hop: usize, hand: &Hand, takes: &For
                 .to_owned(),
         ),
     };
-    draft.mistakes.of(&stages, wrong, advice);
+    draft.mistakes.of(&around(&draft.stages, draft.stage_at(hop)), wrong, advice);
+}
+
+/// Says that a network stage can't carry `value`, because of `form`: it or a side of it.
+fn report_no_way_back(draft: &mut Draft<'_>, hop: usize, value: &Form, form: &Form) {
+    let What::Net(net) = draft.hops[hop].what else { return };
+    let side = if form == value { String::new() } else { format!(", a side of [{value}],") };
+    let wrong = format!(
+        "{} between them carries bytes, and no coders make bytes of [{form}]{side} and [{form}] of them again",
+        net_name(net)
+    );
+    let advice = if form.sides().is_some() {
+        "put a `map` before it that makes a type of your own of that pair, and register coders for that".to_owned()
+    } else {
+        format!(
+            "register them for this pipeline: by `with(wire::of::<{form}>())` if serde knows the type, or by `with` and a \
+             format that reads what it writes"
+        )
+    };
+    draft.mistakes.of(&around(&draft.stages, draft.stage_at(hop)), wrong, advice);
+}
+
+/// A stage and the one before it.
+fn around(stages: &[Stage], id: usize) -> [&Stage; 2] {
+    [&stages[id - 1], &stages[id]]
 }
 
 fn missing(wanted: &str, at_hand: &str, from: &Form, to: &Form) -> (String, String) {

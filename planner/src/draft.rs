@@ -1,15 +1,18 @@
 //! [`Draft`]: the plan under work. Each pass fills some of its fields from those that are there.
 
-use millstream_core::contracts::{Coder, Where};
+use std::time::Duration;
+
+use millstream_core::contracts::{Coder, NetKind, Where};
 use millstream_core::data::Form;
 use millstream_core::plan::{
     Declaration, Graph, Located, Mark, Mistakes, Part, Phase, PhaseStage, Plan, Promise, Stage, StageId, StageKind,
 };
 
-use crate::fingerprint::fingerprint;
+use crate::fingerprint::{agreement, fingerprint};
 use crate::fuse::Fused;
+use crate::guarantee::Obstacle;
 use crate::mistake::Gather;
-use crate::paths::Coders;
+use crate::paths::{At, Coders};
 
 /// The plan under work.
 pub(crate) struct Draft<'a> {
@@ -29,6 +32,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) hops: Vec<Hop>,
     /// By coders: for each hop the coders that the last phase shows before it. Empty if a chain is missing.
     pub(crate) shown: Vec<Vec<PhaseStage>>,
+    /// By coders: for each network stage, by hop, what it carries.
+    pub(crate) carried: Vec<Option<At>>,
     /// By logical, network and coders: the phases.
     pub(crate) phases: Vec<Phase>,
     /// By fuse.
@@ -37,6 +42,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) graph: Option<(Graph, Vec<Part>)>,
     /// By guarantee.
     pub(crate) promise: Option<Promise>,
+    /// By guarantee: what stands in the way of a better one.
+    pub(crate) obstacles: Vec<Obstacle>,
 }
 
 /// A stage or a network stage, where it stands.
@@ -54,6 +61,8 @@ pub(crate) struct Hop {
     pub(crate) place: Where,
     /// Why there.
     pub(crate) why: String,
+    /// For a merge by event time: how long it waits for an origin that has nothing.
+    pub(crate) by_time: Option<Duration>,
 }
 
 /// A stage or a network stage.
@@ -62,39 +71,24 @@ pub(crate) enum What {
     /// A declared stage.
     Declared(StageId),
     /// A network stage.
-    Net(Net),
+    Net(NetKind),
 }
 
-/// A network stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Net {
-    /// Deals records to the instances in turn.
-    Split,
-    /// Deals each record to the instance that has its key.
-    SplitByKey,
-    /// Brings records together on one instance, in order.
-    MergeSort,
-    /// Brings records together on one instance.
-    Merge,
-}
-
-impl Net {
-    /// The name in data.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Split => "NET-SPLIT",
-            Self::SplitByKey => "NET-SPLIT by key",
-            Self::MergeSort => "NET-MERGE-SORT",
-            Self::Merge => "NET-MERGE",
-        }
+/// The name that plans print.
+pub(crate) fn net_name(net: NetKind) -> &'static str {
+    match net {
+        NetKind::Split => "NET-SPLIT",
+        NetKind::SplitByKey => "NET-SPLIT by key",
+        NetKind::MergeSort => "NET-MERGE-SORT",
+        NetKind::Merge => "NET-MERGE",
     }
+}
 
-    /// Its mark.
-    pub(crate) fn mark(self) -> Mark {
-        match self {
-            Self::Split | Self::SplitByKey => Mark::NetOut,
-            Self::MergeSort | Self::Merge => Mark::NetIn,
-        }
+/// The mark of a network stage.
+fn net_mark(net: NetKind) -> Mark {
+    match net {
+        NetKind::Split | NetKind::SplitByKey => Mark::NetOut,
+        NetKind::MergeSort | NetKind::Merge => Mark::NetIn,
     }
 }
 
@@ -109,6 +103,7 @@ impl Hop {
             gives: gives.clone(),
             place: Where::Everywhere,
             why: String::new(),
+            by_time: None,
         }
     }
 
@@ -116,7 +111,7 @@ impl Hop {
     pub(crate) fn line(&self) -> PhaseStage {
         let mark = match self.what {
             What::Declared(id) => Mark::Logical(id + 1),
-            What::Net(net) => net.mark(),
+            What::Net(net) => net_mark(net),
         };
         let name = |form: &Option<Form>| form.as_ref().map(|form| form.name().to_owned());
         PhaseStage { name: self.name.clone(), takes: name(&self.takes), gives: name(&self.gives), mark }
@@ -135,10 +130,12 @@ impl<'a> Draft<'a> {
             stages: Vec::new(),
             hops: Vec::new(),
             shown: Vec::new(),
+            carried: Vec::new(),
             phases: Vec::new(),
             fused: None,
             graph: None,
             promise: None,
+            obstacles: Vec::new(),
         }
     }
 
@@ -157,7 +154,7 @@ impl<'a> Draft<'a> {
 
     /// The plan, or what is wrong.
     pub(crate) fn finish(mut self) -> Result<Plan, Mistakes> {
-        let fingerprint = fingerprint(&self.stages);
+        let (fingerprint, agreement) = (fingerprint(&self.stages), agreement(&self));
         let located = self.located();
         match (self.mistakes.none(), self.graph.take(), self.promise.take(), self.fused.take()) {
             (true, Some((graph, parts)), Some(promise), Some(fused)) => Ok(Plan {
@@ -170,6 +167,7 @@ impl<'a> Draft<'a> {
                 located,
                 promise,
                 fingerprint,
+                agreement,
             }),
             _ => Err(self.mistakes.all()),
         }

@@ -3,6 +3,7 @@
 
 mod dot;
 mod json;
+mod losses;
 mod steps;
 mod text;
 

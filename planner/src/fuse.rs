@@ -10,16 +10,17 @@
 //! task that is there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use millstream_core::contracts::{Coder, Where};
+use millstream_core::contracts::{Coder, NetKind, Where};
 use millstream_core::data::{Bytes, Form};
 use millstream_core::plan::{
     Action, CoderId, Factory, Mark, Op, Options, Runs, Segment, Slot, StageId, StageKind, Step, Trigger,
 };
 
-use crate::coders::{behind, report};
-use crate::draft::{Draft, Net, What};
-use crate::hand::Hand;
+use crate::coders::report;
+use crate::draft::{Draft, What};
+use crate::hand::{Hand, Held};
 use crate::paths::{At, Chain, NoChain};
 
 /// How many batches may wait between two tasks, unless the user says so.
@@ -57,8 +58,8 @@ pub(crate) struct Fusing {
     pub(crate) form: Form,
     /// How many batches may wait before it.
     pub(crate) batches: usize,
-    /// The network stage that it stands behind.
-    pub(crate) enters: Option<Net>,
+    /// The network stage that it stands behind, and for a merge by event time how long that waits.
+    pub(crate) enters: Option<(NetKind, Option<Duration>)>,
     /// Where it runs.
     pub(crate) place: Where,
 }
@@ -73,7 +74,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
             return;
         }
     }
-    draft.fused = Some(fuse.finish());
+    draft.fused = Some(fuse.finish(draft));
 }
 
 /// A hop's form could not be made.
@@ -129,8 +130,9 @@ impl Fuse {
         Ok(())
     }
 
-    fn finish(mut self) -> Fused {
+    fn finish(mut self, draft: &Draft<'_>) -> Fused {
         self.relay();
+        self.dropped.extend(nothing_to_merge(draft));
         self.done.push(self.task);
         Fused { tasks: self.done, coders: self.coders, dropped: self.dropped, workers: self.workers }
     }
@@ -144,7 +146,7 @@ impl Fuse {
         self.task.names.push(source.name.clone());
         self.task.place = draft.hops[0].place.clone();
         self.task.runs = Some(if blocking { Runs::Thread } else { Runs::Async });
-        let merged = matches!(draft.hops[1].what, What::Net(Net::MergeSort | Net::Merge));
+        let merged = matches!(draft.hops[1].what, What::Net(NetKind::MergeSort | NetKind::Merge));
         let mut options = source.options.clone();
         if merged && draft.hops[0].place == Where::Everywhere {
             // Several instances read, or may come to read: only behind the merge are all records seen.
@@ -166,7 +168,7 @@ impl Fuse {
         let workers = |task: &Fusing, chain: &Chain| workers(&stage.options, task.workers, !chain.steps.is_empty());
         let chain = self.room(draft, hop, workers, own.as_ref().is_some_and(|coder| coder.heavy))?;
         let from = self.code(draft, hop, id, &chain);
-        self.act(draft, hop, id, from, own);
+        self.act(draft, id, from, own);
         self.task.names.push(stage.name.clone());
         self.workers[hop] = self.task.workers;
         self.paced(draft, hop, id, &stage.options);
@@ -225,13 +227,13 @@ impl Fuse {
     }
 
     /// A network stage: the task ends with the bytes it carries.
-    fn network(&mut self, draft: &Draft<'_>, hop: usize, net: Net) -> Result<(), Stuck> {
+    fn network(&mut self, draft: &Draft<'_>, hop: usize, net: NetKind) -> Result<(), Stuck> {
         let id = draft.stage_at(hop);
         let chain = self.room(draft, hop, |task, _| task.workers, false)?;
         self.code(draft, hop, id, &chain);
         self.end_segment(draft, hop);
         self.push_task();
-        self.task.enters = Some(net);
+        self.task.enters = Some((net, draft.hops[hop].by_time));
         self.task.batches = self.buffer.take().unwrap_or(CHANNEL);
         self.task.place = draft.hops.get(hop + 1).map(|next| next.place.clone()).unwrap_or_default();
         if let Some((stage, records)) = self.limit.take() {
@@ -289,7 +291,11 @@ impl Fuse {
 
     fn reach(&self, draft: &Draft<'_>, hop: usize) -> Result<Chain, Stuck> {
         let Some(takes) = &draft.hops[hop].takes else { return Ok(Chain::default()) };
-        self.hand.reach(takes, &draft.coders).map_err(Box::new)
+        let chain = match &draft.carried[hop] {
+            Some(carried) => self.hand.reach_exactly(carried, &draft.coders),
+            None => self.hand.reach(takes, &draft.coders),
+        };
+        chain.map_err(Box::new)
     }
 
     /// Ends the task before `hop`, unless nothing has been put in it yet.
@@ -322,8 +328,7 @@ impl Fuse {
 
     /// Ends the segment before `hop`: one form goes on.
     fn end_segment(&mut self, draft: &Draft<'_>, hop: usize) {
-        let goes_on = self.goes_on(draft, hop);
-        let held = goes_on.and_then(|form| self.hand.find(&form)).unwrap_or_else(|| self.hand.current()).clone();
+        let held = self.goes_on(draft, hop).unwrap_or_else(|| self.hand.current()).clone();
         let mut ended = std::mem::replace(&mut self.segment, segment(held.at.form.clone()));
         ended.output = held.slot;
         if !ended.ops.is_empty() {
@@ -332,18 +337,25 @@ impl Fuse {
         self.hand = Hand::of(held.at, 0);
     }
 
-    /// The form that `hop` takes, if every hop takes it until the value is made anew.
-    fn goes_on(&self, draft: &Draft<'_>, hop: usize) -> Option<Form> {
-        let form = draft.hops.get(hop)?.takes.clone()?;
+    /// What `hop` takes, if it is at hand and every hop takes it until the value is made anew.
+    fn goes_on(&self, draft: &Draft<'_>, hop: usize) -> Option<&Held> {
+        let wanted = match draft.carried.get(hop)? {
+            Some(carried) => self.hand.find_exactly(carried)?,
+            None => self.hand.find(draft.hops[hop].takes.as_ref()?)?,
+        };
         for next in hop..draft.hops.len() {
-            if draft.hops[next].takes.as_ref() != Some(&form) {
+            let takes_it = match &draft.carried[next] {
+                Some(carried) => *carried == wanted.at,
+                None => draft.hops[next].takes.as_ref() == Some(&wanted.at.form) && !wanted.at.origin.is_wire(),
+            };
+            if !takes_it {
                 return None;
             }
             if !draft.passes_on(next) {
                 break;
             }
         }
-        Some(form)
+        Some(wanted)
     }
 
     /// The steps that pace what has passed a stage.
@@ -389,7 +401,7 @@ impl Fuse {
     }
 
     /// What the stage itself does.
-    fn act(&mut self, draft: &Draft<'_>, hop: usize, id: StageId, from: Slot, own: Option<Coder>) {
+    fn act(&mut self, draft: &Draft<'_>, id: StageId, from: Slot, own: Option<Coder>) {
         let stage = &draft.stages[id];
         if stage.kind.passes_on() {
             self.segment.ops.push(Op { stage: id, action: Action::Look { from } });
@@ -404,8 +416,7 @@ impl Fuse {
                 to
             }
         };
-        let takes = draft.hops[hop].takes.clone().unwrap_or_else(|| gives.clone());
-        self.hand = Hand::of(behind(&self.hand, draft.hops[hop].what, &takes, &gives), to);
+        self.hand = Hand::of(At::plain(gives), to);
     }
 
     /// Behind a stage that is a step of its own only what it made is at hand.
@@ -447,6 +458,14 @@ impl Fuse {
             }
         }
     }
+}
+
+/// The merges by event time that one instance has no use for.
+fn nothing_to_merge(draft: &Draft<'_>) -> impl Iterator<Item = String> {
+    let asked = draft.stages.iter().filter(|stage| draft.instances == 1 && stage.options.merge_by_time.is_some());
+    asked.map(|stage| {
+        format!("the merge by event time behind {} is left out: one instance, nothing to merge", stage.name)
+    })
 }
 
 fn task(form: Form) -> Fusing {

@@ -3,9 +3,11 @@
 
 use millstream_core::contracts::Coder;
 use millstream_core::data::{Bytes, Data, Form};
-use millstream_core::plan::{Channel, Graph, Inlet, KeepBytes, Outlet, Part, Policy, Runs, Stage, StageKind, Task};
+use millstream_core::plan::{
+    Channel, Graph, Inlet, KeepBytes, Net, Outlet, Part, Policy, Runs, Stage, StageKind, Task,
+};
 
-use crate::draft::{Draft, What};
+use crate::draft::{Draft, What, net_name};
 use crate::fuse::{Fused, Fusing};
 use crate::paths::At;
 
@@ -54,7 +56,7 @@ fn parts(tasks: &[Fusing]) -> Vec<Part> {
             _ => parts.push(Part {
                 tasks: i..i + 1,
                 place: task.place.clone(),
-                enters: task.enters.map(|net| net.name().to_owned()),
+                enters: task.enters.map(|(kind, by_time)| Net { name: net_name(kind).to_owned(), kind, by_time }),
             }),
         }
     }

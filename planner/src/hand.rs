@@ -22,15 +22,32 @@ pub(crate) struct Held {
     pub(crate) slot: Slot,
 }
 
+impl Held {
+    /// Whether it is this form for a stage: what was made for network stages is none.
+    fn is(&self, form: &Form) -> bool {
+        self.at.form == *form && !self.at.origin.is_wire()
+    }
+}
+
 impl Hand {
     /// Nothing but the current value.
     pub(crate) fn of(at: At, slot: Slot) -> Self {
         Self { held: vec![Held { at, slot }], current: 0 }
     }
 
-    /// This form, if it is at hand.
+    /// This form, if it is at hand for stages.
     pub(crate) fn find(&self, form: &Form) -> Option<&Held> {
-        self.held.iter().find(|held| held.at.form == *form)
+        self.held.iter().find(|held| held.is(form))
+    }
+
+    /// Exactly this, if it is at hand.
+    pub(crate) fn find_exactly(&self, at: &At) -> Option<&Held> {
+        self.held.iter().find(|held| held.at == *at)
+    }
+
+    /// What is at hand, the current value first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &At> {
+        self.held.iter().map(|held| &held.at)
     }
 
     /// The current value.
@@ -45,16 +62,28 @@ impl Hand {
 
     /// The chain that makes `form`; an empty one if it is at hand.
     pub(crate) fn reach(&self, form: &Form, coders: &Coders) -> Result<Chain, NoChain> {
-        if let Some(start) = self.held.iter().position(|held| held.at.form == *form) {
-            return Ok(Chain { start, ..Chain::default() });
+        match self.held.iter().position(|held| held.is(form)) {
+            Some(start) => Ok(Chain { start, ..Chain::default() }),
+            None => coders.cheapest(&self.ats(), form),
         }
-        let from: Vec<At> = self.held.iter().map(|held| held.at.clone()).collect();
-        coders.cheapest(&from, form)
+    }
+
+    /// The chain that makes exactly this for a network stage; an empty one if it is at hand.
+    pub(crate) fn reach_exactly(&self, at: &At, coders: &Coders) -> Result<Chain, NoChain> {
+        match self.held.iter().position(|held| held.at == *at) {
+            Some(start) => Ok(Chain { start, ..Chain::default() }),
+            None => coders.to_exactly(&self.ats(), at),
+        }
+    }
+
+    fn ats(&self) -> Vec<At> {
+        self.all().cloned().collect()
     }
 
     /// Adds a view of the current value.
     pub(crate) fn add(&mut self, at: At, slot: Slot) {
-        if self.find(&at.form).is_none() {
+        let known = if at.origin.is_wire() { self.find_exactly(&at) } else { self.find(&at.form) };
+        if known.is_none() {
             self.held.push(Held { at, slot });
         }
     }
@@ -63,9 +92,13 @@ impl Hand {
     pub(crate) fn names(&self) -> Vec<String> {
         let name = |held: &Held| match &held.at.origin {
             Origin::Encoded(from, _) => format!("[{}] (encoded from [{from}])", held.at.form),
+            Origin::Wired(from, _) => format!("[{from}]"),
             Origin::Plain | Origin::Sides(_) => format!("[{}]", held.at.form),
         };
         let others = self.held.iter().enumerate().filter(|(i, _)| *i != self.current).map(|(_, held)| held);
-        std::iter::once(self.current()).chain(others).map(name).collect()
+        let mut names: Vec<String> = std::iter::once(self.current()).chain(others).map(name).collect();
+        // A value and the bytes that carried it are told by one name.
+        names.dedup();
+        names
     }
 }

@@ -4,6 +4,7 @@
 //! say of them: it names no connector and no coder, opens nothing and starts nothing. [`plan`] is data in, data out;
 //! [`explain`] prints what came of it.
 
+mod carry;
 mod coders;
 mod draft;
 pub mod explain;

@@ -11,11 +11,11 @@
 //! | where the source is    | split         | split by key       | merge, unless it is there | split   |
 //! | where a merge put them | –             | –                  | merge, unless it is there | split   |
 
-use millstream_core::contracts::{Active, Places, SourceTraits, Where};
+use millstream_core::contracts::{Active, NetKind, Places, SourceTraits, Where};
 use millstream_core::data::{Bytes, Data, Form, Kv};
 use millstream_core::plan::{Stage, StageId, StageKind};
 
-use crate::draft::{Draft, Hop, Net, What};
+use crate::draft::{Draft, Hop, What, net_name};
 use crate::logical::phase;
 
 pub(crate) fn run(draft: &mut Draft<'_>) {
@@ -91,7 +91,7 @@ impl<'a> Route<'a> {
         if source.options.limit.is_some() && scattered {
             let place = self.meeting_place(1);
             self.cross(
-                Net::MergeSort,
+                NetKind::MergeSort,
                 Spot::Gathered(place),
                 0,
                 "the source's limit counts the whole pipeline's records",
@@ -104,9 +104,9 @@ impl<'a> Route<'a> {
         let stage = &self.stages[id];
         let (need, why) = need(stage);
         match &need {
-            Need::Free if matches!(self.spot, Spot::Chosen | Spot::Fresh(_)) => self.split(Net::Split, id),
-            Need::Everywhere if self.spot != Spot::Everywhere => self.split(Net::Split, id),
-            Need::Keys if !matches!(self.spot, Spot::Gathered(_)) => self.split(Net::SplitByKey, id),
+            Need::Free if matches!(self.spot, Spot::Chosen | Spot::Fresh(_)) => self.split(NetKind::Split, id),
+            Need::Everywhere if self.spot != Spot::Everywhere => self.split(NetKind::Split, id),
+            Need::Keys if !matches!(self.spot, Spot::Gathered(_)) => self.split(NetKind::SplitByKey, id),
             Need::One(place) => self.gather(id, place.clone(), why),
             Need::Free | Need::Everywhere | Need::Keys => {}
         }
@@ -115,8 +115,8 @@ impl<'a> Route<'a> {
         self.put(Hop::declared(id, stage), why);
     }
 
-    fn split(&mut self, net: Net, before: StageId) {
-        let why = if net == Net::Split {
+    fn split(&mut self, net: NetKind, before: StageId) {
+        let why = if net == NetKind::Split {
             "it deals what is read there to all instances"
         } else {
             "it deals each key to its instance"
@@ -139,7 +139,7 @@ impl<'a> Route<'a> {
             self.spot = Spot::Gathered(place);
             return;
         }
-        let net = if self.stages[id..].iter().any(cares_for_order) { Net::MergeSort } else { Net::Merge };
+        let net = if self.stages[id..].iter().any(cares_for_order) { NetKind::MergeSort } else { NetKind::Merge };
         self.cross(net, Spot::Gathered(place), id - 1, why);
     }
 
@@ -157,18 +157,33 @@ impl<'a> Route<'a> {
     }
 
     /// Puts a network stage behind stage `behind`.
-    fn cross(&mut self, net: Net, to: Spot, behind: StageId, why: &str) {
+    fn cross(&mut self, net: NetKind, to: Spot, behind: StageId, why: &str) {
         self.spot = to;
-        let wire = self.stages[behind].gives.as_ref().map(wire);
+        let before = &self.stages[behind];
+        let wire = before.gives.as_ref().map(|form| self.wire(net, form, behind + 1));
         let hop = Hop {
             what: What::Net(net),
-            name: net.name().to_owned(),
+            name: net_name(net).to_owned(),
             takes: wire.clone(),
             gives: wire,
             place: Where::Everywhere,
             why: String::new(),
+            by_time: before.options.merge_by_time.filter(|_| net == NetKind::MergeSort),
         };
         self.put(hop, why);
+    }
+
+    /// What travels between instances: bytes, and for pairs bytes and bytes, because a split by key has to see the key.
+    /// Pairs that are wanted as bytes, from stage `next` on until they are made anew, travel as those.
+    fn wire(&self, net: NetKind, form: &Form, next: StageId) -> Form {
+        let passed_on = self.stages[next..].iter().position(|stage| !stage.kind.passes_on());
+        let takers = &self.stages[next..=next + passed_on.unwrap_or(0)];
+        let as_bytes = takers.iter().all(|stage| stage.takes.as_ref().is_some_and(|form| form.is::<Bytes>()));
+        if form.sides().is_some() && (net == NetKind::SplitByKey || !as_bytes) {
+            Kv::<Bytes, Bytes>::form()
+        } else {
+            Bytes::form()
+        }
     }
 
     fn put(&mut self, hop: Hop, why: &str) {
@@ -181,11 +196,6 @@ impl<'a> Route<'a> {
             Spot::Fresh(place) | Spot::Gathered(place) => place.clone(),
         }
     }
-}
-
-/// What travels between instances: bytes, and for pairs bytes and bytes, because a split by key has to see the key.
-fn wire(form: &Form) -> Form {
-    if form.sides().is_some() { Kv::<Bytes, Bytes>::form() } else { Bytes::form() }
 }
 
 fn need(stage: &Stage) -> (Need, &'static str) {

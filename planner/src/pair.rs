@@ -27,12 +27,12 @@ fn names(chain: &[Coder]) -> String {
     }
 }
 
-/// What it is for, taken together: it decodes if any part of it does.
+/// What it is for, taken together: it decodes if any part of it does. What it may follow is decided side by side.
 fn kind(parts: impl Iterator<Item = Kind>) -> Kind {
     parts.fold(Kind::Recast, |kind, part| match (kind, part) {
-        (Kind::Decode, _) | (_, Kind::Decode) => Kind::Decode,
-        (Kind::Encode, _) | (_, Kind::Encode) => Kind::Encode,
-        (Kind::Recast, Kind::Recast) => Kind::Recast,
+        (Kind::Decode, _) | (_, Kind::Decode | Kind::WireDecode) => Kind::Decode,
+        (Kind::Encode, _) | (_, Kind::Encode | Kind::WireEncode) => Kind::Encode,
+        (kind, Kind::Recast) => kind,
     })
 }
 

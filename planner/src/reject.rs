@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use millstream_core::contracts::{Commits, DynSinkFactory, Ends, Places, SourceTraits, Where};
+use millstream_core::contracts::{Commits, DynSinkFactory, Ends, NetKind, Places, SourceTraits, Where};
 use millstream_core::data::Bytes;
 use millstream_core::plan::{Declaration, Factory, Policy, Stage, StageKind};
 
-use crate::draft::Draft;
+use crate::draft::{Draft, What};
 use crate::mistake::Gather;
 use crate::network::must_be_one;
 
@@ -42,6 +42,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
         mistakes.general("positions are kept under the pipeline's name, and it has none", advice);
     }
     wanted(draft);
+    merges(draft);
 }
 
 /// A file that is read and written in one run is lost. Paths are compared as they are given, made absolute: links to one
@@ -249,15 +250,56 @@ fn never_comes(source: &Stage, fold: &Stage, (needed, most, each): (u64, u64, u6
     );
 }
 
-/// A guarantee that the pair can't give.
+/// A guarantee that the pipeline can't give: a mistake for each way out.
 fn wanted(draft: &mut Draft<'_>) {
     let (Some(wants), Some(promise)) = (draft.declaration.wants, &draft.promise) else { return };
     let [first, .., last] = &draft.stages[..] else { return };
-    if wants > promise.guarantee {
+    if wants <= promise.guarantee {
+        return;
+    }
+    let has = promise.guarantee;
+    let mut outs: Vec<&str> = Vec::new();
+    for out in draft.obstacles.iter().map(|obstacle| obstacle.out) {
+        if !outs.contains(&out) {
+            outs.push(out);
+        }
+    }
+    for out in outs {
+        let those = draft.obstacles.iter().filter(|obstacle| obstacle.out == out);
+        let whys: Vec<&str> = those.map(|obstacle| obstacle.why.as_str()).collect();
         draft.mistakes.of(
             &[first, last],
-            format!("{wants} is asked for, and what this pipeline has is {promise}"),
-            format!("change what stands in the way, or ask for no more than {}", promise.guarantee),
+            format!("{wants} is asked for, and what this pipeline has is {has}: {}", whys.join("; ")),
+            format!("{out}, or ask for no more than {has}"),
         );
+    }
+}
+
+/// A merge by event time where nothing is merged, or that waits for nobody.
+fn merges(draft: &mut Draft<'_>) {
+    for hop in 0..draft.hops.len() {
+        let What::Declared(id) = draft.hops[hop].what else { continue };
+        let stage = &draft.stages[id];
+        let Some(idle) = stage.options.merge_by_time else { continue };
+        if idle.is_zero() {
+            draft.mistakes.of(
+                &[stage],
+                "a merge by event time that waits for no time has nothing to compare",
+                "say how long it waits for an origin that has nothing, such as `Duration::from_secs(5)`",
+            );
+        }
+        let (wrong, advice) = match draft.hops.get(hop + 1).map(|next| next.what) {
+            Some(What::Net(NetKind::MergeSort)) => continue,
+            _ if draft.instances < 2 => continue,
+            Some(What::Net(NetKind::Merge)) => (
+                "its output is to be merged by event time, and comes together in any order: no stage behind it cares",
+                "leave `merge_by_event_time` out, or write to a sink that cares for order",
+            ),
+            _ => (
+                "its output is to be merged by event time, and nothing is merged behind it",
+                "say `merge_by_event_time` behind the stage before the merge, or leave it out",
+            ),
+        };
+        draft.mistakes.of(&[stage], wrong, advice);
     }
 }

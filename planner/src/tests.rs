@@ -5,10 +5,12 @@ mod doubles;
 mod explain;
 mod fuse;
 mod guarantee;
+mod instances;
 mod network;
 mod pairs;
 mod paths;
 mod reject;
+mod wire;
 
 use millstream_core::declare::Pipeline;
 use millstream_core::plan::Plan;

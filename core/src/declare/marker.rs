@@ -27,6 +27,19 @@ mod sealed {
     impl Sealed for super::Folding {}
 }
 
+/// Stages that the plan may put coders before: all but the source.
+#[diagnostic::on_unimplemented(
+    message = "nothing is coded before a source",
+    label = "`coder_par` needs a stage before it that takes something",
+    note = "what a source gives is coded before the stage that takes it: say `coder_par` behind that one"
+)]
+pub trait Coded: sealed::Sealed {}
+impl Coded for Looking {}
+impl<A> Coded for Taking<A> {}
+impl Coded for Coding {}
+impl Coded for Asynchronous {}
+impl Coded for Folding {}
+
 /// Stages that several workers may run.
 #[diagnostic::on_unimplemented(
     message = "this stage can't be run by several workers",

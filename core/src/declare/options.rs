@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::building::Building;
-use super::{OnError, Parallel, Pipeline, Repeatable, Stream, Triggered};
+use super::{Coded, OnError, Parallel, Pipeline, Repeatable, Stream, Triggered};
 use crate::contracts::Where;
 use crate::data::{AnyColumn, Data};
 use crate::plan::{Options, Retry, Throttle};
@@ -137,22 +137,6 @@ macro_rules! common_options {
             self
         }
 
-        /// Runs the coders that the plan puts before this stage on `workers` workers, order kept; 1 by default. An
-        /// element-wise stage shares their workers.
-        ///
-        /// ```
-        /// # use millstream::prelude::*;
-        /// let lines = Pipeline::source(List::new([Bytes::from("{}")]));
-        /// let looked_at = lines.filter(|_: &json::Value| true).named("LOOK").coder_par(2);
-        /// let plan = looked_at.sink(Null::<Bytes>::new()).explain()?;
-        /// assert!(plan.contains("LOOK: 2 threads, order kept"), "{plan}");
-        /// # Ok::<(), Mistakes>(())
-        /// ```
-        pub fn coder_par(mut self, workers: usize) -> Self {
-            self.building.set(|options| options.coder_par = workers);
-            self
-        }
-
         /// Runs the stage on these instances, whatever the planner would choose.
         ///
         /// ```
@@ -224,6 +208,59 @@ impl<T: Data, M> Stream<T, M> {
     /// ```
     pub fn buffer(mut self, records: u64) -> Self {
         self.building.set(|options| options.buffer = Some(records));
+        self
+    }
+
+    /// Runs the coders that the plan puts before this stage on `workers` workers, order kept; 1 by default. An
+    /// element-wise stage shares their workers.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let lines = Pipeline::source(List::new([Bytes::from("{}")]));
+    /// let looked_at = lines.filter(|_: &json::Value| true).named("LOOK").coder_par(2);
+    /// let plan = looked_at.sink(Null::<Bytes>::new()).explain()?;
+    /// assert!(plan.contains("LOOK: 2 threads, order kept"), "{plan}");
+    /// # Ok::<(), Mistakes>(())
+    /// ```
+    ///
+    /// Nothing is coded before a source:
+    ///
+    /// ```compile_fail,E0277
+    /// # use millstream::prelude::*;
+    /// Pipeline::source(List::new([1_u64])).coder_par(2); // error E0277: nothing is coded before a source
+    /// ```
+    pub fn coder_par(mut self, workers: usize) -> Self
+    where
+        M: Coded,
+    {
+        self.building.set(|options| options.coder_par = workers);
+        self
+    }
+
+    /// Where several instances run the stage and its output is brought together on one, in order: merges by event time.
+    /// Of all origins (the partitions of the source, on all instances) that record passes next which happened first; the
+    /// records of one origin stay in their order. The merge can only compare what has come, so it waits for an origin
+    /// that has nothing, at most for `idle` after that origin's last sign of life; what comes from it with an earlier
+    /// time after that passes marked late, and is counted. A short wait marks more records late, a long one lets a silent
+    /// origin hold up the others for longer.
+    ///
+    /// Without it each origin's records pass in their order as they come, and no origin waits for another.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::prelude::*;
+    /// let lines = Pipeline::source(List::new(["a", "b"].map(str::to_owned)));
+    /// let long = lines.filter(|line: &str| line.len() > 80).merge_by_event_time(Duration::from_secs(5));
+    /// let plan = long.sink(Collect::<String>::new()).place(Where::Last).plan_for(3)?;
+    /// let merge = plan.parts[2].enters.as_ref().unwrap();
+    /// assert_eq!((merge.name.as_str(), merge.by_time), ("NET-MERGE-SORT", Some(Duration::from_secs(5))));
+    /// # Ok::<(), Mistakes>(())
+    /// ```
+    ///
+    /// Planned for several instances it is a mistake where nothing is merged in order behind the stage. On one instance
+    /// there is nothing to merge, and the plan says so.
+    pub fn merge_by_event_time(mut self, idle: Duration) -> Self {
+        self.building.set(|options| options.merge_by_time = Some(idle));
         self
     }
 
@@ -362,6 +399,20 @@ impl<T: Data, M> Stream<T, M> {
 
 impl Pipeline {
     common_options!();
+
+    /// Runs the coders that the plan puts before the sink on `workers` workers, order kept; 1 by default.
+    ///
+    /// ```
+    /// # use millstream::prelude::*;
+    /// let numbers = Pipeline::source(Generate::sequence().count(9)).map(|n: u64| n.to_string());
+    /// let plan = numbers.map(|text: String| json::Value::parse(text).unwrap()).sink(Null::<Bytes>::new()).coder_par(2);
+    /// assert!(plan.explain()?.contains("JSON-ENCODER: 2 threads, order kept"));
+    /// # Ok::<(), Mistakes>(())
+    /// ```
+    pub fn coder_par(mut self, workers: usize) -> Self {
+        self.building.set(|options| options.coder_par = workers);
+        self
+    }
 
     /// Writes again, up to `times` times, what the sink could not take for a reason that may pass, from the record where
     /// it stopped: at first after 100 ms, then after twice the time each, at most 30 s (see [`backoff`](Self::backoff)).

@@ -32,6 +32,9 @@ pub struct Options {
     pub policy: Option<Policy>,
     /// How many keys a fold may keep.
     pub max_keys: Option<usize>,
+    /// Where its output is merged from several instances, by event time: how long the merge waits for an origin that has
+    /// nothing. `None`: each origin in its order, and none waits for another.
+    pub merge_by_time: Option<Duration>,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             backoff: None,
             policy: None,
             max_keys: None,
+            merge_by_time: None,
         }
     }
 }

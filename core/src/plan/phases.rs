@@ -1,9 +1,10 @@
 //! [`Plan`]: what every pass made of the declaration, for reading and for running.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Graph, Promise};
-use crate::contracts::Where;
+use crate::contracts::{NetKind, Where};
 
 /// A pipeline that can run.
 #[derive(Debug, Clone)]
@@ -27,6 +28,9 @@ pub struct Plan {
     /// Says what the pipeline does: names, types, options, placement; not addresses, paths or instances. Two pipelines
     /// with the same fingerprint may run over the same state.
     pub fingerprint: String,
+    /// Says what instances have to agree on to run it together: all of `fingerprint`, and how records cross between them.
+    /// Instances whose words differ don't join.
+    pub agreement: String,
 }
 
 /// The pipeline after one pass.
@@ -79,7 +83,18 @@ pub struct Part {
     pub place: Where,
     /// The network stage that its records come through; `None` for the part that has the source. Where it is set, the
     /// channel that the first task takes from stands for that network stage.
-    pub enters: Option<String>,
+    pub enters: Option<Net>,
+}
+
+/// A network stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Net {
+    /// Its name, for people: `NET-SPLIT`.
+    pub name: String,
+    /// What it does.
+    pub kind: NetKind,
+    /// For a merge by event time across origins: how long it waits for an origin that has nothing.
+    pub by_time: Option<Duration>,
 }
 
 /// Where a stage runs.

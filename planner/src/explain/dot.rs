@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use millstream_core::plan::Plan;
 
-use super::steps::{place, runs, steps};
+use super::steps::{place, runs, steps, through};
 
 /// The plan in the DOT language: `dot -Tsvg` draws it.
 pub fn dot(plan: &Plan) -> String {
@@ -24,8 +24,9 @@ fn write(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "    }}")?;
     }
     for (number, channel) in plan.graph.channels.iter().enumerate() {
-        let net = plan.parts.iter().find(|part| part.tasks.start == number + 1).and_then(|part| part.enters.as_deref());
-        let label = net.map_or_else(|| format!("[{}]", channel.form), |net| format!("{net} [{}]", channel.form));
+        let net = plan.parts.iter().find(|part| part.tasks.start == number + 1).and_then(|part| part.enters.as_ref());
+        let label =
+            net.map_or_else(|| format!("[{}]", channel.form), |net| format!("{} [{}]", through(net), channel.form));
         let style = if net.is_some() { ", style=dashed" } else { "" };
         writeln!(out, "    task_{number} -> task_{} [label={}{style}];", number + 1, quoted(&label))?;
     }

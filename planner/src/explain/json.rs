@@ -1,10 +1,10 @@
 //! A plan as JSON. The schema, where `T?` may be null and `[T]` is an array:
 //!
 //! ```text
-//! plan    { version: 1, name, instances, fingerprint, phases: [phase], running: [part], dropped: [string],
-//!           located: [located], guarantee: { guarantee, reason, sentence } }
+//! plan    { version: 1, name, instances, fingerprint, agreement, phases: [phase], running: [part], dropped: [string],
+//!           located: [located], guarantee: { guarantee, reason, sentence, losses: [string] } }
 //! phase   { title, stages: [{ name, takes?, gives?, mark, number? }] }
-//! part    { place, enters?, tasks: [task] }
+//! part    { place, enters?, net: { kind, by_event_time: { idle_ms }? }?, tasks: [task] }
 //! task    { number, name, runs: "async" | "thread", workers, takes: { form, batches }?, steps: [step], gives_to? }
 //! step    { verb, what, segment }
 //! located { stage, place, why, workers }
@@ -12,13 +12,15 @@
 //!
 //! Types are names. `mark` is one of `logical`, `net-out`, `net-in`, `decode`, `encode`, `recast`, `kept`; `number` is
 //! the stage's, from 1, if it was declared. `place` is `everywhere`, `first`, `last`, `last-joined` or `named:NAME`.
-//! `guarantee` is `while-running`, `at-least-once` or `exactly-once`. Tasks are numbered from 1; `segment` counts the
-//! segments of a task from 1 and is null for steps that are in none. Fields may be added within a version.
+//! `kind` is `split`, `split-by-key`, `merge-sort` or `merge`. `guarantee` is `while-running`, `at-least-once` or
+//! `exactly-once`. Tasks are numbered from 1; `segment` counts the segments of a task from 1 and is null for steps that are
+//! in none. Fields may be added within a version.
 
-use millstream_core::contracts::Where;
-use millstream_core::plan::{Guarantee, Inlet, Mark, Outlet, Part, Phase, PhaseStage, Plan, Runs, Task};
+use millstream_core::contracts::{NetKind, Where};
+use millstream_core::plan::{Guarantee, Inlet, Mark, Net, Outlet, Part, Phase, PhaseStage, Plan, Runs, Task};
 use serde_json::{Value, json};
 
+use super::losses::losses;
 use super::steps::{Done, mark, steps};
 
 /// The plan as JSON, indented, without a line end. `docs/plan-json.md` explains every field.
@@ -32,6 +34,7 @@ fn value(plan: &Plan) -> Value {
         "name": plan.name,
         "instances": plan.instances,
         "fingerprint": plan.fingerprint,
+        "agreement": plan.agreement,
         "phases": plan.phases.iter().map(phase).collect::<Vec<_>>(),
         "running": plan.parts.iter().map(|one| part(plan, one)).collect::<Vec<_>>(),
         "dropped": plan.dropped,
@@ -45,6 +48,7 @@ fn value(plan: &Plan) -> Value {
             "guarantee": guarantee(plan.promise.guarantee),
             "reason": plan.promise.reason,
             "sentence": plan.promise.to_string(),
+            "losses": losses(plan),
         },
     })
 }
@@ -71,8 +75,21 @@ fn part(plan: &Plan, part: &Part) -> Value {
     let tasks = plan.graph.tasks.iter().enumerate().filter(|(i, _)| part.tasks.contains(i));
     json!({
         "place": place(&part.place),
-        "enters": part.enters,
+        "enters": part.enters.as_ref().map(|net| net.name.as_str()),
+        "net": part.enters.as_ref().map(net),
         "tasks": tasks.map(|(i, one)| task(plan, i, one)).collect::<Vec<_>>(),
+    })
+}
+
+fn net(net: &Net) -> Value {
+    json!({
+        "kind": match net.kind {
+            NetKind::Split => "split",
+            NetKind::SplitByKey => "split-by-key",
+            NetKind::MergeSort => "merge-sort",
+            NetKind::Merge => "merge",
+        },
+        "by_event_time": net.by_time.map(|idle| json!({ "idle_ms": idle.as_millis() as u64 })),
     })
 }
 

@@ -2,7 +2,9 @@
 
 use millstream_core::contracts::{Kind, Where};
 use millstream_core::data::Form;
-use millstream_core::plan::{Action, Graph, Inlet, Mark, Op, Outlet, Runs, Segment, StageId, StageKind, Step, Task};
+use millstream_core::plan::{
+    Action, Graph, Inlet, Mark, Net, Op, Outlet, Runs, Segment, StageId, StageKind, Step, Task,
+};
 
 /// One thing that a task does.
 pub(super) struct Done {
@@ -101,8 +103,8 @@ fn operation(graph: &Graph, segment: &Segment, op: &Op) -> Done {
 
 fn kind(kind: Kind) -> &'static str {
     match kind {
-        Kind::Decode => "decodes",
-        Kind::Encode => "encodes",
+        Kind::Decode | Kind::WireDecode => "decodes",
+        Kind::Encode | Kind::WireEncode => "encodes",
         Kind::Recast => "recasts",
     }
 }
@@ -128,6 +130,14 @@ pub(super) fn place(place: &Where) -> String {
         Where::Last => "on the last peer".to_owned(),
         Where::LastJoined => "on the last to join".to_owned(),
         Where::Named(name) => format!("on {name}"),
+    }
+}
+
+/// A network stage, in words.
+pub(super) fn through(net: &Net) -> String {
+    match net.by_time {
+        None => net.name.clone(),
+        Some(idle) => format!("{} by event time, an origin that has nothing is waited for {idle:?}", net.name),
     }
 }
 

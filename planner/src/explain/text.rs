@@ -12,9 +12,10 @@
 
 use std::fmt::{self, Write as _};
 
-use millstream_core::plan::{Inlet, Mark, Outlet, Phase, PhaseStage, Plan};
+use millstream_core::plan::{Inlet, Mark, Net, Outlet, Phase, PhaseStage, Plan};
 
-use super::steps::{mark, place, runs, steps};
+use super::losses::losses;
+use super::steps::{mark, place, runs, steps, through};
 
 /// Where the marks stand, counted from the beginning of the line.
 const MARKS: usize = 72;
@@ -34,7 +35,8 @@ fn write(out: &mut String, plan: &Plan) -> fmt::Result {
     write_tasks(out, plan)?;
     write_dropped(out, plan)?;
     write_places(out, plan)?;
-    writeln!(out, "Guarantee\n\n    {}", plan.promise)
+    writeln!(out, "Guarantee\n\n    {}", plan.promise)?;
+    losses(plan).iter().try_for_each(|sentence| writeln!(out, "    {sentence}"))
 }
 
 /// The first heading ends in a colon and the others don't: so it is in the notation.
@@ -73,11 +75,11 @@ fn write_tasks(out: &mut String, plan: &Plan) -> fmt::Result {
     for (number, task) in plan.graph.tasks.iter().enumerate() {
         writeln!(out, "    {}. {}: {}{}", number + 1, task.name, runs(task), part_place(plan, number))?;
         if let Inlet::Channel(channel) = task.inlet {
-            let through = entered(plan, number).map(|net| format!(", through {net}")).unwrap_or_default();
+            let net = entered(plan, number).map(|net| format!(", through {}", through(net))).unwrap_or_default();
             let channel = plan.graph.channels.get(channel);
             let (form, batches) =
                 channel.map_or((String::new(), 0), |channel| (channel.form.to_string(), channel.batches));
-            writeln!(out, "         takes    [{form}], {batches} batches waiting at most{through}")?;
+            writeln!(out, "         takes    [{form}], {batches} batches waiting at most{net}")?;
         }
         let segments = steps(&plan.graph, task);
         for (i, step) in segments.iter().enumerate() {
@@ -98,8 +100,8 @@ fn part_place(plan: &Plan, task: usize) -> String {
     part.filter(|_| plan.instances > 1).map(|part| format!(", {}", place(&part.place))).unwrap_or_default()
 }
 
-fn entered(plan: &Plan, task: usize) -> Option<&str> {
-    plan.parts.iter().find(|part| part.tasks.start == task)?.enters.as_deref()
+fn entered(plan: &Plan, task: usize) -> Option<&Net> {
+    plan.parts.iter().find(|part| part.tasks.start == task)?.enters.as_ref()
 }
 
 fn write_dropped(out: &mut String, plan: &Plan) -> fmt::Result {

@@ -183,10 +183,7 @@ fn a_missing_coder_is_a_mistake_with_both_stages_and_types() {
 #[test]
 fn a_missing_coder_before_a_network_stage_names_it() {
     let pipeline = Pipeline::source(topic()).map(|_: Node| Alien).named("M").sink(collect::<Alien>());
-    assert_snapshot!(check(Show::Coders, 2, &pipeline), @"
-    here: M, COLLECT: no coder makes [Bytes], which NET-MERGE-SORT between them carries, of [Alien]; register a coder from [Alien] to [Bytes] for this pipeline by `with`, or put a stage between them that makes the one of the other
-    here: M, COLLECT: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes the one of the other
-    ");
+    assert_snapshot!(check(Show::Coders, 2, &pipeline), @"here: M, COLLECT: NET-MERGE-SORT between them carries bytes, and no coders make bytes of [Alien] and [Alien] of them again; register them for this pipeline: by `with(wire::of::<Alien>())` if serde knows the type, or by `with` and a format that reads what it writes");
 }
 
 #[test]

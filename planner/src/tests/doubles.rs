@@ -237,7 +237,30 @@ pub(super) fn coders() -> Vec<Coder> {
         coder::<Order, Bytes>("JSON-ENCODER", Kind::Encode, 10),
         coder::<u64, String>("NUMBER-ENCODER", Kind::Encode, 10),
         coder::<String, u64>("NUMBER-DECODER", Kind::Decode, 10),
+        coder::<u64, Bytes>("WIRE-ENCODER", Kind::WireEncode, 2),
+        coder::<Bytes, u64>("WIRE-DECODER", Kind::WireDecode, 2),
+        coder::<bool, Bytes>("WIRE-ENCODER", Kind::WireEncode, 2),
+        coder::<Bytes, bool>("WIRE-DECODER", Kind::WireDecode, 2),
     ]
+}
+
+/// A type of one's own, for network stages alone.
+pub(super) struct Wire<T>(pub(super) &'static str, pub(super) PhantomData<fn() -> T>);
+
+pub(super) fn wire<T>() -> Wire<T> {
+    Wire("", PhantomData)
+}
+
+impl<T: Data> Format for Wire<T> {
+    type Value = T;
+
+    fn decoder(&self) -> Option<Coder> {
+        Some(coder::<Bytes, T>(&format!("WIRE-DECODER{}", self.0), Kind::WireDecode, 2))
+    }
+
+    fn encoder(&self) -> Option<Coder> {
+        Some(coder::<T, Bytes>(&format!("WIRE-ENCODER{}", self.0), Kind::WireEncode, 2))
+    }
 }
 
 /// Bytes within bytes.

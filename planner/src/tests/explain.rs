@@ -113,6 +113,9 @@ fn the_amqp_example_on_three_instances() {
     Guarantee
 
         at-least-once: standard output can't take back what it printed
+        If the instance that reads AMQP-QUEUE is lost, its broker lets another one read: reading begins anew at the last commit, and what had passed since passes again.
+        What an instance that is lost had in work behind NET-SPLIT is dealt anew, and NET-MERGE-SORT lets one copy of each record pass.
+        While the instance of NET-MERGE-SORT is lost all wait for it.
     ");
 }
 
@@ -170,12 +173,18 @@ fn the_same_as_json() {
     serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON");
     assert_snapshot!(text, @r#"
     {
+      "agreement": "[]:AMQP-QUEUE:[Bytes] source, on Everywhere, fails >> [Bytes]:NET-SPLIT:[Bytes] on Everywhere >> [Bytes]:XML-DECODER:[Node] >> [Node]:XML-FILTER:[Bytes] filter, on Everywhere, fails >> [Node]:XML-ENCODER:[Bytes] >> [Bytes]:NET-MERGE-SORT:[Bytes] on LastJoined >> [Bytes]:STD-OUT:[] sink, on LastJoined, fails; without a state",
       "dropped": [
         "XML-ENCODER before NET-MERGE-SORT is left out: nobody changed the value, and its [Bytes] is still at hand"
       ],
       "fingerprint": "[]:AMQP-QUEUE:[Bytes] source >> [Node]:XML-FILTER:[Bytes] filter >> [Bytes]:STD-OUT:[] sink",
       "guarantee": {
         "guarantee": "at-least-once",
+        "losses": [
+          "If the instance that reads AMQP-QUEUE is lost, its broker lets another one read: reading begins anew at the last commit, and what had passed since passes again.",
+          "What an instance that is lost had in work behind NET-SPLIT is dealt anew, and NET-MERGE-SORT lets one copy of each record pass.",
+          "While the instance of NET-MERGE-SORT is lost all wait for it."
+        ],
         "reason": "standard output can't take back what it printed",
         "sentence": "at-least-once: standard output can't take back what it printed"
       },
@@ -338,6 +347,7 @@ fn the_same_as_json() {
       "running": [
         {
           "enters": null,
+          "net": null,
           "place": "everywhere",
           "tasks": [
             {
@@ -359,6 +369,10 @@ fn the_same_as_json() {
         },
         {
           "enters": "NET-SPLIT",
+          "net": {
+            "by_event_time": null,
+            "kind": "split"
+          },
           "place": "everywhere",
           "tasks": [
             {
@@ -388,6 +402,10 @@ fn the_same_as_json() {
         },
         {
           "enters": "NET-MERGE-SORT",
+          "net": {
+            "by_event_time": null,
+            "kind": "merge-sort"
+          },
           "place": "last-joined",
           "tasks": [
             {

@@ -360,7 +360,8 @@ fn a_plan_with_network_stages_is_cut_into_parts() {
     ");
     let plan = planned(3, &pipeline);
     assert_eq!(plan.graph.network, ["NET-SPLIT", "NET-MERGE-SORT"]);
-    let parts: Vec<_> = plan.parts.iter().map(|part| (part.tasks.clone(), part.enters.as_deref())).collect();
+    let parts: Vec<_> =
+        plan.parts.iter().map(|part| (part.tasks.clone(), part.enters.as_ref().map(|net| net.name.as_str()))).collect();
     assert_eq!(parts, [(0..1, None), (1..2, Some("NET-SPLIT")), (2..3, Some("NET-MERGE-SORT"))]);
 }
 

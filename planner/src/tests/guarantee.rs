@@ -55,16 +55,28 @@ fn a_fold_without_a_trigger_reads_all_of_it_again() {
 #[test]
 fn state_on_a_disk_needs_an_instance_that_stays_the_same() {
     let pipeline = || Pipeline::source(file()).sink(to_file()).store(Folder);
-    assert_snapshot!(promise(2, &pipeline()), @"exactly-once: TO-FILE stores the positions of FILE together with its data");
-    assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined)), @"at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart");
-    assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined).require(Guarantee::ExactlyOnce)), @"here: FILE, TO-FILE: exactly-once is asked for, and what this pipeline has is at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart; change what stands in the way, or ask for no more than at-least-once");
+    assert_snapshot!(promise(2, &pipeline()), @"
+    exactly-once: TO-FILE stores the positions of FILE together with its data, and NET-MERGE-SORT lets one copy of each record pass
+    While the instance of FILE is lost nothing is read: reading goes on behind what TO-FILE holds.
+    While the instance of NET-MERGE-SORT is lost all wait for it.
+    ");
+    assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined)), @"
+    at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart
+    While the instance of FILE is lost nothing is read: reading begins anew at the last commit, and what had passed since passes again.
+    While the instance of NET-MERGE-SORT is lost all wait for it.
+    ");
+    assert_snapshot!(promise(2, &pipeline().place(Where::LastJoined).require(Guarantee::ExactlyOnce)), @"here: FILE, TO-FILE: exactly-once is asked for, and what this pipeline has is at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart; place the sink on the same instance every time, such as `.place(Where::Last)`, or ask for no more than at-least-once");
 }
 
 #[test]
 fn a_split_without_a_merge_may_double_what_is_dealt_anew() {
     let pipeline = || Pipeline::source(file()).sink(database()).store(Folder);
     assert_snapshot!(promise(1, &pipeline()), @"exactly-once: DATABASE stores the positions of FILE together with its data");
-    assert_snapshot!(promise(2, &pipeline()), @"at-least-once: what a lost instance had in work is dealt anew, and no merge sees what of it had arrived");
+    assert_snapshot!(promise(2, &pipeline()), @"
+    at-least-once: what a lost instance had in work is dealt anew, and no merge sees what of it had arrived
+    While the instance of FILE is lost nothing is read: reading begins anew at the last commit, and what had passed since passes again.
+    What an instance that is lost had in work behind NET-SPLIT is dealt anew: what of it had arrived arrives twice.
+    ");
 }
 
 #[test]
@@ -77,5 +89,5 @@ fn positions_on_the_sources_server_are_not_with_the_data() {
 #[test]
 fn a_guarantee_that_the_pair_cant_give_is_a_mistake() {
     let pipeline = Pipeline::source(queue()).sink(stdout()).require(Guarantee::ExactlyOnce);
-    assert_snapshot!(promise(1, &pipeline), @"here: AMQP-QUEUE, STD-OUT: exactly-once is asked for, and what this pipeline has is at-least-once: standard output can't take back what it printed; change what stands in the way, or ask for no more than at-least-once");
+    assert_snapshot!(promise(1, &pipeline), @"here: AMQP-QUEUE, STD-OUT: exactly-once is asked for, and what this pipeline has is at-least-once: standard output can't take back what it printed; write to a sink that stores positions with its data, or ask for no more than at-least-once");
 }

@@ -103,6 +103,22 @@ proptest! {
     }
 
     #[test]
+    fn coders_to_the_wire_change_no_chain_between_stages(
+        edges in prop::collection::vec(edge(), 0..10),
+        wires in prop::collection::vec((0..FORMS, 0..FORMS, any::<bool>(), 1..4u32), 1..6),
+        to in 1..FORMS,
+    ) {
+        let kind = |back| if back { Kind::WireDecode } else { Kind::WireEncode };
+        let wires = wires.into_iter().map(|(from, to, back, cost)| (from, to, kind(back), cost));
+        let all: Vec<Edge> = edges.iter().copied().chain(wires).collect();
+        let search = |edges: &[Edge]| {
+            let chain = Coders::new(&coders(edges), &[]).cheapest(&[At::plain(form(0))], &form(to));
+            chain.map(|chain| chain.names()).map_err(|why| std::mem::discriminant(&why))
+        };
+        prop_assert_eq!(search(&edges), search(&all));
+    }
+
+    #[test]
     fn the_order_of_registration_does_not_matter(edges in prop::collection::vec(edge(), 0..10), to in 1..FORMS) {
         let forward = coders(&edges);
         let backward: Vec<Coder> = forward.iter().rev().cloned().collect();

@@ -24,7 +24,7 @@ fn all_mistakes_of_all_passes_are_reported_together() {
     here: AMQP-QUEUE, A: no coder makes [Alien] of [Bytes]; register a coder from [Bytes] to [Alien] for this pipeline by `with`, or put a stage between them that makes the one of the other
     here: AMQP-QUEUE: a limit of 0 records lets nothing pass; leave it out, or let 1 record pass at least
     here: A: 0 workers run nothing; say `par(1)` or more
-    here: AMQP-QUEUE, STD-OUT: exactly-once is asked for, and what this pipeline has is at-least-once: standard output can't take back what it printed; change what stands in the way, or ask for no more than at-least-once
+    here: AMQP-QUEUE, STD-OUT: exactly-once is asked for, and what this pipeline has is at-least-once: standard output can't take back what it printed; write to a sink that stores positions with its data, or ask for no more than at-least-once
     ");
 }
 

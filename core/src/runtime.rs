@@ -3,30 +3,43 @@
 //!
 //! This module imports `data`, `commit`, `contracts` and `plan`; it never meets `declare`.
 
+mod arrivals;
 mod assembly;
+mod behind;
 mod channel;
 mod committer;
 mod control;
 mod end;
+mod entry_end;
+mod exit_end;
 mod fault;
 mod fold;
 mod gate;
+mod instance;
 mod job;
 mod keep;
+mod kept;
 mod ledger;
 mod letters;
+mod locator;
 mod map_async;
 mod metrics;
 mod nowhere;
+mod origin;
 mod parcel;
+mod part;
 mod passing;
+mod prefix;
 mod pump;
 mod resolve;
 mod run;
 mod segment;
+mod setup;
 mod sink_end;
 mod source_end;
+mod steps;
 mod summary;
+mod upstream;
 
 pub use job::{Job, Settings};
 pub use metrics::{Metrics, StageMetrics};

@@ -1,33 +1,42 @@
-//! Puts the tasks of a graph together: inlets, steps and outlets, joined by channels.
+//! Puts the tasks of a part of the graph together: inlets, steps and outlets, joined by channels.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::behind::Behind;
 use super::channel::{self, Incoming, Outgoing};
+use super::control::Control;
+use super::entry_end::{EntryEnd, Feed};
+use super::exit_end::ExitEnd;
 use super::fold::FoldEnd;
 use super::gate::{Limit, Pace};
 use super::keep::KeepBytes;
 use super::ledger::Ledger;
 use super::map_async::AsyncEnd;
-use super::pump::{In, Out, Pump, Stepping};
-use super::resolve::Resolver;
-use super::run::Starter;
+use super::pump::{In, Out, Pump};
 use super::segment::Segmented;
-use super::sink_end::SinkEnd;
-use super::source_end::{Partitions, SourceEnd};
+use super::setup::Setup;
+use super::sink_end::{SinkEnd, SinkRequest};
+use super::source_end::{SourceEnd, SourceRequest};
+use super::steps::{Stepping, Steps};
 use super::summary::Ended;
-use crate::contracts::{Cause, DynSink, Error, Host, Result};
+use crate::contracts::{Cause, DynSink, Error, Exit, Host, Result};
 use crate::plan::{Factory, Inlet, Outlet, Runs, Stage, StageId, Step, Task};
 
-/// Puts the tasks together.
+/// Puts the tasks of a part together.
 pub(super) struct Assembly<'a> {
-    pub(super) starter: &'a Starter,
-    pub(super) partitions: &'a Arc<Partitions>,
-    pub(super) resolver: Resolver,
-    pub(super) source: Option<(SourceEnd, mpsc::Receiver<super::source_end::SourceRequest>)>,
-    pub(super) sink: Option<(Box<dyn DynSink>, mpsc::Receiver<super::sink_end::SinkRequest>)>,
+    pub(super) setup: &'a Setup,
+    /// Which tasks of the graph.
+    pub(super) tasks: Range<usize>,
+    pub(super) control: &'a Arc<Control>,
+    pub(super) source: Option<(SourceEnd, mpsc::Receiver<SourceRequest>)>,
+    pub(super) entry: Option<EntryEnd>,
+    pub(super) sink: Option<(Box<dyn DynSink>, Behind, mpsc::Receiver<SinkRequest>)>,
+    pub(super) exit: Option<Box<dyn Exit>>,
     pub(super) finished: Option<oneshot::Sender<Option<Ended>>>,
     /// Dropped by each task once its stream is over.
     pub(super) over: mpsc::Sender<()>,
@@ -38,16 +47,31 @@ pub(super) struct Assembly<'a> {
 /// The ends of each channel that tasks and workers have not taken yet.
 type Ends<T> = Vec<VecDeque<T>>;
 
+/// The channels of a part: each one's ends, in the order of the tasks and workers that hold them.
+#[derive(Default)]
+struct Channels {
+    sends: Ends<Outgoing>,
+    receives: Ends<Incoming>,
+    /// Deals what comes in by a network stage to the workers of the first task, where it has several.
+    deals: Option<Outgoing>,
+    /// Collects what the workers of the last task give to a network stage, where it has several.
+    collects: Option<Incoming>,
+}
+
 /// A task with its name and what runs it.
 pub(super) type Named = (String, Runs, Pump);
 
-impl Assembly<'_> {
-    /// All tasks of the graph.
+impl<'a> Assembly<'a> {
+    /// All tasks of the part.
     pub(super) fn pumps(&mut self) -> Result<Vec<Named>> {
-        let graph = &self.starter.job.graph;
-        let (mut sends, mut receives) = self.channels()?;
+        let tasks = self.tasks()?;
+        let Channels { mut sends, mut receives, deals, collects } = self.channels()?;
         let mut pumps = Vec::new();
-        for task in &graph.tasks {
+        if let Some(outgoing) = deals {
+            let entry = In::Feed(Feed::Entry(self.entry.take().ok_or_else(unfit)?));
+            pumps.push(self.in_turn(entry, Out::Channel(outgoing))?);
+        }
+        for task in tasks {
             for worker in 0..task.workers.max(1) {
                 let name = if task.workers > 1 { format!("{} {}", task.name, worker + 1) } else { task.name.clone() };
                 let incoming = match task.inlet {
@@ -58,112 +82,129 @@ impl Assembly<'_> {
                     Outlet::Channel(id) => sends[id].pop_front(),
                     Outlet::Sink(_) => None,
                 };
-                pumps.push((name, task.runs, self.pump(task, incoming, outgoing)?));
+                let inlet = self.inlet(task, incoming)?;
+                let outlet = self.outlet(task, outgoing)?;
+                pumps.push((name, task.runs, self.pump(inlet, outlet, task.runs)?));
             }
+        }
+        if let Some(incoming) = collects {
+            let exit = Out::Exit(ExitEnd::new(self.exit.take().ok_or_else(unfit)?));
+            pumps.push(self.in_turn(In::Feed(Feed::Channel(incoming)), exit)?);
         }
         Ok(pumps)
     }
 
-    /// Each channel's ends, in the order of the tasks and workers that hold them.
-    fn channels(&self) -> Result<(Ends<Outgoing>, Ends<Incoming>)> {
-        let graph = &self.starter.job.graph;
-        let workers = |holds: &dyn Fn(&Task) -> bool| {
-            graph.tasks.iter().find(|task| holds(task)).map_or(1, |task| task.workers.max(1))
-        };
-        let (mut sends, mut receives) = (Vec::new(), Vec::new());
-        for (id, spec) in graph.channels.iter().enumerate() {
-            let from = workers(&|task| task.outlet == Outlet::Channel(id));
-            let to = workers(&|task| task.inlet == Inlet::Channel(id));
-            let (outgoing, incoming) = match (from, to) {
-                (1, 1) => {
-                    let (outgoing, incoming) = channel::single(spec.batches);
-                    (vec![outgoing], vec![incoming])
-                }
-                (1, to) => {
-                    let (outgoing, incoming) = channel::deal(spec.batches, to);
-                    (vec![outgoing], incoming)
-                }
-                (from, 1) => {
-                    let (outgoing, incoming) = channel::collect(spec.batches, from);
-                    (outgoing, vec![incoming])
-                }
-                (from, to) => {
-                    let message =
-                        format!("channel {id} has {from} senders and {to} receivers: one side has to be one task");
-                    return Err(Error::new(Cause::Bug, message));
-                }
-            };
-            sends.push(outgoing.into());
-            receives.push(incoming.into());
-        }
-        Ok((sends, receives))
+    /// A task that only passes on: between a network stage and workers, who are dealt batches in turn.
+    fn in_turn(&mut self, inlet: In, outlet: Out) -> Result<Named> {
+        let pump = self.pump((inlet, None, 0, &[]), (outlet, None), Runs::Async)?;
+        Ok(("in turn".to_owned(), Runs::Async, pump))
     }
 
-    fn pump(&mut self, task: &Task, incoming: Option<Incoming>, outgoing: Option<Outgoing>) -> Result<Pump> {
-        let starter = self.starter;
-        let (inlet, inlet_stage, rest) = self.inlet(task, incoming)?;
-        let steps = rest.iter().map(|step| self.step(step)).collect::<Result<_>>()?;
-        let mut source_requests = None;
-        let inlet = match inlet {
-            Some(inlet) => inlet,
-            None => {
-                let (source, requests) = self.source.take().ok_or_else(unfit)?;
-                source_requests = Some(requests);
-                In::Source(source)
+    fn tasks(&self) -> Result<&'a [Task]> {
+        self.setup.job.graph.tasks.get(self.tasks.clone()).ok_or_else(unfit)
+    }
+
+    /// The channels of the part. One that only one end of is in the part stands for a network stage.
+    fn channels(&self) -> Result<Channels> {
+        let tasks = self.tasks()?;
+        let workers =
+            |holds: &dyn Fn(&Task) -> bool| tasks.iter().find(|task| holds(task)).map(|task| task.workers.max(1));
+        let mut channels = Channels::default();
+        for (id, spec) in self.setup.job.graph.channels.iter().enumerate() {
+            let from = workers(&|task| task.outlet == Outlet::Channel(id));
+            let to = workers(&|task| task.inlet == Inlet::Channel(id));
+            let (mut outgoing, mut incoming) = match (from, to) {
+                (Some(from), Some(to)) => ends(id, spec.batches, from, to)?,
+                (None, Some(to)) if to > 1 => ends(id, spec.batches, 1, to)?,
+                (Some(from), None) if from > 1 => ends(id, spec.batches, from, 1)?,
+                _ => (Vec::new(), Vec::new()),
+            };
+            match (from, to) {
+                (None, _) => channels.deals = channels.deals.or(outgoing.pop()),
+                (_, None) => channels.collects = channels.collects.or(incoming.pop()),
+                _ => {}
             }
-        };
-        let (outlet, sink_requests) = self.outlet(task, outgoing)?;
+            channels.sends.push(outgoing.into());
+            channels.receives.push(incoming.into());
+        }
+        Ok(channels)
+    }
+
+    fn pump(&mut self, inlet: InletOf<'_>, outlet: OutletOf, runs: Runs) -> Result<Pump> {
+        let setup = self.setup;
+        let (inlet, source_requests, inlet_stage, rest) = inlet;
+        let (outlet, sink_requests) = outlet;
+        let steps = rest.iter().map(|step| self.step(step)).collect::<Result<_>>()?;
+        let clock = setup.settings.world.clock.clone();
+        let resolver = setup.resolver(self.control);
         Ok(Pump {
             inlet,
             inlet_stage,
-            inlet_policy: starter.policy(inlet_stage),
-            inlet_name: starter.job.graph.stages[inlet_stage].name.clone(),
-            steps,
-            finished: if sink_requests.is_some() { self.finished.take() } else { None },
+            inlet_policy: setup.policy(inlet_stage),
+            inlet_name: setup.job.graph.stages[inlet_stage].name.clone(),
+            steps: Steps::new(steps, resolver, self.control.clone(), clock.clone()),
+            finished: if matches!(outlet, Out::Channel(_)) { None } else { self.finished.take() },
             outlet,
-            resolver: self.resolver.clone(),
-            control: starter.control.clone(),
-            phase: starter.control.listen(),
-            clock: starter.settings.world.clock.clone(),
+            control: self.control.clone(),
+            phase: self.control.listen(),
+            clock,
             source_requests,
             sink_requests,
-            queue: VecDeque::new(),
-            ending: None,
             over: Some(self.over.clone()),
-            shares: task.runs == Runs::Async || starter.settings.world.workers == Host::Inline,
+            shares: runs == Runs::Async || setup.settings.world.workers == Host::Inline,
         })
     }
 
-    /// The inlet (`None`: the source), the stage it stands for, and the steps that are left.
-    fn inlet<'t>(&mut self, task: &'t Task, incoming: Option<Incoming>) -> Result<(Option<In>, StageId, &'t [Step])> {
-        let Some(incoming) = incoming else { return Ok((None, 0, &task.steps)) };
-        let starter = self.starter;
-        let clock = starter.settings.world.clock.clone();
-        let name = |stage: StageId| starter.job.graph.stages[stage].name.as_str();
+    /// The inlet, with what the source is asked for if it is that; the stage it stands for; and the steps that are left.
+    fn inlet<'t>(&mut self, task: &'t Task, incoming: Option<Incoming>) -> Result<InletOf<'t>> {
+        let feed = match (incoming, &task.inlet) {
+            (Some(incoming), _) => Feed::Channel(incoming),
+            (None, Inlet::Channel(_)) => Feed::Entry(self.entry.take().ok_or_else(unfit)?),
+            (None, Inlet::Source(_)) => {
+                let (source, requests) = self.source.take().ok_or_else(unfit)?;
+                return Ok((In::Source(source), Some(requests), 0, &task.steps));
+            }
+        };
         match task.steps.first() {
             Some(&Step::Fold { stage, each, every }) => {
-                let Factory::Fold(make) = &starter.job.factories[stage] else { return Err(unfit()) };
-                let (policy, resolver) = (starter.policy(stage), self.resolver.clone());
-                let keep = KeepBytes::of(&starter.job.graph, stage);
-                let fold =
-                    FoldEnd::new(incoming, make(), stage, name(stage), policy, each, every, keep, resolver, clock);
-                self.folds.push(fold.ledger());
-                Ok((Some(In::Fold(fold)), stage, &task.steps[1..]))
+                Ok((In::Fold(self.fold(feed, stage, each, every)?), None, stage, &task.steps[1..]))
             }
             Some(&Step::MapAsync { stage, at_once }) => {
-                let Factory::MakeAsync(make) = &starter.job.factories[stage] else { return Err(unfit()) };
-                let end = AsyncEnd::new(incoming, make(), stage, name(stage), at_once, starter.meters.clone());
-                Ok((Some(In::Async(end)), stage, &task.steps[1..]))
+                let setup = self.setup;
+                let Factory::MakeAsync(make) = &setup.job.factories[stage] else { return Err(unfit()) };
+                let name = &setup.job.graph.stages[stage].name;
+                let end = AsyncEnd::new(feed, make(), stage, name, at_once, setup.meters.clone());
+                Ok((In::Async(end), None, stage, &task.steps[1..]))
             }
-            _ => Ok((Some(In::Channel(incoming)), 0, &task.steps)),
+            _ => Ok((In::Feed(feed), None, 0, &task.steps)),
         }
     }
 
+    fn fold(&mut self, feed: Feed, stage: StageId, each: Option<u64>, every: Option<Duration>) -> Result<FoldEnd> {
+        let setup = self.setup;
+        let Factory::Fold(make) = &setup.job.factories[stage] else { return Err(unfit()) };
+        let fold = FoldEnd::new(
+            feed,
+            make(),
+            stage,
+            &setup.job.graph.stages[stage].name,
+            setup.policy(stage),
+            each,
+            every,
+            KeepBytes::of(&setup.job.graph, stage),
+            setup.fold_epoch(),
+            setup.resolver(self.control),
+            setup.settings.world.clock.clone(),
+        );
+        self.folds.push(fold.ledger());
+        Ok(fold)
+    }
+
     fn step(&self, step: &Step) -> Result<Stepping> {
-        let job = &self.starter.job;
+        let job = &self.setup.job;
         match step {
             Step::Segment(segment) => {
-                let meters = self.starter.meters.clone();
+                let meters = self.setup.meters.clone();
                 Segmented::new(segment, &job.graph, &job.factories, job.policy, meters).map(Stepping::Segment)
             }
             Step::Limit { stage, records } => Ok(Stepping::Limit { limit: Limit::new(*records), stage: *stage }),
@@ -172,33 +213,51 @@ impl Assembly<'_> {
         }
     }
 
-    fn outlet(
-        &mut self,
-        task: &Task,
-        outgoing: Option<Outgoing>,
-    ) -> Result<(Out, Option<mpsc::Receiver<super::sink_end::SinkRequest>>)> {
+    fn outlet(&mut self, task: &Task, outgoing: Option<Outgoing>) -> Result<OutletOf> {
         let stage = match (&task.outlet, outgoing) {
             (Outlet::Channel(_), Some(outgoing)) => return Ok((Out::Channel(outgoing), None)),
+            (Outlet::Channel(_), None) => {
+                let exit = self.exit.take().ok_or_else(unfit)?;
+                return Ok((Out::Exit(ExitEnd::new(exit)), None));
+            }
             (Outlet::Sink(stage), _) => *stage,
-            _ => return Err(unfit()),
         };
-        let starter = self.starter;
-        let (sink, requests) = self.sink.take().ok_or_else(unfit)?;
-        let Stage { name, options, .. } = starter.job.graph.stages[stage].clone();
-        let clock = starter.settings.world.clock.clone();
-        let policy = starter.policy(stage);
-        let end = SinkEnd::new(
-            sink,
-            name,
-            stage,
-            options,
-            policy,
-            starter.is_transactional(),
-            self.partitions.clone(),
-            self.resolver.clone(),
-            clock,
-        );
+        let setup = self.setup;
+        let (sink, behind, requests) = self.sink.take().ok_or_else(unfit)?;
+        let Stage { name, options, .. } = setup.job.graph.stages[stage].clone();
+        let clock = setup.settings.world.clock.clone();
+        let (policy, transactional) = (setup.policy(stage), setup.is_transactional());
+        let resolver = setup.resolver(self.control);
+        let end = SinkEnd::new(sink, name, stage, options, policy, transactional, behind, resolver, clock);
         Ok((Out::Sink(Box::new(end)), Some(requests)))
+    }
+}
+
+/// What a task takes from: see [`Assembly::inlet`].
+type InletOf<'t> = (In, Option<mpsc::Receiver<SourceRequest>>, StageId, &'t [Step]);
+
+/// What a task gives to, with what the sink is asked for if it is that.
+type OutletOf = (Out, Option<mpsc::Receiver<SinkRequest>>);
+
+/// The ends of one channel.
+fn ends(id: usize, batches: usize, from: usize, to: usize) -> Result<(Vec<Outgoing>, Vec<Incoming>)> {
+    match (from, to) {
+        (1, 1) => {
+            let (outgoing, incoming) = channel::single(batches);
+            Ok((vec![outgoing], vec![incoming]))
+        }
+        (1, to) => {
+            let (outgoing, incoming) = channel::deal(batches, to);
+            Ok((vec![outgoing], incoming))
+        }
+        (from, 1) => {
+            let (outgoing, incoming) = channel::collect(batches, from);
+            Ok((outgoing, vec![incoming]))
+        }
+        (from, to) => {
+            let message = format!("channel {id} has {from} senders and {to} receivers: one side has to be one task");
+            Err(Error::new(Cause::Bug, message))
+        }
     }
 }
 

@@ -87,15 +87,15 @@ impl Incoming {
         Self { lanes, turn: 0 }
     }
 
-    /// The next batch and whether its turn ends, or how the stream ended. A sender that is gone without a word has
-    /// failed. May be dropped at any time.
-    pub(super) async fn next(&mut self) -> Result<(Parcel, bool), Close> {
+    /// The next batch, or how the stream ended. A sender that is gone without a word has failed. May be dropped at any
+    /// time.
+    pub(super) async fn next(&mut self) -> Result<Parcel, Close> {
         match self.lanes[self.turn].recv().await {
             Some(Message::Parcel { parcel, turn_ends }) => {
                 if turn_ends {
                     self.turn = (self.turn + 1) % self.lanes.len();
                 }
-                Ok((parcel, turn_ends))
+                Ok(parcel)
             }
             Some(Message::End(ended)) => Err(Close::End(ended)),
             Some(Message::Failed) | None => Err(Close::Failed),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::contracts::Error;
 
@@ -33,7 +33,10 @@ enum At {
 pub(super) struct Control {
     phase: watch::Sender<Phase>,
     failures: Mutex<Vec<(At, Error)>>,
+    failing: Notify,
     reader_gone: AtomicBool,
+    dropped: AtomicBool,
+    finished: AtomicBool,
 }
 
 impl Control {
@@ -41,7 +44,45 @@ impl Control {
         Self {
             phase: watch::Sender::new(Phase::Running),
             failures: Mutex::default(),
+            failing: Notify::new(),
             reader_gone: AtomicBool::new(false),
+            dropped: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        }
+    }
+
+    /// Nothing more that is waited for will come: what has settled is committed, and that is the end.
+    pub(super) fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+        self.enter(Phase::Aborting);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    /// Everything is dropped as it stands, and that is no failure: it begins anew, or elsewhere.
+    pub(super) fn give_up(&self) {
+        self.dropped.store(true, Ordering::Release);
+        self.enter(Phase::Aborting);
+    }
+
+    pub(super) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Waits until something has failed, or all is dropped. May be dropped at any time.
+    pub(super) async fn failed(&self) {
+        let mut phase = self.listen();
+        loop {
+            let failing = self.failing.notified();
+            if self.has_failed() {
+                return;
+            }
+            tokio::select! {
+                () = failing => {}
+                _ = phase.wait_for(|phase| *phase == Phase::Aborting) => return,
+            }
         }
     }
 
@@ -66,12 +107,12 @@ impl Control {
 
     /// Something failed: the first failure is what the run ends with. The source reads no more.
     pub(super) fn fail(&self, error: Error) {
-        self.failed(At::Run, error);
+        self.note(At::Run, error);
     }
 
     /// A task's stream ends with this failure: it counts unless the run turns out to have ended before it.
     pub(super) fn fail_in_stream(&self, error: Error) {
-        self.failed(At::Record, error);
+        self.note(At::Record, error);
     }
 
     /// The run ended before the places in the stream where tasks failed: they had run ahead.
@@ -79,9 +120,14 @@ impl Control {
         self.failures().retain(|(at, _)| *at != At::Record);
     }
 
-    fn failed(&self, at: At, error: Error) {
-        tracing::error!(error = error.chain(), "the run fails");
+    fn note(&self, at: At, error: Error) {
+        if self.is_dropped() {
+            tracing::debug!(error = error.chain(), "what is given up fails");
+        } else {
+            tracing::error!(error = error.chain(), "the run fails");
+        }
         self.failures().push((at, error));
+        self.failing.notify_waiters();
         self.enter(Phase::Draining);
     }
 

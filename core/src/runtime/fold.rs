@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::channel::Incoming;
+use super::entry_end::Feed;
 use super::keep::KeepBytes;
 use super::ledger::{Ledger, Room};
 use super::metrics::{Meters, add};
 use super::nowhere::Nowhere;
+use super::origin::OriginKey;
 use super::parcel::{Close, Parcel};
 use super::resolve::Resolver;
 use super::summary::Ended;
-use crate::commit::{Bounds, Hold};
+use crate::commit::{Bounds, Hold, Ticket};
 use crate::contracts::{Clock, Error, Faults, Fold, Result};
 use crate::data::{AnyColumn, Batch, EventTime, Partition, Shared, Times};
 use crate::plan::{Policy, StageId};
@@ -22,7 +23,7 @@ const ROWS: usize = 1_024;
 
 /// A fold at work.
 pub(super) struct FoldEnd {
-    from: Incoming,
+    from: Feed,
     fold: Box<dyn Fold>,
     stage: StageId,
     name: Arc<str>,
@@ -33,14 +34,24 @@ pub(super) struct FoldEnd {
     since: u64,
     due: Option<Duration>,
     ledger: Arc<Ledger>,
-    /// The first record of each origin taken in since the last emission.
-    holds: Vec<Hold>,
+    instance: u16,
+    /// The state begins afresh with each.
+    epoch: u64,
+    /// The lowest record of each origin taken in since the last emission.
+    holds: Vec<Lowest>,
     keep_bytes: KeepBytes,
     /// The latest event time of what was taken in.
     time: EventTime,
     resolver: Resolver,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
+}
+
+/// The hold on the lowest record of an origin that was taken in since the last emission: records may come in any order.
+struct Lowest {
+    origin: OriginKey,
+    sequence: u64,
+    hold: Hold,
 }
 
 /// What can happen to a fold.
@@ -54,7 +65,7 @@ pub(super) enum FoldEvent {
 impl FoldEnd {
     #[expect(clippy::too_many_arguments, reason = "called once, where a run is put together")]
     pub(super) fn new(
-        from: Incoming,
+        from: Feed,
         fold: Box<dyn Fold>,
         stage: StageId,
         name: &str,
@@ -62,12 +73,13 @@ impl FoldEnd {
         each: Option<u64>,
         every: Option<Duration>,
         keep_bytes: KeepBytes,
+        (instance, epoch): (u16, u64),
         resolver: Resolver,
         clock: Arc<dyn Clock>,
     ) -> Self {
         // What a fold emits is bounded by the channel behind it.
         let room = Room::new(Bounds { records: u64::MAX, bytes: u64::MAX });
-        let ledger = Ledger::new(0, Partition::new("fold"), false, room);
+        let ledger = Ledger::new(0, (Partition::new("fold"), epoch), false, room);
         let meters = resolver.meters.clone();
         let due = every.map(|every| clock.elapsed() + every);
         let time = EventTime { micros: i64::MIN, ingested: true };
@@ -82,6 +94,8 @@ impl FoldEnd {
             since: 0,
             due,
             ledger,
+            instance,
+            epoch,
             holds: Vec::new(),
             keep_bytes,
             time,
@@ -103,7 +117,7 @@ impl FoldEnd {
         tokio::select! {
             biased;
             () = timer => Ok(FoldEvent::Due),
-            came = self.from.next() => came.map(|(parcel, _)| FoldEvent::Came(parcel)),
+            came = self.from.next() => came.map(FoldEvent::Came),
         }
     }
 
@@ -170,16 +184,24 @@ impl FoldEnd {
             let tail = column.cut(inner);
             let index = index.map(|mut index| index.split_off(inner));
             // The record's ticket goes on with its last rows; the hold keeps the commit behind it until they arrive.
-            self.hold(&rest.ticket, part.start);
-            self.fold_in(column, &shared, part.start).await?;
+            self.hold(&rest.ticket, &shared, part.start);
+            self.fold_in(column, &shared, part.start, &mut rest.ticket).await?;
             rest.batch = Batch::with_rows(shared, part, index, tail);
         }
         Ok(Some(rest))
     }
 
-    fn hold(&mut self, ticket: &crate::commit::Ticket, record: u32) {
-        if !self.holds.iter().any(|hold| ticket.same_origin(hold)) {
-            self.holds.push(ticket.hold(record));
+    /// Keeps the commit behind `record`, unless it is kept behind a lower one of its origin already.
+    fn hold(&mut self, ticket: &Ticket, shared: &Shared, record: u32) {
+        let sequence = shared.first + u64::from(record);
+        let Some(lowest) = self.holds.iter_mut().find(|lowest| lowest.origin.is(shared)) else {
+            let (origin, hold) = (OriginKey::of(shared), ticket.hold(record));
+            return self.holds.push(Lowest { origin, sequence, hold });
+        };
+        if sequence < lowest.sequence {
+            lowest.sequence = sequence;
+            // The lower hold stands before the higher one goes.
+            std::mem::replace(&mut lowest.hold, ticket.hold(record)).release();
         }
     }
 
@@ -189,25 +211,32 @@ impl FoldEnd {
         self.see(&shared, part.clone());
         let mut faults = Faults::new();
         self.fold.absorb(&mut *column, &mut faults);
+        if !part.is_empty() {
+            // Also where records failed: other rows of theirs may be in the state by now.
+            self.hold(&ticket, &shared, part.start);
+        }
         if !faults.is_empty() {
-            // Other rows of the same record may be in the state by now: they hold it, whatever becomes of it.
-            self.hold(&ticket, part.start);
             let record = |row: u32| index.as_ref().map_or(part.start + row, |index| index[row as usize]);
             let records: Vec<u32> = faults.iter().map(|&(row, _)| record(row)).collect();
-            self.resolve(&shared, &records, faults).await?;
+            self.resolve(&shared, &records, faults, &mut ticket).await?;
             records.into_iter().for_each(|record| ticket.dispose(record));
         }
-        let hold = !self.holds.iter().any(|held| ticket.same_origin(held));
-        self.holds.extend(ticket.absorbed(hold));
+        ticket.absorbed(false);
         Ok(())
     }
 
-    async fn fold_in(&mut self, mut column: Box<dyn AnyColumn>, shared: &Arc<Shared>, record: u32) -> Result<()> {
+    async fn fold_in(
+        &mut self,
+        mut column: Box<dyn AnyColumn>,
+        shared: &Arc<Shared>,
+        record: u32,
+        ticket: &mut Ticket,
+    ) -> Result<()> {
         self.see(shared, record..record + 1);
         let mut faults = Faults::new();
         self.fold.absorb(&mut *column, &mut faults);
         let records = vec![record; faults.len()];
-        self.resolve(shared, &records, faults).await
+        self.resolve(shared, &records, faults, ticket).await
     }
 
     fn see(&mut self, shared: &Shared, part: std::ops::Range<u32>) {
@@ -221,7 +250,13 @@ impl FoldEnd {
     }
 
     /// Records that could not be taken in meet the policy; there is no second try, for the state may have changed.
-    async fn resolve(&mut self, shared: &Arc<Shared>, records: &[u32], faults: Faults) -> Result<()> {
+    async fn resolve(
+        &mut self,
+        shared: &Arc<Shared>,
+        records: &[u32],
+        faults: Faults,
+        ticket: &mut Ticket,
+    ) -> Result<()> {
         let errors: Vec<(u32, Error)> = records
             .iter()
             .zip(faults)
@@ -238,8 +273,10 @@ impl FoldEnd {
                 Ok(())
             }
             Policy::DeadLetter(letters) => {
-                add(&counters.dead_lettered, errors.len());
-                self.resolver.bury(letters, shared, &errors).await
+                let given_up = self.resolver.bury(letters, ticket, shared, &errors).await?;
+                add(&counters.dead_lettered, errors.len() - given_up.len());
+                given_up.into_iter().for_each(|record| ticket.abandon(record));
+                Ok(())
             }
         }
     }
@@ -247,7 +284,7 @@ impl FoldEnd {
     fn emit(&mut self, last: bool, out: &mut VecDeque<Parcel>) {
         let mut column = self.fold.emit(last);
         add(&self.meters.stages[self.stage].rows_out, column.rows());
-        let holds = std::mem::take(&mut self.holds);
+        let holds: Vec<Hold> = std::mem::take(&mut self.holds).into_iter().map(|lowest| lowest.hold).collect();
         if column.rows() == 0 {
             // Nothing came of what was taken in: nothing has to arrive.
             holds.into_iter().for_each(Hold::release);
@@ -275,7 +312,18 @@ impl FoldEnd {
         let (ticket, first) = self.ledger.emit(len, column.bytes() as u64, time.micros, marks.clone(), holds);
         let partition = self.ledger.partition.clone();
         let times = Times::Uniform(time);
-        let shared = Shared { stage: self.name.clone(), partition, epoch: 0, first, len, times, marks, raw };
+        let shared = Shared {
+            stage: self.name.clone(),
+            partition,
+            instance: self.instance,
+            epoch: self.epoch,
+            first,
+            len,
+            times,
+            marks,
+            raw,
+            late: false,
+        };
         Parcel { batch: Batch::new(Arc::new(shared), column), ticket }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::contracts::{Opened, StoreFactory, World};
-use crate::plan::{Declaration, Factory, Graph, Letters, Plan, Policy};
+use crate::contracts::{Exchange, Opened, StoreFactory, World};
+use crate::plan::{Declaration, Factory, Graph, Letters, Part, Plan, Policy};
 
 /// A graph and what it takes to run it: built from a plan and its declaration, or by hand.
 pub struct Job {
@@ -12,6 +12,8 @@ pub struct Job {
     pub name: String,
     /// What runs.
     pub graph: Graph,
+    /// The parts that network stages cut it into, in order; none: it is one.
+    pub parts: Vec<Part>,
     /// What makes each stage's operator, by stage.
     pub factories: Vec<Factory>,
     /// Where dead letters go, by number.
@@ -22,6 +24,8 @@ pub struct Job {
     pub store: Option<Arc<dyn StoreFactory>>,
     /// Says what the pipeline does: state of another is refused.
     pub fingerprint: String,
+    /// Says what instances have to agree on: one that says something else is not joined.
+    pub agreement: String,
 }
 
 impl Job {
@@ -30,11 +34,13 @@ impl Job {
         Self {
             name: plan.name,
             graph: plan.graph,
+            parts: plan.parts,
             factories: declaration.factories.clone(),
             letters: declaration.letters.clone(),
             policy: declaration.policy,
             store: declaration.store.clone(),
             fingerprint: plan.fingerprint,
+            agreement: plan.agreement,
         }
     }
 
@@ -57,6 +63,9 @@ pub struct Settings {
     pub grace: Duration,
     /// Commits are at most as frequent as this; 250 ms by default.
     pub commit_interval: Duration,
+    /// How this instance reaches the others; `None` by default: there are none. A plan without network stages doesn't
+    /// use it.
+    pub exchange: Option<Arc<dyn Exchange>>,
 }
 
 impl Default for Settings {
@@ -67,6 +76,7 @@ impl Default for Settings {
             in_flight_records: 100_000,
             grace: Duration::from_secs(30),
             commit_interval: super::committer::INTERVAL,
+            exchange: None,
         }
     }
 }

@@ -10,12 +10,14 @@ use tokio::sync::Notify;
 
 use crate::commit::{Blocking, Bounds, Hold, HoldId, Outcome, Point, Settle, Ticket, Tracker};
 use crate::contracts::Settlement;
-use crate::data::{Marks, Partition, PartitionId};
+use crate::data::{Marks, Partition, PartitionId, Position};
 
 /// One partition of an origin.
 pub(super) struct Ledger {
     pub(super) id: PartitionId,
     pub(super) partition: Partition,
+    /// The epoch that stamps carry.
+    pub(super) epoch: u64,
     /// Whether each record is acknowledged by itself.
     pessimistic: bool,
     state: Mutex<State>,
@@ -32,12 +34,37 @@ pub(super) struct Room {
     changed: Notify,
     /// Outcomes that came too late, of partitions that are gone.
     late: AtomicU64,
+    /// Whether someone waits for everything to settle.
+    ending: AtomicBool,
+    moved: Notify,
 }
 
 impl Room {
     pub(super) fn new(bounds: Bounds) -> Arc<Self> {
-        let (bytes, waiting, late) = (AtomicU64::new(0), AtomicBool::new(false), AtomicU64::new(0));
-        Arc::new(Self { bounds, bytes, waiting, changed: Notify::new(), late })
+        Arc::new(Self {
+            bounds,
+            bytes: AtomicU64::new(0),
+            waiting: AtomicBool::new(false),
+            changed: Notify::new(),
+            late: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
+            moved: Notify::new(),
+        })
+    }
+
+    /// Waits until `settled` says so, looking again whenever something has settled.
+    pub(super) async fn until(&self, settled: impl Fn() -> bool) {
+        // The flag first: what settles after the look is seen.
+        self.ending.store(true, SeqCst);
+        while !settled() {
+            self.moved.notified().await;
+        }
+    }
+
+    fn moved(&self) {
+        if self.ending.load(SeqCst) {
+            self.moved.notify_one();
+        }
     }
 
     /// Waits until there may be room again.
@@ -74,7 +101,12 @@ pub(super) struct Standing {
 }
 
 impl Ledger {
-    pub(super) fn new(id: PartitionId, partition: Partition, pessimistic: bool, room: Arc<Room>) -> Arc<Self> {
+    pub(super) fn new(
+        id: PartitionId,
+        (partition, epoch): (Partition, u64),
+        pessimistic: bool,
+        room: Arc<Room>,
+    ) -> Arc<Self> {
         let state = State {
             tracker: Tracker::new(room.bounds),
             firsts: VecDeque::new(),
@@ -84,7 +116,7 @@ impl Ledger {
             abandoned: 0,
             closed: false,
         };
-        Arc::new(Self { id, partition, pessimistic, state: Mutex::new(state), room })
+        Arc::new(Self { id, partition, epoch, pessimistic, state: Mutex::new(state), room })
     }
 
     /// Emits a batch: returns its ticket and its first sequence number. `holds` are released once it has arrived.
@@ -132,6 +164,23 @@ impl Ledger {
     /// The point up to which a commit may go.
     pub(super) fn point(&self) -> Point<Arc<dyn Marks>> {
         self.lock().tracker.point()
+    }
+
+    /// The position before the record of this sequence number, while that can be told.
+    pub(super) fn locate(&self, sequence: u64) -> Result<Option<Position>, String> {
+        let found = self.lock().tracker.find(sequence).and_then(|point| point.mark);
+        found.map_or(Ok(None), |(marks, count)| marks.position(count))
+    }
+
+    /// A limit elsewhere ends the run before the record of this sequence number.
+    pub(super) fn seal_at(&self, sequence: u64) {
+        self.lock().tracker.seal_at(sequence);
+        self.room.moved();
+    }
+
+    /// Waits until all that was emitted has settled, up to a seal.
+    pub(super) async fn settled(&self) {
+        self.room.until(|| self.standing().settled).await;
     }
 
     /// What a pessimistic source may acknowledge since the last time.
@@ -247,6 +296,7 @@ impl Settle for Ledger {
             Self::due(&mut state)
         };
         due.into_iter().for_each(Hold::release);
+        self.room.moved();
     }
 
     fn hold(&self, slot: u64, record: u32) -> HoldId {
@@ -260,9 +310,11 @@ impl Settle for Ledger {
             Self::due(&mut state)
         };
         due.into_iter().for_each(Hold::release);
+        self.room.moved();
     }
 
     fn seal(&self, slot: u64, record: u32) {
         self.lock().tracker.seal(slot, record);
+        self.room.moved();
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesOrdered;
 
-use super::channel::Incoming;
+use super::entry_end::Feed;
 use super::metrics::{Meters, add};
 use super::parcel::{Close, Parcel};
 use super::passing::Passing;
@@ -20,7 +20,7 @@ const FLIGHTS: usize = 1_024;
 
 /// An asynchronous stage at work.
 pub(super) struct AsyncEnd {
-    from: Incoming,
+    from: Feed,
     make: Box<dyn MakeAsync>,
     stage: StageId,
     name: String,
@@ -60,7 +60,7 @@ pub(super) enum AsyncEvent {
 
 impl AsyncEnd {
     pub(super) fn new(
-        from: Incoming,
+        from: Feed,
         make: Box<dyn MakeAsync>,
         stage: StageId,
         name: &str,
@@ -98,7 +98,7 @@ impl AsyncEnd {
             biased;
             Some(made) = self.running.next(), if !self.running.is_empty() => Ok(AsyncEvent::Made(made)),
             came = self.from.next(), if hungry => Ok(match came {
-                Ok((parcel, _)) => AsyncEvent::Came(parcel),
+                Ok(parcel) => AsyncEvent::Came(parcel),
                 Err(close) => AsyncEvent::Ended(close),
             }),
             else => Err(Close::Failed),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::contracts::Traffic;
+
 /// What a run has done so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metrics {
@@ -22,6 +24,8 @@ pub struct Metrics {
     pub low_watermark: Option<i64>,
     /// Acknowledgements that came too late or twice: dropped.
     pub late: u64,
+    /// What records met with between instances; all zero where there is one.
+    pub traffic: Traffic,
 }
 
 /// What one stage has done so far.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::letters::Letterbox;
+use super::control::{Control, Phase};
+use super::letters::{Letterbox, letter, note};
 use super::metrics::{Meters, add};
 use super::passing::Passing;
 use super::segment::{Segmented, Verdict};
+use crate::commit::{Burial, Note, Ticket};
 use crate::contracts::{Cause, Error, Letter, Result};
 use crate::data::Shared;
 use crate::plan::{Policy, StageId};
@@ -16,6 +18,8 @@ use crate::plan::{Policy, StageId};
 pub(super) struct Resolver {
     pub(super) letters: Arc<[Arc<Letterbox>]>,
     pub(super) meters: Arc<Meters>,
+    /// Of the part that it is for.
+    pub(super) control: Arc<Control>,
 }
 
 /// A record of a batch runs again.
@@ -56,21 +60,73 @@ impl Resolver {
             Policy::DeadLetter(letters) => {
                 let faults = passing.take_faults();
                 let shared = passing.shared().clone();
-                self.bury(letters, &shared, &faults).await?;
-                add(&self.meters.stages[verdict.stage].dead_lettered, faults.len());
+                let given_up = self.bury(letters, &passing.ticket, &shared, &faults).await?;
+                add(&self.meters.stages[verdict.stage].dead_lettered, faults.len() - given_up.len());
+                given_up.into_iter().for_each(|record| passing.ticket.abandon(record));
                 faults.iter().for_each(|(record, _)| passing.dispose(*record));
                 Ok(Resolved::On(passing))
             }
         }
     }
 
-    /// Writes letters for these records of a span; they are durable when it returns.
-    pub(super) async fn bury(&self, letters: usize, shared: &Shared, faults: &[(u32, Error)]) -> Result<()> {
-        let Some(letterbox) = self.letters.get(letters) else {
-            return Err(Error::new(Cause::Bug, "the graph names dead letters that were not declared"));
-        };
-        let letters: Vec<_> = faults.iter().map(|(record, error)| letter(shared, *record, error)).collect();
-        letterbox.write(&letters).await
+    /// Sees to letters for these records of a span, here or where they began; they are durable when it returns. Returns
+    /// those of them that their origin has given up: they are to be abandoned.
+    pub(super) async fn bury(
+        &self,
+        letters: usize,
+        ticket: &Ticket,
+        shared: &Shared,
+        faults: &[(u32, Error)],
+    ) -> Result<Vec<u32>> {
+        let (mut here, mut far) = (Vec::new(), Vec::new());
+        for (record, error) in faults {
+            let note = note(letters, error);
+            match ticket.bury(*record, note.clone()) {
+                Some(burial) => far.push((*record, burial)),
+                None => here.push(letter(shared, *record, &note)),
+            }
+        }
+        if !here.is_empty() {
+            self.letterbox(letters)?.write(&here).await?;
+        }
+        self.await_burials(far).await
+    }
+
+    /// Writes one letter here for another instance; it is durable when it returns.
+    pub(super) async fn bury_for(&self, shared: &Shared, record: u32, note: &Note) -> Result<()> {
+        if record >= shared.len {
+            let message = format!("a dead letter was asked for record {record} of a batch of {}", shared.len);
+            return Err(Error::new(Cause::Bug, message));
+        }
+        let letters: [Letter; 1] = [letter(shared, record, note)];
+        self.letterbox(note.letters as usize)?.write(&letters).await
+    }
+
+    async fn await_burials(&self, far: Vec<(u32, Burial)>) -> Result<Vec<u32>> {
+        let mut given_up = Vec::new();
+        if far.is_empty() {
+            return Ok(given_up);
+        }
+        let mut phase = self.control.listen();
+        for (record, burial) in far {
+            tokio::select! {
+                buried = burial => {
+                    if let Err(why) = buried {
+                        tracing::warn!(why, "a dead letter was not written at its origin: the record runs again");
+                        given_up.push(record);
+                    }
+                }
+                _ = phase.wait_for(|phase| *phase == Phase::Aborting) => {
+                    return Err(Error::new(Cause::Outside, "the run was aborted while a dead letter was under way"));
+                }
+            }
+        }
+        Ok(given_up)
+    }
+
+    fn letterbox(&self, letters: usize) -> Result<&Letterbox> {
+        let unknown = || Error::new(Cause::Bug, "the graph names dead letters that were not declared");
+        self.letters.get(letters).map(|letterbox| &**letterbox).ok_or_else(unknown)
     }
 
     /// The first record that failed runs again after the wait.
@@ -93,23 +149,4 @@ fn fail(mut passing: Passing) -> Resolved {
         }
         None => Resolved::On(passing),
     }
-}
-
-fn letter(shared: &Shared, record: u32, error: &Error) -> Letter {
-    let raw = shared.raw.as_ref();
-    Letter {
-        time: shared.times.at(record),
-        source: shared.stage.to_string(),
-        position: shared.place(record),
-        stage: error.stage().unwrap_or_default().to_owned(),
-        reason: reason(error),
-        bytes: raw.map(|raw| raw.get(record as usize).to_vec()).unwrap_or_default(),
-    }
-}
-
-/// The message and those below it; stage and place stand beside it in the letter.
-fn reason(error: &Error) -> String {
-    let whole = error.chain();
-    let told = error.to_string();
-    format!("{}{}", error.message(), whole.strip_prefix(&told).unwrap_or_default())
 }

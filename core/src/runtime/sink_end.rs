@@ -5,21 +5,22 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::behind::Behind;
+use super::kept::Upto;
 use super::metrics::{Meters, add};
 use super::parcel::Parcel;
 use super::resolve::Resolver;
-use super::source_end::Partitions;
 use crate::commit::Cut;
 use crate::contracts::{Cause, Clock, DynSink, Error, Result, WriteError};
-use crate::data::{PartitionId, Position};
 use crate::plan::{Options, Policy, StageId};
 
 /// What the sink is asked to do between two batches.
 pub(super) enum SinkRequest {
     /// Make durable what was written.
     Flush(oneshot::Sender<Result<()>>),
-    /// Make durable what was written, together with the positions up to which it has settled.
-    Commit(oneshot::Sender<Result<Vec<(PartitionId, Position)>>>),
+    /// Make durable what was written, together with the positions up to which it has settled. `None`: that can't be done
+    /// just now, and nothing was.
+    Commit(oneshot::Sender<Result<Option<Upto>>>),
     /// The run is over, and all is well: put the output in its place.
     Close(oneshot::Sender<Result<()>>),
 }
@@ -44,7 +45,7 @@ pub(super) struct SinkEnd {
     options: Options,
     policy: Policy,
     cut: Cut,
-    partitions: Arc<Partitions>,
+    behind: Behind,
     resolver: Resolver,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
@@ -71,7 +72,7 @@ impl SinkEnd {
         options: Options,
         policy: Policy,
         transactional: bool,
-        partitions: Arc<Partitions>,
+        behind: Behind,
         resolver: Resolver,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -84,7 +85,7 @@ impl SinkEnd {
             options,
             policy,
             cut: Cut::new(),
-            partitions,
+            behind,
             resolver,
             clock,
             meters,
@@ -179,8 +180,10 @@ impl SinkEnd {
         let counters = &self.meters.stages[self.stage];
         match self.policy {
             Policy::DeadLetter(letters) => {
-                self.resolver.bury(letters, parcel.batch.shared(), &[(record, error)]).await?;
-                add(&counters.dead_lettered, 1);
+                let faults = [(record, error)];
+                let given_up = self.resolver.bury(letters, &parcel.ticket, parcel.batch.shared(), &faults).await?;
+                add(&counters.dead_lettered, faults.len() - given_up.len());
+                given_up.into_iter().for_each(|record| parcel.ticket.abandon(record));
             }
             Policy::Skip | Policy::Fail => {
                 tracing::warn!(error = error.chain(), "a record is skipped");
@@ -196,6 +199,7 @@ impl SinkEnd {
         self.unflushed += rows as u64;
         add(&self.meters.stages[self.stage].rows_in, rows);
         add(&self.meters.stages[self.stage].rows_out, rows);
+        self.behind.touch();
     }
 
     /// Cuts a batch behind the record with which a flush by count is due, and returns the rest.
@@ -235,8 +239,14 @@ impl SinkEnd {
             return Err(self.refuses());
         }
         self.unflushed = 0;
+        // What settles while the sink flushes may not be durable yet.
+        let mark = self.behind.mark();
         let flushed = self.sink.flush().await;
-        flushed.map_err(|error| self.broke(error))
+        flushed.map_err(|error| self.broke(error))?;
+        if !self.transactional {
+            self.behind.durable(mark);
+        }
+        Ok(())
     }
 
     /// Does what it is asked to. An asker that is gone needs no answer.
@@ -257,21 +267,23 @@ impl SinkEnd {
 
     /// Commits at a cut: what the sink was given has settled once it has flushed, and nothing more is given to it until
     /// the positions are stored.
-    async fn commit(&mut self) -> Result<Vec<(PartitionId, Position)>> {
+    async fn commit(&mut self) -> Result<Option<Upto>> {
         if self.half_written {
             // A record of which only some rows are in the sink can't be in a position: the next commit has it.
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        self.cut.ask();
         self.flush().await?;
-        let positions = self.partitions.positions()?;
-        for (_, partition, position) in &positions {
-            self.partitions.held.put(partition.clone(), position.clone());
-        }
-        let stored = self.sink.commit(&self.partitions.checkpoints()).await;
+        let Some(positions) = self.behind.positions(&self.resolver.control).await? else { return Ok(None) };
+        self.cut.ask();
+        let stored = self.sink.commit(&self.behind.kept().checkpoints_with(&positions)).await;
         stored.map_err(|error| self.broke(error))?;
         self.cut.committed();
-        Ok(positions.into_iter().map(|(id, _, position)| (id, position)).collect())
+        for (_, partition, position) in &positions {
+            self.behind.kept().held.put(partition.clone(), position.clone());
+        }
+        // Nothing was written since the cut, and all that was before has settled.
+        self.behind.durable(self.behind.mark());
+        Ok(Some(positions.into_iter().map(|(id, _, position)| (id, position)).collect()))
     }
 
     fn refuses(&self) -> Error {

@@ -3,36 +3,34 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::control::Phase;
+use super::control::{Control, Phase};
 use super::keep::KeepBytes;
+use super::kept::Kept;
 use super::ledger::{Ledger, Room};
 use super::metrics::{Meters, add};
 use super::parcel::{Close, Parcel};
 use super::summary::Ended;
-use crate::commit::Bounds;
-use crate::contracts::{
-    Cause, Checkpoint, Clock, DynChunk, DynEvent, DynSource, Error, Faults, Held, Key, Result, Settlement,
-};
+use crate::commit::{Blocking, Bounds};
+use crate::contracts::{Cause, Clock, DynChunk, DynEvent, DynSource, Error, Faults, Report, Result, Settlement};
 use crate::data::{Batch, EventTime, Partition, PartitionId, Position, Shared, Times};
 use crate::plan::StageId;
 
 /// The partitions of a source, shared with whoever commits.
 pub(super) struct Partitions {
-    pub(super) pipeline: String,
-    pub(super) stage: Arc<str>,
+    pub(super) kept: Kept,
+    /// The instance and the epoch that stamps carry.
+    pub(super) opened_as: (u16, u64),
     pub(super) pessimistic: bool,
-    pub(super) held: Held,
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
     pub(super) room: Arc<Room>,
 }
 
 impl Partitions {
-    pub(super) fn new(pipeline: String, stage: &str, pessimistic: bool, bounds: Bounds, held: Held) -> Arc<Self> {
-        let room = Room::new(bounds);
-        Arc::new(Self { pipeline, stage: stage.into(), pessimistic, held, ledgers: Mutex::default(), room })
+    pub(super) fn new(kept: Kept, opened_as: (u16, u64), pessimistic: bool, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { kept, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds) })
     }
 
     /// Those that are open.
@@ -51,7 +49,7 @@ impl Partitions {
     fn open(&self, partition: Partition) -> Arc<Ledger> {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let id = ledgers.len() as PartitionId;
-        let ledger = Ledger::new(id, partition, self.pessimistic, self.room.clone());
+        let ledger = Ledger::new(id, (partition, self.opened_as.1), self.pessimistic, self.room.clone());
         ledgers.push(Some(ledger.clone()));
         ledger
     }
@@ -66,7 +64,7 @@ impl Partitions {
         let mut positions = Vec::new();
         for ledger in self.all() {
             let Some((marks, count)) = ledger.point().mark else { continue };
-            let wrong = |message: String| Error::new(Cause::Outside, message).in_stage(self.stage.to_string());
+            let wrong = |message: String| Error::new(Cause::Outside, message).in_stage(self.kept.stage.to_string());
             if let Some(position) = marks.position(count).map_err(wrong)? {
                 positions.push((ledger.id, ledger.partition.clone(), position));
             }
@@ -74,15 +72,31 @@ impl Partitions {
         Ok(positions)
     }
 
-    /// A position as it is kept.
-    pub(super) fn checkpoint(&self, partition: Partition, position: Position) -> Checkpoint {
-        let key = Key { pipeline: self.pipeline.clone(), stage: self.stage.to_string(), partition };
-        Checkpoint { key, position }
+    /// Waits until all that was read has settled, up to where the run ends.
+    pub(super) async fn settled(&self, control: &Control) {
+        let settled = |ledger: &Arc<Ledger>| {
+            let standing = ledger.standing();
+            // What is past a limit is abandoned, and nobody runs it again.
+            let is_past = matches!(standing.blocking, Some(Blocking::Abandoned(_)));
+            standing.settled || (is_past && control.phase() == Phase::Limited)
+        };
+        self.room.until(|| self.all().iter().all(settled)).await;
     }
 
-    /// Everything that is held, as it is kept.
-    pub(super) fn checkpoints(&self) -> Vec<Checkpoint> {
-        self.held.all().into_iter().map(|(partition, position)| self.checkpoint(partition, position)).collect()
+    /// Records that were read past where a limit or a drain ended the run.
+    pub(super) fn left_over(&self) -> u64 {
+        let standings = self.all().into_iter().map(|ledger| ledger.standing());
+        standings.filter(|standing| standing.settled).map(|standing| standing.lag).sum()
+    }
+
+    /// Records that were read and may not be committed.
+    pub(super) fn lag(&self) -> u64 {
+        self.all().iter().map(|ledger| ledger.standing().lag).sum()
+    }
+
+    /// The open partition of this name.
+    pub(super) fn find(&self, partition: &Partition) -> Option<Arc<Ledger>> {
+        self.all().into_iter().find(|ledger| ledger.partition == *partition)
     }
 }
 
@@ -110,6 +124,8 @@ pub(super) struct SourceEnd {
     /// Makes bytes of typed records, where letters will need them.
     keep_bytes: KeepBytes,
     stage: StageId,
+    /// Told of partitions that come, where there are other instances.
+    reports: Option<mpsc::UnboundedSender<Report>>,
 }
 
 /// A batch from the source, with the records that it could not give.
@@ -126,25 +142,37 @@ impl SourceEnd {
         clock: Arc<dyn Clock>,
         meters: Arc<Meters>,
         keep_bytes: KeepBytes,
+        reports: Option<mpsc::UnboundedSender<Report>>,
     ) -> Self {
-        Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0 }
+        Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0, reports }
     }
 
     /// Opens the source where its partitions are held.
     pub(super) async fn open(&mut self) -> Result<()> {
-        let held = self.partitions.held.clone();
+        let held = self.partitions.kept.held.clone();
         let partitions = self.source.open(&held).await.map_err(|error| self.named(error))?;
         self.open = partitions.into_iter().map(|partition| Some(self.partitions.open(partition))).collect();
         if let Some(size) = self.source.size() {
             self.meters.size.store(size, std::sync::atomic::Ordering::Relaxed);
         }
+        let partitions = self.open.iter().flatten().map(|ledger| ledger.partition.clone()).collect();
+        self.report(Report::Opened { partitions });
         Ok(())
+    }
+
+    /// An exchange that is gone needs no word.
+    fn report(&self, report: Report) {
+        if let Some(reports) = &self.reports {
+            let _ = reports.send(report);
+        }
     }
 
     /// The next thing to happen. May be dropped at any time.
     pub(super) async fn event(&mut self) -> Result<Option<DynEvent>, Close> {
-        if *self.phase.borrow() > Phase::Running {
-            return Err(Close::End(Ended::Drained));
+        match *self.phase.borrow() {
+            Phase::Running => {}
+            Phase::Limited => return Err(Close::End(Ended::Limit)),
+            Phase::Draining | Phase::Aborting => return Err(Close::End(Ended::Drained)),
         }
         let blocked = self.open.iter().flatten().any(|ledger| !ledger.has_room());
         tokio::select! {
@@ -154,7 +182,7 @@ impl SourceEnd {
             event = self.source.next(), if !blocked => match event {
                 Ok(DynEvent::End) => Err(Close::End(Ended::Input)),
                 Ok(event) => Ok(Some(event)),
-                Err(error) => Err(Close::Error(error.in_stage(self.partitions.stage.to_string()))),
+                Err(error) => Err(Close::Error(error.in_stage(self.partitions.kept.stage.to_string()))),
             },
         }
     }
@@ -164,8 +192,9 @@ impl SourceEnd {
         match event {
             DynEvent::Records(chunk) => self.emit(chunk),
             DynEvent::Opened(partition) => {
-                let ledger = self.partitions.open(partition);
+                let ledger = self.partitions.open(partition.clone());
                 self.open.push(Some(ledger));
+                self.report(Report::Claimed { partition });
                 Ok(None)
             }
             DynEvent::Closed(partition) => {
@@ -210,8 +239,19 @@ impl SourceEnd {
             Some(raw) => (Some(raw), marks),
             None => self.keep_bytes.keep(&*column, marks),
         };
-        let shared =
-            Shared { stage: self.partitions.stage.clone(), partition, epoch: 0, first, len, times, marks, raw };
+        let (instance, epoch) = self.partitions.opened_as;
+        let shared = Shared {
+            stage: self.partitions.kept.stage.clone(),
+            partition,
+            instance,
+            epoch,
+            first,
+            len,
+            times,
+            marks,
+            raw,
+            late: false,
+        };
         let parcel = Parcel { batch: Batch::new(Arc::new(shared), column), ticket };
         let refused = refused.into_iter().map(|(record, refused)| (record, refused.into())).collect();
         Ok(Some(Emitted { parcel, refused }))
@@ -247,6 +287,6 @@ impl SourceEnd {
     }
 
     fn named(&self, error: Error) -> Error {
-        error.in_stage(self.partitions.stage.to_string())
+        error.in_stage(self.partitions.kept.stage.to_string())
     }
 }

@@ -1,0 +1,413 @@
+//! One of several instances at work: the parts that run here, each in a task of its own that follows the orders of the
+//! exchange and reports what it has done.
+
+mod actor;
+mod places;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+use self::actor::{Actor, Command, Told};
+use super::arrivals::{Arrivals, Follows, Tells};
+use super::end::overdue;
+use super::job::{Job, Settings};
+use super::locator::Locator;
+use super::resolve::Resolver;
+use super::run::{Handle, Running, Shown, aborted, summary};
+use super::setup::Setup;
+use super::summary::{Ended, Summary};
+use super::upstream::SharedStore;
+use crate::commit::Note;
+use crate::contracts::{
+    About, Cause, Clock, Crossing, Entry, Error, Exchange, ExitFactory, Order, PeerId, Report, Result, Roll,
+};
+use crate::data::Shared;
+use crate::plan::Part;
+
+/// How long an instance that has failed waits for the others to have heard of it.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What is wanted of an instance from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// To end in good order.
+    Drain,
+    /// To end at once.
+    Abort,
+}
+
+/// Joins the other instances and begins the parts that run here.
+pub(super) async fn start(job: Job, settings: Settings, exchange: Arc<dyn Exchange>) -> Result<Running> {
+    let clock = settings.world.clock.clone();
+    let about = About { pipeline: job.name.clone(), plan: job.agreement.clone(), clock };
+    let joined = exchange.join(about).await?;
+    let roll = joined.roll();
+    let number = u16::try_from(roll.me).map_err(|_| Error::new(Cause::User, "there are more than 65,535 instances"))?;
+    let setup = Setup::new(job, settings, Some(number))?;
+    let parts = setup.job.parts.clone();
+    let places = places::places(&parts, &roll)?;
+    let hops = places::hops(&setup, &parts, &places)?;
+    let mut store = None;
+    if places.first().is_some_and(|place| place.contains(&roll.me)) {
+        store = setup.open_store().await?;
+        setup.open_letters().await?;
+    }
+    let crossing = joined.begin(hops, places::source_place(&setup, &places));
+    Ok(Instance::begin(setup, &roll, (&parts, &places), store, crossing))
+}
+
+/// One of several instances.
+struct Instance {
+    setup: Arc<Setup>,
+    shown: Arc<Shown>,
+    resolver: Resolver,
+    locator: Arc<Locator>,
+    /// The parts, in order; `None` where one doesn't run here.
+    parts: Vec<Option<mpsc::UnboundedSender<Command>>>,
+    tasks: Vec<JoinHandle<()>>,
+    told: mpsc::UnboundedReceiver<Told>,
+    /// For letters that can't be written.
+    tell: mpsc::UnboundedSender<Told>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    reports: mpsc::UnboundedSender<Report>,
+    wishes: mpsc::UnboundedReceiver<Wish>,
+    began: Duration,
+    /// When it has to have ended, once it was asked to.
+    deadline: Option<Duration>,
+    drained: bool,
+    ended: Option<Ended>,
+}
+
+/// How the run ends on this instance.
+enum Over {
+    /// All parts of all instances have ended.
+    Well,
+    /// It has failed on another.
+    Elsewhere(Error),
+    /// It has failed here, which the others have to hear.
+    Here(Error),
+    /// This instance ends at once, whatever the others do.
+    AtOnce(Error),
+}
+
+impl Instance {
+    fn begin(
+        setup: Arc<Setup>,
+        roll: &Roll,
+        (parts, places): (&[Part], &[Vec<PeerId>]),
+        store: Option<SharedStore>,
+        crossing: Crossing,
+    ) -> Running {
+        let Crossing { entries, exits, orders, reports, traffic } = crossing;
+        let (wishes, wished) = mpsc::unbounded_channel();
+        let (tell, told) = mpsc::unbounded_channel();
+        let (shown, locator) = (Arc::new(Shown::default()), Arc::new(Locator::new(reports.clone())));
+        shown.crosses(traffic);
+        let control = Arc::new(super::control::Control::new());
+        let mut instance = Self {
+            resolver: setup.resolver(&control),
+            shown: shown.clone(),
+            locator,
+            parts: Vec::new(),
+            tasks: Vec::new(),
+            told,
+            tell,
+            orders,
+            reports,
+            wishes: wished,
+            began: setup.settings.world.clock.elapsed(),
+            deadline: None,
+            drained: false,
+            ended: None,
+            setup,
+        };
+        let entries = std::iter::once(None).chain(entries);
+        let exits = exits.into_iter().chain(std::iter::once(None));
+        for ((number, part), (entry, exit)) in parts.iter().enumerate().zip(entries.zip(exits)) {
+            let place = &places[number];
+            let is_here = place.contains(&roll.me);
+            let part = (part, place.len());
+            let commands = is_here.then(|| instance.begin_part(number, part, entry, exit, store.clone()));
+            instance.parts.push(commands);
+        }
+        tracing::debug!(instance = roll.me, "the parts of this instance have begun");
+        let meters = instance.setup.meters.clone();
+        let joined = tokio::spawn(instance.run());
+        Running { handle: Handle::Instance(wishes), meters, shown, joined: Some(joined) }
+    }
+
+    /// Begins a part that runs here; it is told what to do by what comes back.
+    fn begin_part(
+        &mut self,
+        number: usize,
+        (part, instances): (&Part, usize),
+        entry: Option<Box<dyn Entry>>,
+        exit: Option<Box<dyn ExitFactory>>,
+        store: Option<SharedStore>,
+    ) -> mpsc::UnboundedSender<Command> {
+        let (commands, commanded) = mpsc::unbounded_channel();
+        let actor = Actor {
+            tasks: part.tasks.clone(),
+            hop: number.checked_sub(1),
+            has_sink: part.tasks.end == self.setup.job.graph.tasks.len(),
+            arrivals: entry.as_ref().and_then(|_| arrivals(&self.setup, part, instances)),
+            entry: entry.map(|entry| Arc::new(Mutex::new(entry))),
+            exit,
+            keeps: false,
+            store,
+            partitions: None,
+            setup: self.setup.clone(),
+            locator: self.locator.clone(),
+            shown: self.shown.clone(),
+            reports: self.reports.clone(),
+            tell: self.tell.clone(),
+            commands: commands.downgrade(),
+        };
+        self.tasks.push(tokio::spawn(actor.run(commanded)));
+        commands
+    }
+
+    async fn run(mut self) -> Result<Summary> {
+        let over = loop {
+            if let Some(over) = self.turn().await {
+                break over;
+            }
+        };
+        let at_once = matches!(over, Over::AtOnce(_));
+        let ended = self.end(over).await;
+        if !at_once {
+            self.see_out().await;
+        }
+        let closed = self.setup.close_letters().await;
+        ended.and(closed)?;
+        let time = self.setup.settings.world.clock.elapsed() - self.began;
+        Ok(summary(&self.setup, &self.shown, self.how_it_ended(), time))
+    }
+
+    /// Sees to the next thing that happens. `Some`: the run is over.
+    async fn turn(&mut self) -> Option<Over> {
+        let clock = self.setup.settings.world.clock.clone();
+        tokio::select! {
+            biased;
+            // Whoever started the run may let go of it: it goes on.
+            Some(wish) = self.wishes.recv() => self.wish(wish),
+            Some(told) = self.told.recv() => self.hear(told),
+            order = self.orders.recv() => match order {
+                Some(order) => self.order(order),
+                None => Some(Over::AtOnce(exchange_gone())),
+            },
+            () = until(&clock, self.deadline) => Some(Over::AtOnce(overdue(self.setup.settings.grace))),
+        }
+    }
+
+    fn wish(&mut self, wish: Wish) -> Option<Over> {
+        match wish {
+            Wish::Drain => {
+                self.drained = true;
+                let grace = self.setup.settings.world.clock.elapsed() + self.setup.settings.grace;
+                self.deadline.get_or_insert(grace);
+                self.report(Report::Drain);
+                None
+            }
+            Wish::Abort => Some(Over::AtOnce(aborted())),
+        }
+    }
+
+    fn hear(&mut self, told: Told) -> Option<Over> {
+        match told {
+            Told::Ended { ended, source } => {
+                // What the sink met says more than that the source has ended.
+                let cut = matches!(ended, Ended::Limit | Ended::ReaderGone);
+                if cut || (source && self.ended.is_none()) {
+                    self.ended = Some(ended);
+                }
+                None
+            }
+            Told::Failed(error) => Some(Over::Here(error)),
+        }
+    }
+
+    /// Does what the exchange says.
+    fn order(&mut self, order: Order) -> Option<Over> {
+        match order {
+            Order::Open { epoch, held } => self.tell_source(Command::Open { epoch, held }),
+            Order::Close => {
+                if !self.command(0, Command::Close) {
+                    self.report(Report::Closed);
+                }
+            }
+            Order::Drain => {
+                self.drained = true;
+                self.tell_source(Command::Drain);
+            }
+            Order::Finish => self.tell_source(Command::Finish),
+            // Of the source, or of a fold in any part.
+            Order::Seal { partition, epoch, sequence } => {
+                for part in 0..self.parts.len() {
+                    self.command(part, Command::Seal { partition: partition.clone(), epoch, sequence });
+                }
+            }
+            Order::Anew { hop } => drop(self.command(hop + 1, Command::Anew)),
+            Order::Settle { id } => {
+                if !self.command(self.parts.len() - 1, Command::Settle { id }) {
+                    self.report(Report::Settled { id, held: None });
+                }
+            }
+            Order::Locate { id, partition, epoch, sequence } => {
+                if !self.command(0, Command::Locate { id, partition, epoch, sequence }) {
+                    self.report(Report::Located { id, position: None });
+                }
+            }
+            Order::Bury { id, shared, record, note } => self.bury(id, shared, record, note),
+            Order::Placed { id, position } => self.locator.answer(id, position),
+            Order::Over(Ok(())) => return Some(Over::Well),
+            Order::Over(Err(error)) => return Some(Over::Elsewhere(error)),
+        }
+        None
+    }
+
+    /// Writes a dead letter, beside everything else. One that can't be written ends the run, as it does where there is
+    /// one instance.
+    fn bury(&self, id: u64, shared: Arc<Shared>, record: u32, note: Note) {
+        let (resolver, reports, tell) = (self.resolver.clone(), self.reports.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let buried = resolver.bury_for(&shared, record, &note).await;
+            let _ = reports.send(Report::Buried { id, buried: buried.as_ref().map(drop).map_err(Error::chain) });
+            if let Err(error) = buried {
+                let _ = tell.send(Told::Failed(error));
+            }
+        });
+    }
+
+    fn tell_source(&self, command: Command) {
+        self.command(0, command);
+    }
+
+    /// Tells a part; `false`: it doesn't run here, or not any more.
+    fn command(&self, part: usize, command: Command) -> bool {
+        let part = self.parts.get(part).and_then(Option::as_ref);
+        part.is_some_and(|part| part.send(command).is_ok())
+    }
+
+    /// An exchange that is gone needs no word.
+    fn report(&self, report: Report) {
+        let _ = self.reports.send(report);
+    }
+
+    /// Ends the parts that run here.
+    async fn end(&mut self, over: Over) -> Result<()> {
+        let grace = self.setup.settings.grace;
+        match over {
+            Over::Well => {
+                self.stop(&Command::Over, grace).await;
+                Ok(())
+            }
+            Over::Elsewhere(error) => {
+                self.stop(&Command::Fail(error.chain()), grace).await;
+                Err(error)
+            }
+            Over::Here(error) => {
+                self.report(Report::Failed { why: error.chain() });
+                if !self.stop(&Command::Fail(error.chain()), grace).await {
+                    self.farewell().await;
+                }
+                Err(error)
+            }
+            Over::AtOnce(error) => {
+                self.stop(&Command::Over, Duration::from_secs(1)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until the exchange is gone: what was told the other instances last has arrived then.
+    async fn see_out(&mut self) {
+        let clock = self.setup.settings.world.clock.clone();
+        let gone = async { while self.orders.recv().await.is_some() {} };
+        tokio::select! {
+            () = gone => {}
+            () = clock.sleep(FAREWELL) => {}
+        }
+    }
+
+    /// Tells all parts to end, and waits for them: they are dropped if they don't within `grace`. What the other
+    /// instances ask for is answered meanwhile. Returns whether these have ended.
+    async fn stop(&mut self, command: &Command, grace: Duration) -> bool {
+        for part in self.parts.iter().flatten() {
+            let _ = part.send(command.clone());
+        }
+        let clock = self.setup.settings.world.clock.clone();
+        let mut deadline = Some(clock.elapsed() + grace);
+        let mut over = false;
+        let mut done = Box::pin(join_all(std::mem::take(&mut self.tasks)).map(drop));
+        loop {
+            tokio::select! {
+                () = &mut done => return over,
+                Some(order) = self.orders.recv() => over |= self.order(order).is_some(),
+                () = until(&clock, deadline) => {
+                    if self.parts.is_empty() {
+                        return over;
+                    }
+                    // Without commands they drop what they have; a second later nobody waits for what hangs.
+                    self.parts.clear();
+                    deadline = Some(clock.elapsed() + Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    /// Gives the exchange time to tell the others that the run has failed.
+    async fn farewell(&mut self) {
+        let clock = self.setup.settings.world.clock.clone();
+        let deadline = Some(clock.elapsed() + FAREWELL);
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => {
+                    let over = order.is_none_or(|order| self.order(order).is_some());
+                    if over {
+                        return;
+                    }
+                }
+                () = until(&clock, deadline) => return,
+            }
+        }
+    }
+
+    fn how_it_ended(&self) -> Ended {
+        self.ended.unwrap_or(if self.drained { Ended::Drained } else { Ended::Input })
+    }
+}
+
+/// What hears of outcomes on their way back from a part that begins by a network stage and runs on so many instances;
+/// `None`: nothing has to.
+fn arrivals(setup: &Setup, part: &Part, instances: usize) -> Option<Arc<Arrivals>> {
+    let has_sink = part.tasks.end == setup.job.graph.tasks.len();
+    if !has_sink && !places::has_fold(setup, part) && !places::has_limit(setup, part) {
+        return None;
+    }
+    let tells = if has_sink { Tells::OnceDurable } else { Tells::AtOnce };
+    let follows = match instances {
+        1 if has_sink && setup.sink_keeps_positions() => Follows::Positions,
+        1 => Follows::Records,
+        _ => Follows::Nothing,
+    };
+    Some(Arrivals::new(setup.kept(Vec::new()), tells, follows))
+}
+
+fn exchange_gone() -> Error {
+    Error::new(Cause::Outside, "the exchange with the other instances ended before the run did")
+}
+
+async fn until(clock: &Arc<dyn Clock>, time: Option<Duration>) {
+    match time {
+        Some(time) => clock.sleep(time.saturating_sub(clock.elapsed())).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,68 @@
+//! Which instances each part of a plan runs on, and what the network stages between them have to know.
+
+use crate::contracts::{Cause, Error, Hop, NetKind, PeerId, Places, Result, Roll, SourcePlace, Where};
+use crate::plan::{Part, Step};
+use crate::runtime::setup::Setup;
+
+/// The instances that each part runs on.
+pub(super) fn places(parts: &[Part], roll: &Roll) -> Result<Vec<Vec<PeerId>>> {
+    parts.iter().map(|part| resolve(&part.place, roll)).collect()
+}
+
+fn resolve(place: &Where, roll: &Roll) -> Result<Vec<PeerId>> {
+    match place {
+        Where::Everywhere => Ok((0..roll.peers.len()).collect()),
+        Where::First => Ok(vec![0]),
+        Where::Last => Ok(vec![roll.peers.len().saturating_sub(1)]),
+        Where::LastJoined => Ok(vec![roll.last_joined]),
+        Where::Named(name) => match roll.peers.iter().position(|peer| peer == name) {
+            Some(peer) => Ok(vec![peer]),
+            None => {
+                let peers = roll.peers.join(", ");
+                let message = format!("a stage is to run on {name}, which is none of the peers ({peers}): name one");
+                Err(Error::new(Cause::User, message))
+            }
+        },
+    }
+}
+
+/// The network stages: each stands before the part that it leads into.
+pub(super) fn hops(setup: &Setup, parts: &[Part], places: &[Vec<PeerId>]) -> Result<Vec<Hop>> {
+    let pairs = parts.iter().zip(parts.iter().skip(1));
+    pairs.zip(places.iter().zip(places.iter().skip(1))).map(|(parts, places)| hop(setup, parts, places)).collect()
+}
+
+fn hop(setup: &Setup, parts: (&Part, &Part), places: (&Vec<PeerId>, &Vec<PeerId>)) -> Result<Hop> {
+    let (before, behind) = parts;
+    let Some(net) = &behind.enters else {
+        return Err(Error::new(Cause::Bug, "the graph has parts without a network stage between them"));
+    };
+    let has_source = before.enters.is_none();
+    let has_sink = behind.tasks.end == setup.job.graph.tasks.len();
+    let folds = has_fold(setup, behind);
+    Ok(Hop {
+        name: net.name.clone(),
+        kind: net.kind,
+        from: places.0.clone(),
+        to: places.1.clone(),
+        begins: has_source || has_fold(setup, before),
+        anchors: has_sink || folds || matches!(net.kind, NetKind::MergeSort | NetKind::Merge),
+        folds,
+        by_time: net.by_time,
+        positions: setup.sink_keeps_positions(),
+    })
+}
+
+pub(super) fn has_fold(setup: &Setup, part: &Part) -> bool {
+    setup.has_step(&part.tasks, |step| matches!(step, Step::Fold { .. }))
+}
+
+pub(super) fn has_limit(setup: &Setup, part: &Part) -> bool {
+    setup.has_step(&part.tasks, |step| matches!(step, Step::Limit { .. }))
+}
+
+/// Where the source may run.
+pub(super) fn source_place(setup: &Setup, places: &[Vec<PeerId>]) -> SourcePlace {
+    let movable = matches!(setup.source.1.places, Places::Everywhere(_));
+    SourcePlace { on: places.first().cloned().unwrap_or_default(), movable }
+}

@@ -1,0 +1,164 @@
+//! [`Setup`]: what all parts of a run on one instance share.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::{Mutex, mpsc};
+
+use super::control::Control;
+use super::job::{Job, Settings};
+use super::keep::KeepBytes;
+use super::kept::Kept;
+use super::letters::Letterbox;
+use super::metrics::Meters;
+use super::resolve::Resolver;
+use super::source_end::{Partitions, SourceEnd};
+use super::upstream::SharedStore;
+use crate::commit::Bounds;
+use crate::contracts::{
+    Cause, Checkpoint, Commits, DynSink, DynSinkFactory, DynSourceFactory, Error, Report, Result, SinkContext,
+    SinkTraits, SourceTraits,
+};
+use crate::plan::{Factory, Policy, Stage, StageId, Step, Task};
+
+/// What all parts of a run on one instance share.
+pub(super) struct Setup {
+    pub(super) job: Job,
+    pub(super) settings: Settings,
+    pub(super) meters: Arc<Meters>,
+    pub(super) source: (Arc<dyn DynSourceFactory>, SourceTraits),
+    pub(super) sink: (Arc<dyn DynSinkFactory>, SinkTraits),
+    /// The number of this instance, if there are others.
+    pub(super) instance: Option<u16>,
+    letters: Arc<[Arc<Letterbox>]>,
+    /// The epoch of the fold that began last.
+    epoch: AtomicU64,
+}
+
+impl Setup {
+    pub(super) fn new(job: Job, settings: Settings, instance: Option<u16>) -> Result<Arc<Self>> {
+        let unfit = || Error::new(Cause::Bug, "a graph begins with a source and ends with a sink");
+        let Some(Factory::Source(source)) = job.factories.first() else { return Err(unfit()) };
+        let Some(Factory::Sink(sink)) = job.factories.last() else { return Err(unfit()) };
+        let source = (source.clone(), source.traits());
+        let sink = (sink.clone(), sink.traits(job.store.is_some()));
+        let meters = Meters::new(job.graph.stages.iter().map(|stage| stage.name.clone()));
+        let letters = job.letters.iter().map(|factory| Letterbox::new(factory, &job.name)).collect();
+        let epoch = AtomicU64::new(0);
+        Ok(Arc::new(Self { job, settings, meters, source, sink, instance, letters, epoch }))
+    }
+
+    /// Opens the store, if there is one.
+    pub(super) async fn open_store(&self) -> Result<Option<SharedStore>> {
+        let Some(store) = &self.job.store else { return Ok(None) };
+        let store = store.open(&self.job.opened(self.source.1.input.clone())).await?;
+        Ok(Some(Arc::new(Mutex::new(store))))
+    }
+
+    /// Opens the dead letters: where the source is, what can't be opened is known before anything runs.
+    pub(super) async fn open_letters(&self) -> Result<()> {
+        for letters in self.letters.iter() {
+            letters.open().await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the dead letters that were opened.
+    pub(super) async fn close_letters(&self) -> Result<()> {
+        let mut closed = Ok(());
+        for letters in self.letters.iter() {
+            closed = closed.and(letters.close().await);
+        }
+        closed
+    }
+
+    /// Opens the sink. Returns it with what it holds, if it keeps positions.
+    pub(super) async fn open_sink(
+        &self,
+        committed: Vec<Checkpoint>,
+    ) -> Result<(Box<dyn DynSink>, Option<Vec<Checkpoint>>)> {
+        let context =
+            SinkContext { pipeline: self.job.name.clone(), keeps_positions: self.job.store.is_some(), committed };
+        let mut sink = self.sink.0.make();
+        let name = self.last_stage().name.clone();
+        let held = sink.open(&context).await.map_err(|error| error.in_stage(name))?;
+        Ok((sink, held))
+    }
+
+    /// Opens the source where its partitions are held, as this epoch.
+    pub(super) async fn open_source(
+        &self,
+        held: Vec<Checkpoint>,
+        epoch: u64,
+        control: &Arc<Control>,
+        reports: Option<mpsc::UnboundedSender<Report>>,
+    ) -> Result<(SourceEnd, Arc<Partitions>)> {
+        let opened_as = (self.instance.unwrap_or_default(), epoch);
+        let partitions = Partitions::new(self.kept(held), opened_as, self.is_pessimistic(), self.bounds());
+        let mut source = SourceEnd::new(
+            self.source.0.make(),
+            partitions.clone(),
+            control.listen(),
+            self.settings.world.clock.clone(),
+            self.meters.clone(),
+            KeepBytes::of(&self.job.graph, 0),
+            reports,
+        );
+        source.open().await?;
+        Ok((source, partitions))
+    }
+
+    /// The positions of this pipeline's source.
+    pub(super) fn kept(&self, checkpoints: Vec<Checkpoint>) -> Kept {
+        Kept::new(&self.job.name, &self.job.graph.stages[0].name, checkpoints)
+    }
+
+    /// Applies policies in a part.
+    pub(super) fn resolver(&self, control: &Arc<Control>) -> Resolver {
+        Resolver { letters: self.letters.clone(), meters: self.meters.clone(), control: control.clone() }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let records = self.job.graph.stages[0].options.buffer.unwrap_or(self.settings.in_flight_records);
+        Bounds { records, bytes: self.settings.in_flight_bytes }
+    }
+
+    fn last_stage(&self) -> &Stage {
+        &self.job.graph.stages[self.job.graph.stages.len() - 1]
+    }
+
+    pub(super) fn is_pessimistic(&self) -> bool {
+        self.source.1.commits == Commits::Pessimistic
+    }
+
+    /// Whether the sink keeps positions with its data.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.sink.1.transactional.is_ok()
+    }
+
+    /// Whether positions of the source are kept by the sink, with its data.
+    pub(super) fn sink_keeps_positions(&self) -> bool {
+        self.is_transactional() && self.source.1.commits != Commits::None
+    }
+
+    pub(super) fn policy(&self, stage: StageId) -> Policy {
+        self.job.graph.stages[stage].options.policy.unwrap_or(self.job.policy)
+    }
+
+    /// The instance and the epoch of a fold that begins now: another than any before it. Where there is one instance,
+    /// stamps carry none.
+    pub(super) fn fold_epoch(&self) -> (u16, u64) {
+        let Some(instance) = self.instance else { return (0, 0) };
+        let now = u64::try_from(self.settings.world.clock.now()).unwrap_or_default();
+        let next = |last: u64| Some(now.max(last + 1));
+        let last = self.epoch.fetch_update(Relaxed, Relaxed, next).unwrap_or_default();
+        (instance, now.max(last + 1))
+    }
+
+    /// Whether one of these tasks has such a step.
+    pub(super) fn has_step(&self, tasks: &Range<usize>, step: impl Fn(&Step) -> bool) -> bool {
+        let tasks: &[Task] = self.job.graph.tasks.get(tasks.clone()).unwrap_or_default();
+        tasks.iter().flat_map(|task| &task.steps).any(step)
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Message`]: what instances tell each other beside records.
+
+use serde::{Deserialize, Serialize};
+
+/// A position as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WirePosition {
+    /// What the source wrote; at most [`Position::MAX_BYTES`](millstream_core::data::Position::MAX_BYTES).
+    pub(crate) bytes: Vec<u8>,
+    /// For people.
+    pub(crate) label: String,
+}
+
+/// A checkpoint as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WireCheckpoint {
+    pub(crate) pipeline: String,
+    pub(crate) stage: String,
+    pub(crate) partition: String,
+    pub(crate) position: WirePosition,
+}
+
+/// An origin as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WireOrigin {
+    pub(crate) instance: u16,
+    pub(crate) stage: String,
+    pub(crate) partition: String,
+    pub(crate) epoch: u64,
+}
+
+/// A run, as those know it who are in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    /// Told apart from every other run.
+    pub(crate) id: u64,
+    /// The instance that joined last when it began.
+    pub(crate) last_joined: u16,
+}
+
+/// A hold that was granted on another instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct WireHold {
+    pub(crate) holder: u16,
+    pub(crate) epoch: u64,
+    pub(crate) id: u64,
+    /// The record that it is on, by sequence number at its origin.
+    pub(crate) record: u64,
+}
+
+/// What became of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum WireOutcome {
+    Delivered,
+    Disposed,
+    Absorbed,
+    Abandoned,
+}
+
+/// What instances tell each other, beside records. Unless said otherwise it goes over the control lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Message {
+    /// The first word on a link: the run that the sender is in, if it is in one.
+    Welcome { run: Option<Run> },
+    /// The run has begun.
+    Begun { run: Run },
+    /// The instances that the sender reaches, itself among them.
+    Reach { peers: Vec<u16> },
+    /// The part behind network stage `hop` is open on the sender. Another `anchor` than before: what it had taken in is
+    /// lost, and origins have to open anew.
+    Ready { hop: u16, anchor: u64 },
+    /// To an anchor: the sender's source wants to open as this epoch; older ones are over.
+    Open { epoch: u64 },
+    /// To an origin: the answer, with the positions that the sink keeps. `more`: others follow.
+    Opened { epoch: u64, hop: u16, held: Option<Vec<WireCheckpoint>>, more: bool },
+    /// To anchors: the sender's source, in this epoch, has these partitions; whoever had them before has them no more.
+    Claim { epoch: u64, partitions: Vec<String> },
+    /// To an origin: another instance has claimed this partition.
+    Fenced { epoch: u64, partition: String },
+    /// To an origin: all holds of the sender with an id below this are given back, and these.
+    Release { below: u64, holds: Vec<u64> },
+    /// To an origin: a limit ends the run before this record.
+    Seal { at: WireOrigin, sequence: u64 },
+    /// A limit has ended the run: a source that was not sealed commits what may be committed, and ends.
+    Limited,
+    /// To an origin: what is the position before this record?
+    Locate { id: u64, at: WireOrigin, sequence: u64 },
+    /// The answer.
+    Located { id: u64, position: Option<WirePosition> },
+    /// All that the sender's part before network stage `hop` ever sent is acknowledged, or taken in by a fold, and
+    /// nothing more comes of it: for good, or (`paused`) until it opens anew.
+    Drained { hop: u16, paused: bool },
+    /// All that the sender may commit is committed.
+    Done,
+    /// The sender wants to leave, and can't before all sources have been drained: none reads on.
+    Quiesce,
+    /// The sender wants no more work.
+    Leaving,
+    /// To one that is leaving: it gets no more work from the sender.
+    Spared,
+    /// The run has failed on the sender.
+    Failed { why: String },
+    /// To feeders of a merge: it waits for this record of this origin, and it alone can go on.
+    Need { hop: u16, origin: WireOrigin, sequence: u64 },
+    /// So many more bytes may be sent over network stage `hop`.
+    Grant { hop: u16, bytes: u64 },
+    /// Over the outcomes lane: what became of records of the piece `tag` of network stage `hop`.
+    Outcome { hop: u16, tag: u64, from: u64, to: u64, outcome: WireOutcome, holds: Vec<WireHold> },
+    /// Over the outcomes lane: a dead letter is asked for.
+    Bury { hop: u16, tag: u64, record: u64, id: u64, letters: u32, stage: String, reason: String },
+    /// Over the outcomes lane: the answer; `None`: it is durable.
+    Buried { id: u64, failed: Option<String> },
+}

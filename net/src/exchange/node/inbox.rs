@@ -1,0 +1,437 @@
+//! [`Inbox`]: the entry of a part on this instance: what came in, what was handed on, and whom it is owed an outcome to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use millstream_core::commit::{Outcome, RemoteHold};
+use millstream_core::contracts::{Hop, NetKind, PeerId};
+use millstream_core::data::Partition;
+use tokio::sync::mpsc;
+
+use super::super::ends::Handed;
+use super::super::merge::{Ack, Counts, Merge, Order};
+use super::super::origin::{Load, Origin};
+use super::super::piece::Piece;
+use super::super::settler::Settler;
+use super::{Limits, Local};
+
+/// How many pieces may be handed on before the part has taken them.
+const HANDED: usize = 8;
+
+/// How long a merge waits for a record before it asks for it.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Names what came in: by whom, over which link, under which tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Token {
+    pub(super) peer: PeerId,
+    pub(super) link: u64,
+    pub(super) tag: u64,
+}
+
+/// What became of records of a piece, and who is to hear it.
+pub(super) struct Answer {
+    pub(super) to: Token,
+    pub(super) records: Range<u64>,
+    pub(super) outcome: Outcome,
+}
+
+/// A piece that was handed on and has not settled.
+struct Slot {
+    origin: Arc<Origin>,
+    /// The sequence number of its span's first record.
+    first: u64,
+    records: Range<u64>,
+    /// How many records have not settled; where a merge is, that knows.
+    open: u64,
+    /// Who sent it; of several attempts, the one that passed.
+    from: Token,
+}
+
+/// How pieces wait here.
+enum Waiting {
+    /// In the order in which they came.
+    Line(VecDeque<(Token, Piece)>),
+    /// Until they are next.
+    Merge(Box<Merge<Piece, Token>>),
+}
+
+/// The entry of a part.
+pub(super) struct Inbox {
+    hop: usize,
+    order: Option<Order>,
+    /// Whether its records begin in a fold, whose origins nobody claims.
+    unclaimed: bool,
+    /// Whether what comes of its records goes on by an exit, and not into a fold or the sink.
+    relays: bool,
+    budget: u64,
+    waiting: Waiting,
+    slots: BTreeMap<u64, Slot>,
+    next_slot: u64,
+    settlers: BTreeMap<Arc<Origin>, Arc<Settler>>,
+    node: mpsc::UnboundedSender<Local>,
+    ids: Arc<Mutex<u64>>,
+    /// Which of the parts begun one after the other it feeds.
+    pub(super) made: u64,
+    /// Handed on, and not taken yet.
+    handed: usize,
+    window: u64,
+    /// Bytes that have been passed on, to be granted again.
+    passed: BTreeMap<PeerId, u64>,
+    /// A limit has ended the run here: nothing more passes.
+    sealed: bool,
+    /// Holds of others on records that came in here, until they are given back.
+    holds: BTreeMap<RemoteHold, (Arc<Origin>, u64)>,
+    /// Records that a merge waits for, and was asked for.
+    asked: BTreeMap<Arc<Origin>, u64>,
+    /// Since when something waits and nothing passes.
+    stalled: Option<Duration>,
+    /// What happened before the part was last begun anew.
+    before: Counts,
+}
+
+impl Inbox {
+    pub(super) fn new(
+        hop: usize,
+        at: &Hop,
+        hops: &[Hop],
+        limits: Limits,
+        node: mpsc::UnboundedSender<Local>,
+        ids: &Arc<Mutex<u64>>,
+    ) -> Self {
+        let order = match at.kind {
+            NetKind::Split | NetKind::SplitByKey => None,
+            NetKind::Merge => Some(Order::Arrival),
+            NetKind::MergeSort => Some(at.by_time.map_or(Order::PerOrigin, |idle| Order::EventTime { idle })),
+        };
+        let begins = (0..=hop).rev().find(|&at| hops[at].begins).unwrap_or(0);
+        let mut inbox = Self {
+            hop,
+            order,
+            unclaimed: begins > 0,
+            relays: hop + 1 < hops.len() && !at.folds,
+            budget: limits.window.saturating_mul(at.from.len() as u64),
+            waiting: Waiting::Line(VecDeque::new()),
+            slots: BTreeMap::new(),
+            next_slot: 0,
+            settlers: BTreeMap::new(),
+            node,
+            ids: ids.clone(),
+            made: 0,
+            handed: 0,
+            window: limits.window,
+            passed: BTreeMap::new(),
+            sealed: false,
+            holds: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            stalled: None,
+            before: Counts::default(),
+        };
+        inbox.empty();
+        inbox
+    }
+
+    /// Drops everything: the part behind it begins anew.
+    pub(super) fn empty(&mut self) {
+        self.before = self.counts();
+        self.waiting = match self.order {
+            None => Waiting::Line(VecDeque::new()),
+            Some(order) => Waiting::Merge(Box::new(Merge::new(order, self.budget, self.unclaimed))),
+        };
+        self.slots.clear();
+        self.settlers.clear();
+        self.holds.clear();
+        self.asked.clear();
+        (self.made, self.handed, self.sealed, self.stalled) = (self.made + 1, 0, false, None);
+    }
+
+    /// Nothing more passes; what waits is dropped. The frontiers of all origins.
+    pub(super) fn seal(&mut self) -> Vec<(Arc<Origin>, u64)> {
+        self.sealed = true;
+        match &mut self.waiting {
+            Waiting::Line(line) => {
+                line.clear();
+                Vec::new()
+            }
+            Waiting::Merge(merge) => merge.frontiers(),
+        }
+    }
+
+    /// A peer's source opens as this epoch: what waits of its older ones is dropped.
+    pub(super) fn open(&mut self, instance: PeerId, epoch: u64) {
+        self.settlers.retain(|origin, _| usize::from(origin.instance) != instance || origin.epoch >= epoch);
+        match &mut self.waiting {
+            Waiting::Line(line) => {
+                let passed = &mut self.passed;
+                line.retain(|(token, piece)| {
+                    let origin = piece.origin();
+                    let stays = usize::from(origin.instance) != instance || origin.epoch == epoch;
+                    if !stays {
+                        *passed.entry(token.peer).or_default() += piece.bytes();
+                    }
+                    stays
+                });
+            }
+            Waiting::Merge(merge) if !self.unclaimed => merge.open(instance as u16, epoch),
+            Waiting::Merge(_) => {}
+        }
+        self.holds.retain(|_, (origin, _)| usize::from(origin.instance) != instance || origin.epoch >= epoch);
+        self.forget_slots();
+    }
+
+    /// Whether nothing of that instance's other epochs is on its way through the part.
+    pub(super) fn is_clear(&self, instance: PeerId, epoch: u64) -> bool {
+        let older = |slot: &Slot| usize::from(slot.origin.instance) == instance && slot.origin.epoch != epoch;
+        !self.slots.values().any(older)
+    }
+
+    /// A peer's source has these partitions. Returns who has lost one.
+    pub(super) fn claim(&mut self, instance: PeerId, epoch: u64, partitions: &[Partition]) -> Vec<Arc<Origin>> {
+        let fenced = match &mut self.waiting {
+            Waiting::Merge(merge) if !self.unclaimed => merge.claim(instance as u16, epoch, partitions),
+            _ => Vec::new(),
+        };
+        self.forget_slots();
+        fenced
+    }
+
+    /// What was thrown away, because its epoch or its claim is over: whoever sent it has to hear of it.
+    pub(super) fn discarded(&mut self) -> Vec<Answer> {
+        match &mut self.waiting {
+            Waiting::Merge(merge) => Answer::all(merge.take_discarded().into_iter().map(|(_, ack)| ack).collect()),
+            Waiting::Line(_) => Vec::new(),
+        }
+    }
+
+    /// Nothing holds what was taken in of this origin any more.
+    pub(super) fn released(&mut self, origin: &Arc<Origin>) {
+        if let Waiting::Merge(merge) = &mut self.waiting {
+            merge.released(origin);
+        }
+    }
+
+    /// Nothing of what began on that instance passes.
+    pub(super) fn freeze(&mut self, instance: PeerId) {
+        if let Waiting::Merge(merge) = &mut self.waiting {
+            merge.freeze(instance as u16);
+        }
+    }
+
+    pub(super) fn thaw(&mut self, instance: PeerId) {
+        if let Waiting::Merge(merge) = &mut self.waiting {
+            merge.thaw(instance as u16);
+        }
+    }
+
+    /// A link is lost: nobody is told anything over it any more, and what only waits in line is sent elsewhere.
+    pub(super) fn lost(&mut self, peer: PeerId, link: u64) {
+        self.passed.remove(&peer);
+        match &mut self.waiting {
+            Waiting::Line(line) => line.retain(|(token, _)| token.peer != peer || token.link != link),
+            Waiting::Merge(merge) => merge.lost(|token| token.peer == peer && token.link == link),
+        }
+    }
+
+    /// A piece comes in.
+    pub(super) fn came(&mut self, token: Token, piece: Piece) -> Vec<Answer> {
+        if self.sealed {
+            *self.passed.entry(token.peer).or_default() += piece.bytes();
+            return vec![Answer { to: token, records: piece.records(), outcome: Outcome::Abandoned }];
+        }
+        match &mut self.waiting {
+            Waiting::Line(line) => {
+                line.push_back((token, piece));
+                Vec::new()
+            }
+            Waiting::Merge(merge) => Answer::all(merge.arrive(piece, token)),
+        }
+    }
+
+    /// The next piece for the part, if it takes one.
+    pub(super) fn next(&mut self, now: Duration) -> Option<Handed> {
+        if self.handed >= HANDED || self.sealed {
+            return None;
+        }
+        let (slot, piece, from) = self.take_next(now)?;
+        self.stalled = None;
+        let origin = piece.origin().clone();
+        let settler = self.settler(&origin);
+        let records = piece.records();
+        let first = piece.span().first;
+        self.slots.entry(slot).or_insert_with(|| Slot {
+            origin,
+            first,
+            open: records.end - records.start,
+            records,
+            from,
+        });
+        self.handed += 1;
+        Some(Handed::Piece { slot, piece: Box::new(piece), settler })
+    }
+
+    fn take_next(&mut self, now: Duration) -> Option<(u64, Piece, Token)> {
+        match &mut self.waiting {
+            Waiting::Line(line) => {
+                let (token, piece) = line.pop_front()?;
+                *self.passed.entry(token.peer).or_default() += piece.bytes();
+                let slot = self.next_slot;
+                self.next_slot += 1;
+                Some((slot, piece, token))
+            }
+            Waiting::Merge(merge) => {
+                let passed = merge.next(now)?;
+                let piece = if passed.late { passed.piece.into_late() } else { passed.piece };
+                Some((passed.slot, piece, passed.from))
+            }
+        }
+    }
+
+    fn settler(&mut self, origin: &Arc<Origin>) -> Arc<Settler> {
+        let (hop, made, relays) = (self.hop, self.made, self.relays);
+        let new = || Arc::new(Settler { hop, made, relays, node: self.node.clone(), ids: self.ids.clone() });
+        self.settlers.entry(origin.clone()).or_insert_with(new).clone()
+    }
+
+    /// The part has taken a piece.
+    pub(super) fn took(&mut self, made: u64) {
+        if made == self.made {
+            self.handed = self.handed.saturating_sub(1);
+        }
+    }
+
+    /// The origin of what was handed on as this slot, and its span's first sequence number.
+    pub(super) fn slot(&self, slot: u64) -> Option<(Arc<Origin>, u64)> {
+        self.slots.get(&slot).map(|at| (at.origin.clone(), at.first))
+    }
+
+    /// Who sent a record of it, and the record's sequence number.
+    pub(super) fn sender(&self, slot: u64, record: u32) -> Option<(Token, u64)> {
+        self.slots.get(&slot).map(|at| (at.from, at.first + u64::from(record)))
+    }
+
+    /// A hold of another instance, to be passed on with the outcomes of its record.
+    pub(super) fn pass_hold(&mut self, slot: u64, record: u32, hold: RemoteHold) {
+        if let Some(at) = self.slots.get(&slot) {
+            self.holds.insert(hold, (at.origin.clone(), at.first + u64::from(record)));
+        }
+    }
+
+    /// The holds of others on records of this origin between these.
+    pub(super) fn holds_on(&self, origin: &Origin, records: &Range<u64>) -> Vec<(RemoteHold, u64)> {
+        let on = |(_, (of, record)): &(&RemoteHold, &(Arc<Origin>, u64))| **of == *origin && records.contains(record);
+        self.holds.iter().filter(on).map(|(&hold, &(_, record))| (hold, record)).collect()
+    }
+
+    /// Holds of others are given back.
+    pub(super) fn forget_holds(&mut self, given: impl Fn(&RemoteHold) -> bool) {
+        self.holds.retain(|hold, _| !given(hold));
+    }
+
+    /// Whether this record of the origin came in and has not settled.
+    pub(super) fn has(&self, origin: &Origin, record: u64) -> bool {
+        let in_line = match &self.waiting {
+            Waiting::Line(line) => {
+                line.iter().any(|(_, piece)| **piece.origin() == *origin && piece.records().contains(&record))
+            }
+            Waiting::Merge(_) => false,
+        };
+        in_line || self.slots.values().any(|slot| *slot.origin == *origin && slot.records.contains(&record))
+    }
+
+    /// What became of records of a slot: who is to hear it.
+    pub(super) fn settled(&mut self, slot: u64, records: &Range<u32>, outcome: Outcome) -> Vec<Answer> {
+        let Some(at) = self.slots.get_mut(&slot) else { return Vec::new() };
+        let records = at.first + u64::from(records.start)..at.first + u64::from(records.end);
+        let from = at.from;
+        at.open = at.open.saturating_sub(records.end - records.start);
+        let open = at.open;
+        let (answers, is_out) = match &mut self.waiting {
+            Waiting::Line(_) => (vec![Answer { to: from, records, outcome }], open > 0),
+            Waiting::Merge(merge) => (Answer::all(merge.settled(slot, records, outcome)), merge.is_out(slot)),
+        };
+        if !is_out {
+            self.slots.remove(&slot);
+        }
+        answers
+    }
+
+    /// Forgets what was handed on and is out no more, because its epoch or its claim is over.
+    fn forget_slots(&mut self) {
+        if let Waiting::Merge(merge) = &self.waiting {
+            self.slots.retain(|&slot, _| merge.is_out(slot));
+        }
+    }
+
+    /// Bytes that may be granted again: a good part of the window at once, so that grants are few.
+    pub(super) fn grants(&mut self) -> Vec<(PeerId, u64)> {
+        if let Waiting::Merge(merge) = &mut self.waiting {
+            for (token, bytes) in merge.take_freed() {
+                *self.passed.entry(token.peer).or_default() += bytes;
+            }
+        }
+        let worth = (self.window / 8).max(1);
+        let due: Vec<_> = self.passed.iter().filter(|(_, bytes)| **bytes >= worth).map(|(&p, &b)| (p, b)).collect();
+        due.iter().for_each(|(peer, _)| {
+            self.passed.remove(peer);
+        });
+        due
+    }
+
+    /// Records that are to be asked for now: others wait for them, and too much or too long.
+    pub(super) fn needs(&mut self, now: Duration) -> Vec<(Arc<Origin>, u64)> {
+        let Waiting::Merge(merge) = &self.waiting else { return Vec::new() };
+        if self.handed > 0 || self.sealed {
+            self.stalled = None;
+            return Vec::new();
+        }
+        let needs = merge.needs();
+        if needs.is_empty() {
+            self.stalled = None;
+            return needs;
+        }
+        let since = *self.stalled.get_or_insert(now);
+        if merge.waiting_bytes() < self.budget / 2 && now < since + PATIENCE {
+            return Vec::new();
+        }
+        let asked = &mut self.asked;
+        needs.into_iter().filter(|(origin, at)| asked.insert(origin.clone(), *at) != Some(*at)).collect()
+    }
+
+    /// What was asked for has to be asked for again: someone new may have it.
+    pub(super) fn ask_again(&mut self) {
+        self.asked.clear();
+    }
+
+    /// When to look again, because time alone makes something pass, or worth asking for.
+    pub(super) fn wake(&self, now: Duration) -> Option<Duration> {
+        let Waiting::Merge(merge) = &self.waiting else { return None };
+        let stalled = self.stalled.map(|since| since + PATIENCE).filter(|at| *at > now);
+        let passes = if self.handed < HANDED { merge.wake(now) } else { None };
+        [stalled, passes].into_iter().flatten().min()
+    }
+
+    /// Whether nothing waits and nothing is on its way through the part.
+    pub(super) fn is_idle(&self) -> bool {
+        let waits = match &self.waiting {
+            Waiting::Line(line) => !line.is_empty(),
+            Waiting::Merge(merge) => !merge.is_idle(),
+        };
+        self.slots.is_empty() && !waits
+    }
+
+    /// What happened to pieces here.
+    pub(super) fn counts(&self) -> Counts {
+        match &self.waiting {
+            Waiting::Merge(merge) => self.before + merge.counts(),
+            Waiting::Line(_) => self.before,
+        }
+    }
+}
+
+impl Answer {
+    fn all(acks: Vec<Ack<Token>>) -> Vec<Self> {
+        acks.into_iter().map(|Ack { to, records, outcome }| Self { to, records, outcome }).collect()
+    }
+}

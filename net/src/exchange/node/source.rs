@@ -1,0 +1,308 @@
+//! Where the source of this instance stands: it opens once all anchors are ready and have said where they stand, and opens
+//! anew when one of them has lost what it had taken in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use millstream_core::contracts::{Checkpoint, Order, OriginAt, PeerId, SourcePlace};
+use millstream_core::data::{Partition, Position};
+
+use super::super::message::{Message, WireCheckpoint, WireOrigin, WirePosition};
+use super::Node;
+
+/// The anchors by network stage and instance, with their numbers.
+pub(super) type Against = BTreeMap<(usize, PeerId), u64>;
+
+/// Where the source of this instance stands.
+pub(super) struct Source {
+    /// Whether it runs on this instance.
+    pub(super) here: bool,
+    /// Whether its broker moves it when this instance gives it up.
+    movable: bool,
+    pub(super) state: State,
+    /// How often it was opened.
+    opened: u64,
+    /// It reads no more: this instance leaves, or an anchor does.
+    pub(super) stopped: bool,
+    /// Questions of others: whom to answer, and under which name.
+    questions: BTreeMap<u64, (PeerId, u64)>,
+    /// Questions of the sink's part here that have not been answered.
+    asked: BTreeMap<u64, OriginAt>,
+}
+
+/// Where a source stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum State {
+    /// It is not open.
+    Closed,
+    /// The anchors were asked.
+    Asking { epoch: u64, against: Against, waiting: BTreeSet<(usize, PeerId)>, held: Option<Vec<Checkpoint>> },
+    /// The runtime opens it.
+    Opening { epoch: u64, against: Against },
+    /// It is open.
+    Open { epoch: u64, against: Against, partitions: Vec<Partition> },
+    /// The runtime closes it.
+    Closing,
+    /// It has ended, and all that may be committed is.
+    Committed { against: Against },
+}
+
+impl Source {
+    pub(super) fn new(place: &SourcePlace, me: PeerId) -> Self {
+        Self {
+            here: place.on.contains(&me),
+            movable: place.movable,
+            state: State::Closed,
+            opened: 0,
+            stopped: false,
+            questions: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    fn against(&self) -> Option<&Against> {
+        match &self.state {
+            State::Closed | State::Closing => None,
+            State::Asking { against, .. }
+            | State::Opening { against, .. }
+            | State::Open { against, .. }
+            | State::Committed { against } => Some(against),
+        }
+    }
+
+    /// The epoch that it has now.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        match self.state {
+            State::Opening { epoch, .. } | State::Open { epoch, .. } => Some(epoch),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing more comes of it unless it is opened anew.
+    pub(super) fn is_over(&self) -> bool {
+        !self.here
+            || matches!(self.state, State::Committed { .. })
+            || (self.stopped && matches!(self.state, State::Closed | State::Asking { .. }))
+    }
+}
+
+impl Node {
+    /// Opens the source if it is time, and closes it where an anchor is not the one any more that it was opened against.
+    pub(super) fn open_source(&mut self) {
+        if !self.source.here || self.ending.is_over() {
+            return;
+        }
+        if self.has_changed() || self.gives_up_claim() {
+            self.close_source();
+        }
+        if self.source.state == State::Closed && !self.source.stopped {
+            self.ask_to_open();
+        }
+    }
+
+    fn has_changed(&self) -> bool {
+        let Some(against) = self.source.against() else { return false };
+        against.iter().any(|(&(hop, peer), number)| self.peers[peer].ready.get(&hop).is_some_and(|now| now != number))
+    }
+
+    fn gives_up_claim(&self) -> bool {
+        let due = matches!(self.source.state, State::Open { .. }).then(|| self.claim_due()).flatten();
+        due.is_some_and(|due| due <= self.now)
+    }
+
+    /// When the claim on a source that its broker can move is given up.
+    fn claim_due(&self) -> Option<Duration> {
+        let away = |&(_, peer): &(usize, PeerId)| self.peers[peer].away.filter(|_| !self.is_up(peer));
+        let first = self.anchors.all.iter().filter_map(away).min()?;
+        self.source.movable.then_some(first + self.limits.claim)
+    }
+
+    pub(super) fn source_wake(&self) -> Option<Duration> {
+        if matches!(self.source.state, State::Open { .. }) { self.claim_due() } else { None }
+    }
+
+    pub(super) fn close_source(&mut self) {
+        match self.source.state {
+            State::Closed | State::Closing => {}
+            State::Asking { .. } => self.source.state = State::Closed,
+            State::Opening { .. } | State::Open { .. } | State::Committed { .. } => {
+                tracing::info!("the source is closed, to be opened anew from where it is committed");
+                self.source.state = State::Closing;
+                self.peers[self.me].drained.remove(&0);
+                self.order(Order::Close);
+            }
+        }
+    }
+
+    fn ask_to_open(&mut self) {
+        let number = |&(hop, peer): &(usize, PeerId)| {
+            let number = self.peers[peer].ready.get(&hop).filter(|_| self.is_up(peer))?;
+            Some(((hop, peer), *number))
+        };
+        let against: Option<Against> = self.anchors.all.iter().map(number).collect();
+        let Some(against) = against else { return };
+        let epoch = self.epoch + self.source.opened;
+        self.source.opened += 1;
+        self.counts.reopened += u64::from(self.source.opened > 1);
+        let waiting = against.keys().copied().collect();
+        self.source.state = State::Asking { epoch, against, waiting, held: None };
+        self.tell_all(&Message::Open { epoch });
+    }
+
+    /// An anchor has answered.
+    pub(super) fn allowed_to_open(
+        &mut self,
+        anchor: (usize, PeerId),
+        epoch: u64,
+        answer: Option<Vec<WireCheckpoint>>,
+        more: bool,
+    ) {
+        let State::Asking { epoch: asked, against, waiting, held } = &mut self.source.state else { return };
+        if *asked != epoch || !waiting.contains(&anchor) {
+            return;
+        }
+        if let Some(answer) = answer {
+            held.get_or_insert_default().extend(answer.iter().filter_map(WireCheckpoint::checkpoint));
+        }
+        if !more {
+            waiting.remove(&anchor);
+        }
+        if !waiting.is_empty() {
+            return;
+        }
+        let (against, held) = (std::mem::take(against), held.take());
+        self.source.state = State::Opening { epoch, against };
+        tracing::info!(epoch, "the source opens");
+        self.order(Order::Open { epoch, held });
+    }
+
+    /// The runtime has opened the source, or it has got another partition.
+    pub(super) fn source_opened(&mut self, opened: &[Partition]) {
+        let (epoch, against, mut partitions) = match std::mem::replace(&mut self.source.state, State::Closed) {
+            State::Opening { epoch, against } => (epoch, against, Vec::new()),
+            State::Open { epoch, against, partitions } => (epoch, against, partitions),
+            other => {
+                self.source.state = other;
+                return;
+            }
+        };
+        partitions.extend(opened.iter().cloned());
+        self.source.state = State::Open { epoch, against, partitions };
+        self.claim_at(None, opened);
+        if self.source.stopped {
+            self.order(Order::Drain);
+        }
+    }
+
+    /// Tells the anchors (or one of them) which partitions the source has.
+    fn claim_at(&mut self, only: Option<PeerId>, partitions: &[Partition]) {
+        let State::Open { epoch, .. } = self.source.state else { return };
+        let anchors: BTreeSet<PeerId> = self.anchors.all.iter().map(|&(_, peer)| peer).collect();
+        // In pieces, so that no message grows beyond what is read of one.
+        for some in partitions.chunks(256) {
+            let partitions: Vec<String> = some.iter().map(|partition| partition.name().to_owned()).collect();
+            for &peer in anchors.iter().filter(|&&peer| only.is_none_or(|only| only == peer)) {
+                self.tell(peer, Message::Claim { epoch, partitions: partitions.clone() });
+            }
+        }
+    }
+
+    /// A peer is reached: what it may not have heard is said again.
+    pub(super) fn repeat_open(&mut self, peer: PeerId) {
+        match &self.source.state {
+            State::Asking { epoch, waiting, .. } if waiting.iter().any(|&(_, of)| of == peer) => {
+                let epoch = *epoch;
+                self.tell(peer, Message::Open { epoch });
+            }
+            State::Open { partitions, .. } => {
+                let partitions = partitions.clone();
+                self.claim_at(Some(peer), &partitions);
+            }
+            _ => {}
+        }
+        let asked: Vec<_> = self.source.asked.iter().filter(|(_, at)| usize::from(at.instance) == peer).collect();
+        let messages: Vec<Message> = asked.into_iter().map(|(&id, at)| locate(id, at)).collect();
+        for message in messages {
+            self.tell(peer, message);
+        }
+    }
+
+    /// Another instance has claimed a partition of this one.
+    pub(super) fn fenced(&mut self, epoch: u64, partition: &str) {
+        if self.source.epoch() == Some(epoch) {
+            tracing::warn!(partition, "another instance has this partition now: the source opens anew");
+            self.close_source();
+        }
+    }
+
+    pub(super) fn source_closed(&mut self) {
+        if self.source.state == State::Closing {
+            self.source.state = State::Closed;
+        }
+    }
+
+    pub(super) fn source_committed(&mut self) {
+        if let State::Open { against, .. } | State::Opening { against, .. } = &mut self.source.state {
+            let against = std::mem::take(against);
+            self.source.state = State::Committed { against };
+        }
+    }
+
+    /// The source reads no more; what is in flight goes through.
+    pub(super) fn stop_source(&mut self) {
+        if !std::mem::replace(&mut self.source.stopped, true) && matches!(self.source.state, State::Open { .. }) {
+            self.order(Order::Drain);
+        }
+    }
+
+    /// The source may open again.
+    pub(super) fn let_source_go_on(&mut self) {
+        self.source.stopped = false;
+    }
+
+    pub(super) fn sealed(&mut self, at: &WireOrigin, sequence: u64) {
+        // Of the source, or of a fold here.
+        self.ending.sealed |= self.source.epoch() == Some(at.epoch);
+        let partition = Partition::new(&at.partition);
+        self.order(Order::Seal { partition, epoch: at.epoch, sequence });
+    }
+
+    /// A peer asks for the position before a record that began here.
+    pub(super) fn locate(&mut self, peer: PeerId, id: u64, at: &WireOrigin, sequence: u64) {
+        if self.source.epoch() != Some(at.epoch) {
+            self.tell(peer, Message::Located { id, position: None });
+            return;
+        }
+        let mine = self.next_id();
+        self.source.questions.insert(mine, (peer, id));
+        let partition = Partition::new(&at.partition);
+        self.order(Order::Locate { id: mine, partition, epoch: at.epoch, sequence });
+    }
+
+    pub(super) fn source_located(&mut self, id: u64, position: Option<Position>) {
+        if let Some((peer, id)) = self.source.questions.remove(&id) {
+            let position = position.as_ref().map(WirePosition::of);
+            self.tell(peer, Message::Located { id, position });
+        }
+    }
+
+    /// The sink's part here asks for the position before a record, which only its origin knows.
+    pub(super) fn ask_place(&mut self, id: u64, at: &OriginAt) {
+        let message = locate(id, at);
+        self.source.asked.insert(id, at.clone());
+        self.tell(usize::from(at.instance), message);
+    }
+
+    pub(super) fn located(&mut self, id: u64, position: Option<WirePosition>) {
+        if self.source.asked.remove(&id).is_some() {
+            let position = position.and_then(|position| position.position());
+            self.order(Order::Placed { id, position });
+        }
+    }
+}
+
+fn locate(id: u64, at: &OriginAt) -> Message {
+    let OriginAt { instance, stage, partition, epoch, sequence } = at.clone();
+    let at = WireOrigin { instance, stage: stage.to_string(), partition: partition.name().to_owned(), epoch };
+    Message::Locate { id, at, sequence }
+}

@@ -1,0 +1,180 @@
+//! [`Hub`]: what all tasks of one instance's links share, and what is decided about peers once for all.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use millstream_core::contracts::{Cause, Hello, PeerId};
+use quinn::{Connection, WriteError};
+
+use super::greeting::{Greeting, Refusal, Unread, named};
+use super::inbox::Inbox;
+use super::live::Live;
+use super::quic::Quic;
+use super::tls;
+use super::why::{Code, Verdict, Why};
+
+/// Connections of strangers are told of once in so long.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Hub {
+    pub(super) me: PeerId,
+    pub(super) quic: Quic,
+    /// Whether peers have to show certificates.
+    pub(super) mutual: bool,
+    pub(super) greeting: Greeting,
+    pub(super) detection: Duration,
+    pub(super) handshake: Duration,
+    pub(super) redial: (Duration, Duration),
+    pub(super) max_frame: usize,
+    pub(super) inbox: Arc<Inbox<(Hello, Arc<Live>)>>,
+    slots: Vec<Slot>,
+    /// Whether there was ever a link: the instance is in a run, which nothing that others say may end.
+    joined: AtomicBool,
+    next_link: AtomicU64,
+    strangers: Mutex<Strangers>,
+}
+
+/// What is known of one peer.
+#[derive(Default)]
+struct Slot {
+    live: Mutex<Option<Arc<Live>>>,
+    /// Held while it is decided whether a new connection takes the place of the old.
+    admitting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Strangers {
+    last: Option<Instant>,
+    untold: u64,
+}
+
+impl Hub {
+    pub(super) fn new(peers: &super::Peers, quic: Quic, greeting: Greeting) -> Self {
+        let count = greeting.peers.len();
+        Self {
+            me: usize::from(greeting.instance),
+            quic,
+            mutual: super::quic::is_mutual(peers),
+            greeting,
+            detection: peers.detection,
+            handshake: peers.handshake,
+            redial: peers.redial,
+            max_frame: peers.max_frame,
+            inbox: Inbox::new(count),
+            slots: std::iter::repeat_with(Slot::default).take(count).collect(),
+            joined: AtomicBool::new(false),
+            next_link: AtomicU64::new(0),
+            strangers: Mutex::default(),
+        }
+    }
+
+    pub(super) fn name(&self, peer: PeerId) -> String {
+        named(&self.greeting.peers, peer)
+    }
+
+    /// The link to a peer, if one is up.
+    pub(super) fn live(&self, peer: PeerId) -> Option<Arc<Live>> {
+        self.slot(peer).clone()
+    }
+
+    fn slot(&self, peer: PeerId) -> MutexGuard<'_, Option<Arc<Live>>> {
+        self.slots[peer].live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One at a time decides about a peer's connections.
+    pub(super) async fn admitting(&self, peer: PeerId) -> tokio::sync::MutexGuard<'_, ()> {
+        self.slots[peer].admitting.lock().await
+    }
+
+    pub(super) fn next_link(&self) -> u64 {
+        self.next_link.fetch_add(1, Relaxed)
+    }
+
+    /// A link is up, in the place of any that was.
+    pub(super) fn up(&self, live: &Arc<Live>, hello: Hello) {
+        self.joined.store(true, Relaxed);
+        let old = self.slot(live.peer).replace(live.clone());
+        if let Some(old) = old {
+            old.close(Code::Replaced, "it has been reached anew");
+        }
+        tracing::info!("{} is reached", self.name(live.peer));
+        self.inbox.up(live.peer, live.id, (hello, live.clone()));
+    }
+
+    /// A link is down, and all that came by it has been passed on.
+    pub(super) fn down(&self, live: &Arc<Live>, why: String) {
+        let mut slot = self.slot(live.peer);
+        if slot.as_ref().is_some_and(|now| now.id == live.id) {
+            *slot = None;
+        }
+        drop(slot);
+        tracing::info!("{} is not reached any more: {why}", self.name(live.peer));
+        self.inbox.gone(live.peer, live.id, why);
+    }
+
+    /// The instances that the certificate at the other end is made out to; `None`: nobody has to show one.
+    pub(super) fn shown(&self, connection: &Connection) -> Option<Vec<PeerId>> {
+        if !self.mutual {
+            return None;
+        }
+        let chain = connection.peer_identity().and_then(|chain| {
+            let chain: Box<Vec<rustls::pki_types::CertificateDer<'static>>> = chain.downcast().ok()?;
+            Some(tls::instances_of(chain.first()?, self.greeting.peers.len()))
+        });
+        Some(chain.unwrap_or_default())
+    }
+
+    /// This side doesn't accept what a peer says: the peer is told, and an instance that has joined nobody yet ends.
+    pub(super) fn refuse(&self, connection: &Connection, who: &str, refusal: &Refusal) {
+        let Refusal { code, text } = refusal;
+        connection.close(code.on_wire(), text.as_bytes());
+        let ours = matches!(code, Code::Protocol | Code::Pipeline | Code::Peers | Code::Settings);
+        if ours && !self.joined.load(Relaxed) {
+            self.inbox.fail(Cause::User, format!("{who} can't be joined: {text}"));
+        } else {
+            tracing::warn!("{who} is refused: {text}");
+        }
+    }
+
+    /// A peer that was dialed is not reached. `said`: what was last said about it, to say nothing twice.
+    pub(super) fn unreached(&self, peer: PeerId, why: &Why, said: &mut String) {
+        let (who, text) = (self.name(peer), &why.text);
+        let alone = || self.slots.iter().enumerate().all(|(peer, _)| self.live(peer).is_none());
+        match why.verdict {
+            Verdict::Unfit if !self.joined.load(Relaxed) => {
+                self.inbox.fail(Cause::User, format!("{who} refuses this instance: {text}"));
+            }
+            Verdict::Twin if alone() => self.inbox.fail(Cause::State, text.clone()),
+            _ if said == text => {}
+            Verdict::Unfit | Verdict::Twin => tracing::warn!("{who} refuses this instance: {text}"),
+            Verdict::Refused => tracing::warn!("{who} is refused: {text}"),
+            Verdict::Lost => tracing::debug!("{who} is not reached: {text}"),
+        }
+        said.clone_from(text);
+    }
+
+    /// Somebody has dialed and not become a peer. Floods of them don't flood the log.
+    pub(super) fn stranger(&self, from: SocketAddr, text: &str) {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.last.is_some_and(|last| last.elapsed() < QUIET) {
+            strangers.untold += 1;
+            return;
+        }
+        let untold = std::mem::take(&mut strangers.untold);
+        strangers.last = Some(Instant::now());
+        drop(strangers);
+        let also = if untold > 0 { format!(" ({untold} more were refused before)") } else { String::new() };
+        tracing::warn!("a connection from {from} is refused: {text}{also}");
+    }
+
+    /// What an error of writing means.
+    pub(super) fn unwritten(&self, error: &WriteError) -> Unread {
+        Unread::Ended(match error {
+            WriteError::ConnectionLost(error) => Why::of(error, self.detection),
+            other => Why::lost(other.to_string()),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! What QUIC is told, and the socket it works on.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_core::contracts::{Cause, Error, Result};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{
+    ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
+};
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+use super::address::Address;
+use super::identity::Identity;
+use super::peers::{Peers, Security};
+use super::tls;
+
+/// Lanes that a peer may have open at once.
+const MAX_LANES: u32 = 64;
+/// What one lane may have on its way: more than a LAN's bandwidth times its delay.
+const LANE_WINDOW: u32 = 8 << 20;
+/// What one link may have on its way.
+const LINK_WINDOW: u32 = 64 << 20;
+/// Asked of the system for the socket, which gives what it allows.
+const SOCKET_BUFFER: usize = 4 << 20;
+/// The length of a connection's name.
+const ID_BYTES: usize = 8;
+/// Connections that have come and are not yet looked at.
+const MAX_INCOMING: usize = 256;
+/// What those may send beforehand, each and together.
+const INCOMING_BYTES: (u64, u64) = (64 << 10, 4 << 20);
+
+/// A socket that listens and dials.
+pub(super) struct Quic {
+    pub(super) endpoint: Endpoint,
+    pub(super) client: ClientConfig,
+    pub(super) local: SocketAddr,
+}
+
+/// Opens it. `identity`: none is needed in the mode without certificates.
+pub(super) async fn open(peers: &Peers, me: &str, identity: Option<&Identity>) -> Result<Quic> {
+    let sides = match identity {
+        Some(identity) => tls::mutual(identity, peers.peers.len())?,
+        None => tls::plain()?,
+    };
+    let transport = Arc::new(transport(peers)?);
+    let server = QuicServerConfig::try_from(sides.server).map_err(broken)?;
+    let mut server = ServerConfig::with_crypto(Arc::new(server));
+    server.transport_config(transport.clone()).max_incoming(MAX_INCOMING);
+    server.incoming_buffer_size(INCOMING_BYTES.0).incoming_buffer_size_total(INCOMING_BYTES.1);
+    // Peers have addresses that stay: one that moves reaches us anew.
+    server.migration(false);
+    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(sides.client).map_err(broken)?));
+    client.transport_config(transport);
+    let socket = bind(peers, me).await?;
+    let fail = |error: io::Error| Error::new(Cause::Outside, "the UDP socket can't be used").because(error);
+    let local = socket.local_addr().map_err(fail)?;
+    let endpoint = Endpoint::new(endpoint_config(identity)?, Some(server), socket, Arc::new(TokioRuntime));
+    Ok(Quic { endpoint: endpoint.map_err(fail)?, client, local })
+}
+
+/// Whether a peer is asked for its certificate.
+pub(super) fn is_mutual(peers: &Peers) -> bool {
+    matches!(peers.security, Security::Tls(_))
+}
+
+fn transport(peers: &Peers) -> Result<TransportConfig> {
+    // The last keep-alive may have gone out a quarter after the last word of the peer: together, that is the whole.
+    let quarter = peers.detection / 4;
+    let idle = IdleTimeout::try_from(quarter * 3)
+        .map_err(|error| Error::new(Cause::User, "the time to detect a loss is out of bounds").because(error))?;
+    let mut transport = TransportConfig::default();
+    transport
+        .max_idle_timeout(Some(idle))
+        .keep_alive_interval(Some(quarter))
+        .max_concurrent_uni_streams(VarInt::from_u32(MAX_LANES))
+        .max_concurrent_bidi_streams(VarInt::from_u32(1))
+        .stream_receive_window(VarInt::from_u32(LANE_WINDOW))
+        .receive_window(VarInt::from_u32(LINK_WINDOW))
+        .send_window(u64::from(LINK_WINDOW))
+        .datagram_receive_buffer_size(None);
+    Ok(transport)
+}
+
+/// An instance that has started anew tells those who still write to its former self at once that this is gone: the
+/// tokens of QUIC's stateless resets are made of its certificate's key, and so outlive the process.
+fn endpoint_config(identity: Option<&Identity>) -> Result<EndpointConfig> {
+    let Some(identity) = identity else { return Ok(EndpointConfig::default()) };
+    let of_identity = hmac::Key::new(hmac::HMAC_SHA256, identity.key.secret_der());
+    let reset = hmac::sign(&of_identity, b"millstream stateless reset");
+    let reset = hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref());
+    let ids = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
+        .map_err(|_| Error::new(Cause::Outside, "the system gives no random numbers"))?;
+    let mut config = EndpointConfig::new(Arc::new(reset));
+    config.cid_generator(move || Box::new(Ids { key: ids.clone(), next: 0 }));
+    Ok(config)
+}
+
+/// Names connections. Unlike QUIC's own default it also takes those of a former process for possible.
+struct Ids {
+    key: hmac::Key,
+    next: u64,
+}
+
+impl ConnectionIdGenerator for Ids {
+    fn generate_cid(&mut self) -> ConnectionId {
+        self.next += 1;
+        let id = hmac::sign(&self.key, &self.next.to_le_bytes());
+        ConnectionId::new(&id.as_ref()[..ID_BYTES])
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+async fn bind(peers: &Peers, me: &str) -> Result<UdpSocket> {
+    let listen = peers.listen.as_deref().unwrap_or(me);
+    let wrong = |why: String| Error::new(Cause::User, format!("can't listen on {listen}: {why}"));
+    let address = Address::parse(listen).map_err(wrong)?;
+    let mut last = None;
+    for address in address.to_listen_on().await.map_err(wrong)? {
+        match UdpSocket::bind(address) {
+            Ok(socket) => return Ok(sized(socket)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(wrong(format!(
+                    "another process has UDP port {} already: stop it, or give this instance another port",
+                    address.port()
+                )));
+            }
+            Err(error) => last = Some((address, error)),
+        }
+    }
+    Err(match last {
+        Some((address, error)) => {
+            wrong(format!("{address} is not to be had: name an address of this machine with `listen`")).because(error)
+        }
+        None => wrong("it has no address".to_owned()),
+    })
+}
+
+/// With larger buffers, as far as the system allows: they are what a burst needs.
+fn sized(socket: UdpSocket) -> UdpSocket {
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER);
+    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER);
+    socket
+}
+
+fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Cause::Bug, "QUIC can't be set up").because(error)
+}

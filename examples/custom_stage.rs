@@ -14,6 +14,7 @@ use millstream::data::{Marks, Packed, Partition, Position, Records};
 use millstream::prelude::*;
 
 /// What travels, in degrees Celsius.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Reading(f64);
 data!(Reading);
 
@@ -94,5 +95,7 @@ impl Sink for Printer {
 fn main() -> ExitCode {
     let sensor = source(SourceTraits::new("SENSOR", "a sensor"), || Sensor(0..12));
     let printer = sink(SinkTraits::new("PRINTER", "standard output", "print can't be taken back"), || Printer);
-    support::run(Pipeline::source(sensor).apply(Smooth::default()).sink(printer).with_coder(encoder(Celsius)))
+    // How readings cross from one instance to another, where several share the work.
+    let pipeline = Pipeline::source(sensor).apply(Smooth::default()).sink(printer).with(wire::of::<Reading>());
+    support::run(pipeline.with_coder(encoder(Celsius)))
 }

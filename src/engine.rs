@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 
+use millstream_core::contracts::Exchange;
 use millstream_core::declare::Pipeline;
-use millstream_core::plan::{Mistakes, Plan};
+use millstream_core::plan::{Mistake, Mistakes, Plan};
 use millstream_core::runtime::{self, Job, Running, Settings, Summary};
 
 mod sealed {
@@ -29,7 +30,8 @@ pub trait Engine: sealed::Sealed {
     fn run(self) -> impl Future<Output = Result<Summary, Error>> + Send;
 
     /// Starts to run, and returns a handle to read counters, drain, abort and wait. Whatever can't be opened is an
-    /// error here.
+    /// error here. With an [exchange](Settings::exchange) in the settings it runs as one of several instances, and starts
+    /// once all have joined.
     fn start(self, settings: Settings) -> impl Future<Output = Result<Running, Error>> + Send;
 }
 
@@ -52,11 +54,25 @@ impl Engine for Pipeline {
     }
 
     async fn start(self, settings: Settings) -> Result<Running, Error> {
-        let plan = self.plan()?;
+        let plan = plan(&self, &settings)?;
         let job = Job::new(plan, self.declaration());
         drop(self);
         Ok(runtime::start(job, settings).await?)
     }
+}
+
+/// The plan of what a run with these settings is: mistakes of both come together.
+fn plan(pipeline: &Pipeline, settings: &Settings) -> Result<Plan, Mistakes> {
+    let exchange = settings.exchange.as_deref();
+    let planned = pipeline.plan_for(exchange.map_or(1, Exchange::instances));
+    let wrong = exchange.map(Exchange::check).unwrap_or_default();
+    if wrong.is_empty() {
+        return planned;
+    }
+    let mistake = |wrong| Mistake { stages: Vec::new(), line: None, wrong, advice: String::new() };
+    let mut mistakes = planned.err().map(|mistakes| mistakes.0).unwrap_or_default();
+    mistakes.extend(wrong.into_iter().map(mistake));
+    Err(Mistakes(mistakes))
 }
 
 /// Why a pipeline did not run to its end.

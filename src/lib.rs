@@ -32,6 +32,8 @@ pub use engine::{Engine, Error};
 pub use millstream_coders as coders;
 pub use millstream_core::{commit, contracts, data, declare, plan, runtime, testkit, transforms};
 pub use millstream_net::store;
+#[cfg(feature = "instances")]
+pub use millstream_net::{instances, link};
 pub use millstream_planner::explain;
 pub use millstream_sinks as sinks;
 pub use millstream_sources as sources;
@@ -41,6 +43,8 @@ pub mod prelude {
     pub use crate::Engine;
     #[cfg(feature = "embedded-store")]
     pub use millstream_net::store::Embedded;
+    #[cfg(feature = "instances")]
+    pub use millstream_net::{instances::Instances, link::Peers};
 
     #[cfg(feature = "gzip")]
     pub use millstream_coders::gzip;
@@ -48,7 +52,7 @@ pub mod prelude {
     pub use millstream_coders::json;
     #[cfg(feature = "xml")]
     pub use millstream_coders::xml;
-    pub use millstream_coders::{lines::Lines, whole::Whole};
+    pub use millstream_coders::{lines::Lines, whole::Whole, wire};
 
     pub use millstream_core::contracts::{Emit, Transform, Where};
     pub use millstream_core::data;

@@ -16,16 +16,20 @@ struct Case {
 const CASES: [Case; 12] = [
     // A type without `Data`.
     Case {
-        program: "struct Order; Pipeline::source(List::new([1_u64])).map(|_: u64| Order);",
+        program: "struct Parcel; Pipeline::source(List::new([1_u64])).map(|_: u64| Parcel);",
         says: &[
-            "`Order` can't travel through a pipeline",
-            "impl Data for Order { const NAME: &'static str = \"…\"; type Column = Typed<Self>; }",
-            "data!(Order);",
+            "`Parcel` can't travel through a pipeline",
+            "impl Data for Parcel { const NAME: &'static str = \"…\"; type Column = Typed<Self>; }",
+            "data!(Parcel);",
         ],
     },
     Case {
-        program: "struct Order; Pipeline::source(List::new([1_u64])).filter(|_: &Order| true);",
-        says: &["a stage can't look at `Order`", "for a type of your own write: impl Data for Order", "data!(Order);"],
+        program: "struct Parcel; Pipeline::source(List::new([1_u64])).filter(|_: &Parcel| true);",
+        says: &[
+            "a stage can't look at `Parcel`",
+            "for a type of your own write: impl Data for Parcel",
+            "data!(Parcel);",
+        ],
     },
     // A reference to a value that is taken, and a result for a value that is given.
     Case {

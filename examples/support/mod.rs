@@ -5,6 +5,7 @@
 mod condition;
 mod ends;
 mod errors;
+mod peers;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -29,8 +30,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<Explain>,
     /// Plan for N instances
-    #[arg(long, value_name = "N", requires = "explain")]
+    #[arg(long, value_name = "N", requires = "explain", conflicts_with = "peers")]
     instances: Option<usize>,
+    #[command(flatten)]
+    peers: peers::Peers,
     /// Print no summary and no progress to standard error
     #[arg(long)]
     quiet: bool,
@@ -45,11 +48,14 @@ enum Explain {
 impl Common {
     /// Prints the plan, or runs the pipeline to its end.
     pub(crate) fn run(self, pipeline: Pipeline) -> ExitCode {
-        let instances = self.instances.unwrap_or(1);
+        let instances = self.instances.unwrap_or(self.peers.count());
         match self.explain {
             Some(Explain::Text) => terminal::explain(&pipeline, instances, Form::Text),
             Some(Explain::Json) => terminal::explain(&pipeline, instances, Form::Json),
-            None => terminal::run_with(pipeline, Options { quiet: self.quiet, ..Options::default() }),
+            None => {
+                let settings = Settings { exchange: self.peers.exchange(self.quiet), ..Settings::default() };
+                terminal::run_with(pipeline, Options { quiet: self.quiet, settings })
+            }
         }
     }
 }

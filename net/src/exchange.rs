@@ -28,4 +28,5 @@ mod settler;
 mod view;
 
 pub(crate) use actor::{OnWaiting, join};
+pub(crate) use frame::{MAX_MESSAGES_FRAME, PROTOCOL};
 pub(crate) use node::Limits;

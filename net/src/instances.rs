@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_core::contracts::{About, BoxFuture, Exchange, Joined, Network, Result};
+use millstream_core::contracts::{About, BoxFuture, Exchange, Joined, Network, PeerId, Result};
 
 use crate::exchange::{self, Limits, OnWaiting};
 
@@ -39,8 +39,12 @@ impl Instances {
 }
 
 impl Exchange for Instances {
-    fn instances(&self) -> usize {
-        self.network.peers().len()
+    fn peers(&self) -> Vec<String> {
+        self.network.peers()
+    }
+
+    fn me(&self) -> PeerId {
+        self.network.me()
     }
 
     fn check(&self) -> Vec<String> {

@@ -69,8 +69,11 @@ pub struct About {
 
 /// A declared exchange: how the instances of a run reach each other. Declaring one opens nothing.
 pub trait Exchange: Send + Sync + 'static {
-    /// How many instances there are.
-    fn instances(&self) -> usize;
+    /// The names of the instances, in the order that is the same for all.
+    fn peers(&self) -> Vec<String>;
+
+    /// Which of them this is: what the [`Roll`] says once it has joined.
+    fn me(&self) -> PeerId;
 
     /// What is wrong with its settings, one message each with what to do; found before anything is opened.
     fn check(&self) -> Vec<String>;

@@ -42,6 +42,13 @@ pub trait Store: Send {
 
     /// Keeps these, durably, all or none.
     fn save<'a>(&'a mut self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>>;
+
+    /// Whether the pipeline's last run among several instances saw the input to its end, with everything committed; false
+    /// until [`set_ended`](Self::set_ended) has said so. The input may have got longer since.
+    fn ended(&mut self) -> BoxFuture<'_, Result<bool>>;
+
+    /// Keeps, durably, whether it did: true as the last act of such a run, false when the next one begins.
+    fn set_ended(&mut self, ended: bool) -> BoxFuture<'_, Result<()>>;
 }
 
 /// A declared checkpoint store. Declaring one opens nothing.

@@ -1,7 +1,7 @@
 //! [`MemoryStore`]: a checkpoint store in memory.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::script::number_of;
@@ -14,6 +14,7 @@ use crate::data::Position;
 pub struct MemoryStore {
     ledger: Ledger,
     kept: Arc<Mutex<BTreeMap<Key, Position>>>,
+    ended: Arc<AtomicBool>,
     /// How many saves go well.
     good: Arc<AtomicU32>,
 }
@@ -21,7 +22,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty one.
     pub fn new(ledger: &Ledger) -> Self {
-        Self { ledger: ledger.clone(), kept: Arc::default(), good: Arc::new(AtomicU32::new(u32::MAX)) }
+        Self { ledger: ledger.clone(), kept: Arc::default(), ended: Arc::default(), good: Arc::new(AtomicU32::new(u32::MAX)) }
     }
 
     /// Fails for ever after so many saves.
@@ -31,10 +32,15 @@ impl MemoryStore {
         self
     }
 
-    fn keep(&self, checkpoints: &[Checkpoint]) -> Result<()> {
-        if self.good.load(Relaxed) == 0 {
-            return Err(Error::new(Cause::Outside, "the script says that the store fails"));
+    fn works(&self) -> Result<()> {
+        match self.good.load(Relaxed) {
+            0 => Err(Error::new(Cause::Outside, "the script says that the store fails")),
+            _ => Ok(()),
         }
+    }
+
+    fn keep(&self, checkpoints: &[Checkpoint]) -> Result<()> {
+        self.works()?;
         self.good.fetch_sub(1, Relaxed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         for Checkpoint { key, position } in checkpoints {
@@ -57,6 +63,15 @@ impl Store for MemoryStore {
 
     fn save<'a>(&'a mut self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(self.keep(checkpoints)))
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(std::future::ready(Ok(self.ended.load(Relaxed))))
+    }
+
+    fn set_ended(&mut self, ended: bool) -> BoxFuture<'_, Result<()>> {
+        let kept = self.works().map(|()| self.ended.store(ended, Relaxed));
+        Box::pin(std::future::ready(kept))
     }
 }
 

@@ -7,7 +7,7 @@
 //! records     the rows of one piece
 //! ```
 //!
-//! A link carries frames whole and says how long each is. Messages are in [postcard](https://postcard.jamesmunns.com).
+//! A link carries frames whole, says how long each is, and bounds that. Messages are in [postcard](https://postcard.jamesmunns.com).
 //! A frame of records is laid out by hand, so that the rows are neither copied when it is made nor when it is read. All
 //! numbers are little-endian; times are microseconds since the Unix epoch, and a text is its length in two bytes and as
 //! many bytes of UTF-8.
@@ -64,12 +64,8 @@ pub(crate) use messages::{decode_messages, encode_messages};
 /// theirs before anything else, and work with none of another: every change here makes it another.
 pub(crate) const PROTOCOL: u16 = 1;
 
-/// The most bytes of a frame of records, 256 MiB. It bounds what a peer can have an instance hold for one frame before
-/// any of it is looked at. A batch may be one huge record: framings take 16 MiB by default, and there is room for sixteen
-/// times as much. A link may be set to less, and sees to that itself.
-pub(crate) const MAX_FRAME: usize = 256 << 20;
-
-/// The most bytes of a frame of messages, 1 MiB: the largest is one with the positions of all partitions.
+/// The most bytes of a frame of messages, 1 MiB: the largest is one with the positions of all partitions. A link takes
+/// frames of at least as many. How many one of records may have is a setting of the link, which sees to it on both sides.
 pub(crate) const MAX_MESSAGES_FRAME: usize = 1 << 20;
 
 /// The most messages in a frame: the shortest is a byte long, and takes a hundred in memory.

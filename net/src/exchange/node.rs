@@ -122,6 +122,9 @@ struct Peer {
     /// Network stages before which its part has ended, and whether only until it opens anew.
     drained: BTreeMap<usize, bool>,
     leaving: bool,
+    /// All parts have ended there.
+    ended: bool,
+    /// And for good, not because it leaves.
     done: bool,
     /// Since when it is away.
     away: Option<Duration>,
@@ -283,11 +286,13 @@ impl Node {
         self.links += 1;
         let known = &mut self.peers[peer];
         let same = known.epoch == Some(hello.epoch);
-        let (drained, done) = match same {
-            true => (std::mem::take(&mut known.drained), known.done),
-            false => (BTreeMap::new(), false),
+        let (link, epoch) = (Some(link), Some(hello.epoch));
+        *known = match same {
+            // What it has said of its end holds for as long as it lives.
+            true => Peer { link, epoch, reach: BTreeSet::new(), ready: BTreeMap::new(), ..std::mem::take(known) },
+            false => Peer { link, epoch, ..Peer::default() },
         };
-        *known = Peer { link: Some(link), epoch: Some(hello.epoch), drained, done, ..Peer::default() };
+        known.away = None;
         if peer == self.me {
             known.reach.insert(peer);
         }
@@ -307,7 +312,7 @@ impl Node {
         if self.ending.is_leaving() {
             self.tell(peer, Message::Leaving);
         }
-        if self.peers[self.me].done {
+        if self.peers[self.me].ended {
             self.tell(peer, Message::Done);
         }
         self.repeat_open(peer);
@@ -396,7 +401,10 @@ impl Node {
             Message::Drained { hop, paused } => {
                 self.peers[peer].drained.insert(usize::from(hop), paused);
             }
-            Message::Done => self.peers[peer].done = true,
+            Message::Done => {
+                let known = &mut self.peers[peer];
+                (known.ended, known.done) = (true, !known.leaving);
+            }
             Message::Quiesce => self.quiesce(),
             Message::Leaving => self.peers[peer].leaving = true,
             Message::Spared => self.ending.spared(peer),

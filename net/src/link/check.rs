@@ -7,6 +7,7 @@ use super::address::Address;
 use super::certs;
 use super::identity::Identity;
 use super::peers::{Peers, Security};
+use crate::exchange::MAX_MESSAGES_FRAME;
 
 /// What is wrong, one message each with what to do.
 pub(super) fn mistakes(peers: &Peers) -> Vec<String> {
@@ -70,8 +71,11 @@ fn bounds(peers: &Peers) -> Vec<String> {
             found.push(format!("{what} is {time:?}: it has to be {least:?} to 1 h"));
         }
     }
-    if !(1 << 10..=1 << 30).contains(&peers.max_frame) {
-        found.push(format!("the longest frame is {} bytes: it has to be 1 KiB to 1 GiB", peers.max_frame));
+    if !(MAX_MESSAGES_FRAME..=1 << 30).contains(&peers.max_frame) {
+        let bytes = peers.max_frame;
+        found.push(format!(
+            "the longest frame (`max_frame`) is {bytes} bytes: it has to be 1 MiB (messages take up to that) to 1 GiB"
+        ));
     }
     found
 }

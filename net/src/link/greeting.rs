@@ -1,7 +1,7 @@
 //! The first words on a link, and what is made of them. The dialer opens one stream both ways, the control stream:
 //!
 //! ```text
-//! preamble, each way    "MLSTRM" | version: u16 LE                 8 bytes
+//! preamble, each way    "MLSTRM" | protocol: u16 LE                8 bytes
 //! words, each way       length: u32 LE | postcard(Word)            length at most 64 KiB
 //!
 //! dialer    preamble  Greeting                    then Ping and Pong, by either side
@@ -17,9 +17,8 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::why::{Code, Verdict, Why};
+use crate::exchange::PROTOCOL;
 
-/// The version of all that is said on links.
-const VERSION: u16 = 1;
 const MAGIC: &[u8; 6] = b"MLSTRM";
 /// The longest word in bytes.
 const MAX_WORD: usize = 64 << 10;
@@ -205,7 +204,7 @@ fn around(text: &str, at: usize) -> String {
 
 /// Speaks first.
 pub(super) async fn write_preamble(stream: &mut SendStream) -> Result<(), WriteError> {
-    let [low, high] = VERSION.to_le_bytes();
+    let [low, high] = PROTOCOL.to_le_bytes();
     let [a, b, c, d, e, f] = *MAGIC;
     stream.write_all(&[a, b, c, d, e, f, low, high]).await
 }
@@ -253,11 +252,11 @@ pub(super) async fn read_preamble(stream: &mut RecvStream, silence: Duration) ->
         return Err(Unread::malformed("this is not the protocol of Millstream"));
     }
     match u16::from_le_bytes([low, high]) {
-        VERSION => Ok(()),
+        PROTOCOL => Ok(()),
         other => Err(Unread::Refused(Refusal {
             code: Code::Protocol,
             text: format!(
-                "the two speak different versions of the protocol, {other} and {VERSION}: run the same version of the \
+                "the two speak different versions of the protocol, {other} and {PROTOCOL}: run the same version of the \
                  program everywhere"
             ),
         })),

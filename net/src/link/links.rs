@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::greeting::Greeting;
+use super::greeting::{Greeting, named};
 use super::hub::Hub;
 use super::identity::Identity;
 use super::inbox::Taken;
@@ -118,10 +118,10 @@ impl Links for QuicLinks {
     fn send(&mut self, peer: PeerId, lane: Lane, frame: Vec<Bytes>) {
         let length: usize = frame.iter().map(Bytes::len).sum();
         if length > self.hub.max_frame {
-            let max = self.hub.max_frame;
+            let (max, to) = (self.hub.max_frame, named(&self.hub.greeting.peers, peer));
             let text = format!(
-                "a frame of {length} bytes is longer than any may be ({max}): raise `max_frame` of the peers on all \
-                 instances, or make records smaller"
+                "a batch for {to} takes {length} bytes, and at most {max} can be sent at once: raise `max_frame` of the \
+                 peers on all instances, or make batches, or the records in them, smaller"
             );
             return self.hub.inbox.fail(Cause::User, text);
         }

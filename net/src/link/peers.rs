@@ -59,7 +59,7 @@ impl Peers {
             detection: Duration::from_secs(5),
             redial: (Duration::from_millis(500), Duration::from_secs(2)),
             handshake: Duration::from_secs(5),
-            max_frame: 64 << 20,
+            max_frame: 128 << 20,
         }
     }
 
@@ -121,8 +121,9 @@ impl Peers {
     }
 
     /// The longest frame in bytes, the same for all instances: a batch of records, which has at least one, has to fit
-    /// into it. Default 64 MiB; 1 KiB to 1 GiB. It bounds what one peer can make another keep in memory, for each
-    /// network stage.
+    /// into it, or the run ends with an error that says so. Default 128 MiB: with records of 16 MiB, which is what
+    /// framings take unless set otherwise, a batch as it is read has up to 64 MiB. 1 MiB to 1 GiB. It bounds what one
+    /// peer can make another keep in memory, for each network stage.
     #[must_use]
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;

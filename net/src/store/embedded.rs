@@ -12,6 +12,7 @@
 //!
 //! ```text
 //! about      "store"                      -> 1, postcard { pipeline, fingerprint, input }
+//! about      "ended"                      -> 1, postcard bool; not there: false
 //! positions  (pipeline, stage, partition) -> 1, postcard { bytes, label }
 //! ```
 //!
@@ -72,6 +73,16 @@ impl Store for EmbeddedStore {
     fn save<'a>(&'a mut self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         let (file, checkpoints) = (self.file.clone(), checkpoints.to_vec());
         Box::pin(apart(move || file.save(&checkpoints)))
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, Result<bool>> {
+        let file = self.file.clone();
+        Box::pin(apart(move || file.ended()))
+    }
+
+    fn set_ended(&mut self, ended: bool) -> BoxFuture<'_, Result<()>> {
+        let file = self.file.clone();
+        Box::pin(apart(move || file.set_ended(ended)))
     }
 }
 

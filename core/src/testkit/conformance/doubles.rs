@@ -2,7 +2,7 @@
 //! lose in a crash what was not durable.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -21,12 +21,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A checkpoint store in memory. Clones are the same store; what was saved outlives the run, so that a pipeline can be
 /// started again from it.
 #[derive(Clone, Default)]
-pub(super) struct MemoryStore(Arc<Mutex<BTreeMap<Key, Position>>>);
+pub(super) struct MemoryStore {
+    kept: Arc<Mutex<BTreeMap<Key, Position>>>,
+    ended: Arc<AtomicBool>,
+}
 
 impl MemoryStore {
     /// What has been saved, in the order of the keys.
     pub(super) fn kept(&self) -> Vec<Checkpoint> {
-        let kept = lock(&self.0);
+        let kept = lock(&self.kept);
         kept.iter().map(|(key, position)| Checkpoint { key: key.clone(), position: position.clone() }).collect()
     }
 }
@@ -51,9 +54,18 @@ impl Store for OpenStore {
     fn save<'a>(&'a mut self, checkpoints: &'a [Checkpoint]) -> BoxFuture<'a, Result<()>> {
         Box::pin(async {
             let saved = checkpoints.iter().map(|checkpoint| (checkpoint.key.clone(), checkpoint.position.clone()));
-            lock(&self.0.0).extend(saved);
+            lock(&self.0.kept).extend(saved);
             Ok(())
         })
+    }
+
+    fn ended(&mut self) -> BoxFuture<'_, Result<bool>> {
+        Box::pin(async { Ok(self.0.ended.load(Ordering::Relaxed)) })
+    }
+
+    fn set_ended(&mut self, ended: bool) -> BoxFuture<'_, Result<()>> {
+        self.0.ended.store(ended, Ordering::Relaxed);
+        Box::pin(async { Ok(()) })
     }
 }
 

@@ -336,4 +336,12 @@ impl Store for WatchedStore {
             Ok(())
         })
     }
+
+    fn ended(&mut self) -> BoxFuture<'_, Result<bool>> {
+        self.inner.ended()
+    }
+
+    fn set_ended(&mut self, ended: bool) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.tap.fuse.around("store.set_ended", self.inner.set_ended(ended)))
+    }
 }

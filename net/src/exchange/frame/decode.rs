@@ -6,16 +6,13 @@ use std::sync::Arc;
 
 use millstream_core::data::{Bytes, EventTime, Packed, Partition, Position, Range32, Times};
 
-use super::{FrameError, MAX_FRAME, MAX_LABEL, MAX_NAME, UNEVEN, flags};
+use super::{FrameError, MAX_LABEL, MAX_NAME, UNEVEN, flags};
 use crate::exchange::origin::Origin;
 use crate::exchange::piece::{Piece, Reached, Rows, Span};
 
 /// The tag and the piece that a frame was made of. The rows share the frame; the rest is copied, so that what outlives
 /// them doesn't keep it.
 pub(crate) fn decode(frame: Bytes) -> Result<(u64, Piece), FrameError> {
-    if frame.len() > MAX_FRAME {
-        return Err(FrameError::TooLong { what: "a frame of records", found: frame.len(), most: MAX_FRAME });
-    }
     let mut reader = Reader { rest: &frame };
     let fixed = Fixed::read(&mut reader)?;
     let span = fixed.span(&mut reader)?;

@@ -2,11 +2,11 @@
 
 use millstream_core::data::{Bytes, Packed, Position, Range32, Times};
 
-use super::{FIXED, FrameError, MAX_FRAME, MAX_LABEL, MAX_NAME, UNEVEN, flags};
+use super::{FIXED, FrameError, MAX_LABEL, MAX_NAME, UNEVEN, flags};
 use crate::exchange::piece::{Piece, Reached, Rows};
 
 /// The frame of a piece, to be sent as it is, one part after the other: rows that lie close together are not copied. An
-/// error if a name or the whole is too long.
+/// error if a name is too long.
 pub(crate) fn encode(tag: u64, piece: &Piece) -> Result<Vec<Bytes>, FrameError> {
     let mut head = Vec::with_capacity(head_bytes(piece));
     put_fixed(&mut head, tag, piece);
@@ -26,15 +26,7 @@ pub(crate) fn encode(tag: u64, piece: &Piece) -> Result<Vec<Bytes>, FrameError> 
         frame.push(put_table(&mut head, column));
     }
     frame[0] = head.into();
-    let found = frame.iter().map(Bytes::len).sum();
-    match found <= MAX_FRAME {
-        true => Ok(frame),
-        false => Err(FrameError::TooLong {
-            what: "a batch (smaller batches, or smaller records, are needed)",
-            found,
-            most: MAX_FRAME,
-        }),
-    }
+    Ok(frame)
 }
 
 /// About how long the part before the stretches gets.

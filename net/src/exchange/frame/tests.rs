@@ -1,15 +1,15 @@
 use std::fs;
 use std::path::Path;
 
-use millstream_core::data::{Batch, Bytes, Position, Shared};
+use millstream_core::data::{Batch, Bytes, Shared};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::exchange::message::{Message, Run, WireCheckpoint, WireHold, WireOutcome, WirePosition};
 use crate::exchange::origin::Load;
-use crate::exchange::piece::Piece;
-use crate::exchange::piece::tests::{Given, Row, given, seen};
+use crate::exchange::piece::tests::{Given, Row, given, seen, spot};
+use crate::exchange::piece::{Piece, Reached};
 
 fn whole(tag: u64, piece: &Piece) -> Vec<u8> {
     encode(tag, piece).unwrap().concat()
@@ -32,7 +32,7 @@ fn small() -> Given {
         times: None,
         ingested: true,
         late: true,
-        position: Some(Position::new(vec![5, 6], "o:3").unwrap()),
+        positions: true,
     }
 }
 
@@ -51,9 +51,10 @@ fn the_bytes_of_protocol_1_are_these() {
         &[8, 0],
         "größte".as_bytes(),
         &1_700_000_000_000_000_i64.to_le_bytes(),
-        &[2, 0, 5, 6],
+        &[2, 0, 0, 0],
+        &[2, 0, 5, 2],
         &[3, 0],
-        b"o:3",
+        b"o:2",
         &[3, 0, 0, 0],
         &[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
         &[3, 0, 0, 0, 0, 0, 0, 0],
@@ -144,14 +145,15 @@ fn refusals_say_what_was_expected_and_what_was_found() {
     assert_eq!(refused(38, &[0x5d]), "the flags 0x005d are unknown here, or contradict each other");
     assert_eq!(refused(42, &[0xff]), "the name of a stage is not UTF-8");
     assert_eq!(refused(40, &[1, 4]), "the name of a stage: 1025 bytes, where at most 1024 can cross a link");
-    assert_eq!(refused(66, &[1, 16]), "a position: 4097 bytes, where at most 4096 can cross a link");
-    assert_eq!(refused(79, &[0xff]), "row 0 was expected to be of a record from 0 to before 2, found 255");
-    assert_eq!(refused(83, &[1, 0, 0, 0, 0]), "row 2 was expected to be of a record from 1 to before 2, found 0");
+    assert_eq!(refused(66, &[4]), "a position within a span of 3 records was expected, found one behind 4");
+    assert_eq!(refused(70, &[1, 16]), "a position: 4097 bytes, where at most 4096 can cross a link");
+    assert_eq!(refused(83, &[0xff]), "row 0 was expected to be of a record from 0 to before 2, found 255");
+    assert_eq!(refused(87, &[1, 0, 0, 0, 0]), "row 2 was expected to be of a record from 1 to before 2, found 0");
     assert_eq!(refused(38, &[0x7c]), "2 rows were expected, one a record, found 3");
-    assert_eq!(refused(119, &[3]), "row 1 was expected within the bytes 3 to 3, found 3 to 2");
-    assert_eq!(refused(127, &[4]), "row 2 was expected within the bytes 2 to 3, found 2 to 4");
-    assert_eq!(refused(111, &[4]), "rows were expected to fill the 4 bytes of their stretch, found 3");
-    assert_eq!(refused(115, &[1]), "row 1 was expected within the bytes 2 to 3, found 3 to 2");
+    assert_eq!(refused(123, &[3]), "row 1 was expected within the bytes 3 to 3, found 3 to 2");
+    assert_eq!(refused(131, &[4]), "row 2 was expected within the bytes 2 to 3, found 2 to 4");
+    assert_eq!(refused(115, &[4]), "rows were expected to fill the 4 bytes of their stretch, found 3");
+    assert_eq!(refused(119, &[1]), "row 1 was expected within the bytes 2 to 3, found 3 to 2");
 }
 
 #[test]
@@ -160,25 +162,52 @@ fn a_frame_that_says_more_than_it_has_is_refused_before_anything_is_allocated() 
         format!("a frame ends within {what}: {expected} bytes were expected there, {left} are left")
     };
     let most = u32::MAX as usize;
-    assert_eq!(refused(75, &[0xff; 4]), cut(4 * most, "the rows' records", 58));
-    assert_eq!(refused(66, &[0, 16]), cut(4096, "a position", 69));
+    assert_eq!(refused(79, &[0xff; 4]), cut(4 * most, "the rows' records", 58));
+    assert_eq!(refused(70, &[0, 16]), cut(4096, "a position", 69));
     // The length of the span, and event times of their own for as many records.
     let mut each = whole(9, &small().piece(true));
     each[24..28].fill(0xff);
     each[38] = 0x7b;
-    assert_eq!(read(&each).unwrap_err().to_string(), cut(8 * most, "the event times", 79));
+    assert_eq!(read(&each).unwrap_err().to_string(), cut(8 * most, "the event times", 83));
     let dense = Given { dense: true, part: 0..3, rows: small().rows, ..small() };
     let mut dense = whole(9, &dense.piece(true));
     dense[24..28].fill(0xff);
     dense[32..36].fill(0xff);
-    dense[75..79].fill(0xff);
+    dense[79..83].fill(0xff);
     assert_eq!(read(&dense).unwrap_err().to_string(), cut(4 * most, "where the rows end", 38));
 }
 
 #[test]
-fn a_frame_of_more_than_the_largest_is_refused() {
-    let error = decode(vec![0; MAX_FRAME + 1].into()).unwrap_err();
-    assert!(matches!(error, FrameError::TooLong { most: MAX_FRAME, .. }));
+fn a_part_that_was_cut_from_its_span_carries_its_own_position() {
+    let line = |record| Row { record, key: Vec::new(), value: vec![b'x'; 100], gap: 1 };
+    let lines = Given { len: 9, part: 0..9, rows: (0..9).map(line).collect(), dense: true, pairs: false, ..small() };
+    let mut batch = lines.batch();
+    let rest = batch.split_at(4);
+    for (batch, count, other) in [(batch, 4, 9), (rest, 9, 4)] {
+        let piece = read(&whole(1, &Piece::of(batch, true).unwrap())).unwrap().1;
+        assert_eq!((piece.part().end, &piece.span().reached), (count, &Reached::At(count, spot(count))));
+        let batch = piece.into_batch();
+        let marks = &batch.shared().marks;
+        assert!(marks.knows(count) && !marks.knows(other));
+        assert_eq!(marks.position(count), Ok(Some(spot(count))));
+    }
+}
+
+#[test]
+fn a_position_behind_the_span_is_refused() {
+    let mut frame = whole(9, &small().piece(true));
+    for (count, expected) in [(0, Ok(0)), (3, Ok(3)), (4, Err(4)), (u32::MAX, Err(u32::MAX))] {
+        frame[66..70].copy_from_slice(&count.to_le_bytes());
+        let found = match read(&frame) {
+            Ok((_, piece)) => match &piece.span().reached {
+                Reached::At(count, _) => Ok(*count),
+                other => panic!("{other:?}"),
+            },
+            Err(FrameError::Before { len: 3, found }) => Err(found),
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(found, expected);
+    }
 }
 
 proptest! {

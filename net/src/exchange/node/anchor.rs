@@ -154,7 +154,7 @@ impl Node {
     /// A source somewhere opens as this epoch: what came of its older ones is over.
     pub(super) fn asked_to_open(&mut self, peer: PeerId, epoch: u64) {
         self.peers[peer].drained.remove(&0);
-        self.peers[peer].done = false;
+        (self.peers[peer].ended, self.peers[peer].done) = (false, false);
         self.close_older(peer, epoch);
         let here: Vec<usize> = self.anchors.here.keys().copied().collect();
         for hop in here {

@@ -75,6 +75,10 @@ impl Ending {
         self.over
     }
 
+    pub(super) fn is_limited(&self) -> bool {
+        self.limited
+    }
+
     pub(super) fn spared(&mut self, by: PeerId) {
         self.spared.insert(by);
     }
@@ -220,7 +224,7 @@ impl Node {
         let Some(&paused) = self.peers[self.me].drained.get(&0) else { return };
         let ended = |&(hop, peer): &(usize, PeerId)| match peer == self.me {
             true => self.ending.parts.get(&hop).is_some_and(|part| part.ended),
-            false => self.peers[peer].done || (paused && !self.is_up(peer)),
+            false => self.peers[peer].ended || (paused && !self.is_up(peer)),
         };
         let nothing_comes = (paused && !self.ending.quiesced) || self.anchors.all.iter().all(ended);
         if nothing_comes {
@@ -258,27 +262,48 @@ impl Node {
             self.over(Ok(()));
             return;
         }
+        if self.only_helps() {
+            if self.is_needed_no_more() {
+                self.tell_done();
+                self.over(Ok(()));
+            }
+            return;
+        }
         if !self.has_all_ended() {
             return;
         }
         self.tell_done();
         let since = *self.ending.done.get_or_insert(self.now);
-        let others: BTreeSet<PeerId> =
-            self.ending.sources.iter().copied().chain(self.anchors.all.iter().map(|&(_, peer)| peer)).collect();
-        let waits_for: Vec<PeerId> = others.into_iter().filter(|&peer| !self.peers[peer].done).collect();
-        let idle = self.ending.parts.is_empty() && !self.source.here;
-        let matters = self.source.here || self.anchors.are_here() || self.ending.limited || idle;
-        if waits_for.is_empty() || !matters {
+        let waits_for: Vec<PeerId> = self.keepers().filter(|&peer| !self.peers[peer].done).collect();
+        if waits_for.is_empty() {
             self.over(Ok(()));
-        } else if !idle && self.now >= since + self.limits.farewell {
+        } else if self.now >= since + self.limits.farewell {
             let result = self.unseen(&waits_for);
             self.over(result);
         }
     }
 
+    /// Those who have a source, or an anchor: the run is theirs to see through.
+    fn keepers(&self) -> impl Iterator<Item = PeerId> + '_ {
+        let all = self.ending.sources.iter().copied().chain(self.anchors.all.iter().map(|&(_, peer)| peer));
+        all.collect::<BTreeSet<PeerId>>().into_iter()
+    }
+
+    /// Whether nothing begins or ends here: records only pass through, if they come here at all.
+    fn only_helps(&self) -> bool {
+        !self.source.here && !self.anchors.are_here()
+    }
+
+    /// Whether all is over for one that only helps. It need not hear that from everybody: one that was never reached may
+    /// have left.
+    fn is_needed_no_more(&self) -> bool {
+        let done = |peer: PeerId| self.peers[peer].done;
+        self.is_idle() && self.keepers().any(done) && self.keepers().all(|peer| done(peer) || !self.is_up(peer))
+    }
+
     fn has_all_ended(&self) -> bool {
         let source = match &self.source.state {
-            State::Committed { .. } => !self.source.stopped || self.ending.limited,
+            State::Committed { paused, .. } => !paused || self.ending.limited,
             _ => !self.source.here || (self.ending.limited && self.source.is_over()),
         };
         source && (self.ending.limited || self.ending.parts.values().all(|part| part.told == Some(false) && part.ended))
@@ -303,7 +328,8 @@ impl Node {
     }
 
     fn tell_done(&mut self) {
-        if !std::mem::replace(&mut self.peers[self.me].done, true) {
+        if !std::mem::replace(&mut self.peers[self.me].ended, true) {
+            self.peers[self.me].done = !self.ending.leaving;
             self.tell_all(&Message::Done);
         }
     }

@@ -43,8 +43,8 @@ pub(super) enum State {
     Open { epoch: u64, against: Against, partitions: Vec<Partition> },
     /// The runtime closes it.
     Closing,
-    /// It has ended, and all that may be committed is.
-    Committed { against: Against },
+    /// It has ended, and all that may be committed is: for good, or (`paused`) because an anchor leaves, or this instance.
+    Committed { against: Against, paused: bool },
 }
 
 impl Source {
@@ -66,7 +66,7 @@ impl Source {
             State::Asking { against, .. }
             | State::Opening { against, .. }
             | State::Open { against, .. }
-            | State::Committed { against } => Some(against),
+            | State::Committed { against, .. } => Some(against),
         }
     }
 
@@ -244,7 +244,8 @@ impl Node {
     pub(super) fn source_committed(&mut self) {
         if let State::Open { against, .. } | State::Opening { against, .. } = &mut self.source.state {
             let against = std::mem::take(against);
-            self.source.state = State::Committed { against };
+            let paused = self.source.stopped && !self.ending.is_limited();
+            self.source.state = State::Committed { against, paused };
         }
     }
 

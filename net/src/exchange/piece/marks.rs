@@ -55,6 +55,7 @@ impl Marks for RemoteMarks {
 
     fn place(&self, index: u32, _: &[u8], _: usize) -> String {
         let Origin { partition, instance, .. } = &*self.origin;
-        format!("record {} of {partition}, read on instance {instance}", self.first + u64::from(index))
+        // As people count.
+        format!("record {} of {partition}, read on instance {}", self.first + u64::from(index) + 1, instance + 1)
     }
 }

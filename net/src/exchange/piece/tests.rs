@@ -20,7 +20,8 @@ pub(in crate::exchange) struct Given {
     pub(in crate::exchange) times: Option<Vec<i64>>,
     pub(in crate::exchange) ingested: bool,
     pub(in crate::exchange) late: bool,
-    pub(in crate::exchange) position: Option<Position>,
+    /// The source has positions: those of [`spot`].
+    pub(in crate::exchange) positions: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -32,12 +33,16 @@ pub(in crate::exchange) struct Row {
     pub(in crate::exchange) gap: usize,
 }
 
-struct Spots(u32, Option<Position>);
+/// The position after so many records of a span.
+pub(in crate::exchange) fn spot(count: u32) -> Position {
+    Position::new(vec![5, count as u8], format!("o:{count}")).unwrap()
+}
+
+struct Spots(bool);
 
 impl Marks for Spots {
     fn position(&self, count: u32) -> Result<Option<Position>, String> {
-        assert_eq!(count, self.0, "only the position after the span is asked for");
-        Ok(self.1.clone())
+        Ok(self.0.then(|| spot(count)))
     }
 
     fn place(&self, index: u32, _: &[u8], _: usize) -> String {
@@ -56,7 +61,7 @@ impl Given {
             first: self.first,
             len: self.len,
             times: self.times.as_ref().map_or(Times::Uniform(time), |times| Times::Each(times.as_slice().into())),
-            marks: Arc::new(Spots(self.len, self.position.clone())),
+            marks: Arc::new(Spots(self.positions)),
             raw: None,
             late: self.late,
         };
@@ -93,7 +98,7 @@ pub(in crate::exchange) fn given() -> impl Strategy<Value = Given> {
     let bits = any::<[bool; 6]>();
     let rows = vec((any::<u32>(), bytes(), bytes(), 0..20_usize), 0..12);
     (shape, bits, rows, vec(any::<i64>(), 9)).prop_map(|((first, len, ends, gap), bits, rows, times)| {
-        let [dense, pairs, each, ingested, late, position] = bits;
+        let [dense, pairs, each, ingested, late, positions] = bits;
         let [a, b] = ends.map(|end| end % (len + 1));
         let part = a.min(b)..a.max(b);
         let mut rows: Vec<Row> = rows
@@ -123,7 +128,7 @@ pub(in crate::exchange) fn given() -> impl Strategy<Value = Given> {
             times: each.then(|| times[..len as usize].to_vec()),
             ingested,
             late,
-            position: position.then(|| Position::new(vec![1, 2, 3], "orders:3").unwrap()),
+            positions,
         }
     })
 }
@@ -171,7 +176,7 @@ fn three() -> Given {
         times: Some(vec![1, 50, 40, 60, 2]),
         ingested: false,
         late: false,
-        position: None,
+        positions: false,
     }
 }
 
@@ -226,10 +231,21 @@ fn what_came_from_elsewhere_knows_what_travelled_and_what_it_was_told() {
             marks.learn(2, Some(here.clone()));
             assert_eq!((marks.knows(2), marks.position(2)), (true, Ok(Some(here.clone()))));
         }
-        assert_eq!(batch.shared().place(3), "record 103 of größte, read on instance 3");
+        assert_eq!(batch.shared().place(3), "record 104 of größte, read on instance 4");
         let on = Piece::of(batch, true).unwrap();
         assert_eq!(on.span.reached, reached, "a relay passes on what it knows, and asks nobody");
     }
+}
+
+#[test]
+fn parts_of_a_span_have_positions_of_their_own() {
+    let mut batch = Given { positions: true, ..three() }.batch();
+    let rest = batch.split_at(2);
+    let reached = |batch, said| Piece::of(batch, said).unwrap().span.reached.clone();
+    assert_eq!(reached(batch, true), Reached::At(2, spot(2)));
+    assert_eq!(reached(rest, true), Reached::At(4, spot(4)));
+    assert_eq!(reached(three().batch(), true), Reached::Nowhere);
+    assert_eq!(reached(Given { positions: true, ..three() }.batch(), false), Reached::Unsaid, "no sink wants it");
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn a_network_with_its_certificates_is_fine() {
     Certs::new(folder.path(), 2).write().unwrap();
     check(&two(folder.path()), &[]);
     check(&two(folder.path()).listen("0.0.0.0:7400"), &[]);
+    check(&two(folder.path()).max_frame(1 << 20), &[]);
 }
 
 #[test]
@@ -34,7 +35,7 @@ fn all_mistakes_come_together() {
         .listen("here")
         .detection(Duration::ZERO)
         .redial(Duration::from_secs(3), Duration::from_secs(2))
-        .max_frame(3);
+        .max_frame((1 << 20) - 1);
     check(
         &peers,
         &[
@@ -45,7 +46,7 @@ fn all_mistakes_come_together() {
             "the address to listen on, `here`",
             "the time to detect a loss is 0ns",
             "the longest time to redial is 2s: it has to be 3s to 1 h",
-            "the longest frame is 3 bytes",
+            "the longest frame (`max_frame`) is 1048575 bytes: it has to be 1 MiB",
             "nothing says where the certificates are",
         ],
     );

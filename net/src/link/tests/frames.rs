@@ -134,16 +134,17 @@ async fn a_link_that_is_cut_comes_up_anew() {
 #[tokio::test]
 async fn a_frame_that_nobody_may_send_ends_the_run_where_it_is_sent() {
     let (list, folder) = (addresses(2), certificates(2));
-    let small = |me| peers(&list, me, folder.path()).max_frame(2000);
+    let small = |me| peers(&list, me, folder.path()).max_frame(1 << 20);
     let mut one = Node::open(&small(0), hello(0, 1)).await.unwrap();
     let mut two = Node::open(&small(1), hello(1, 2)).await.unwrap();
     tokio::join!(one.up(), two.up());
-    one.send(1, Lane::Records(0), &[0; 2000]);
-    assert_eq!(two.frame().await.2.len(), 2000);
-    one.send(1, Lane::Records(0), &[0; 2001]);
+    one.send(1, Lane::Records(0), &[0; 1 << 20]);
+    assert_eq!(two.frame().await.2.len(), 1 << 20);
+    one.send(1, Lane::Records(0), &[0; (1 << 20) + 1]);
     let error = one.error().await;
     assert_eq!(error.cause(), Cause::User);
-    assert!(error.message().contains("2001 bytes") && error.message().contains("max_frame"), "{error}");
+    let expected = format!("instance 2 ({}) takes 1048577 bytes, and at most 1048576 can be sent", list[1]);
+    assert!(error.message().contains(&expected) && error.message().contains("raise `max_frame`"), "{error}");
 }
 
 #[tokio::test]

@@ -146,9 +146,9 @@ async fn another_list_of_peers_can_not_join() {
 async fn other_settings_can_not_join() {
     let (list, folder) = (addresses(3), certificates(3));
     let (mut one, mut two) = pair(&list, folder.path()).await;
-    let other = peers(&list, 2, folder.path()).max_frame(5000);
+    let other = peers(&list, 2, folder.path()).max_frame(5 << 20);
     let error = Node::open(&other, hello(2, 3)).await.unwrap().error().await;
-    assert!(error.message().contains("5000 bytes on instance 3"), "{error}");
+    assert!(error.message().contains("5242880 bytes on instance 3"), "{error}");
     still_works(&mut one, &mut two, (0, 1)).await;
 }
 

@@ -23,8 +23,11 @@ const MOST_BYTES: u64 = 1 << 30;
 
 const ABOUT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("about");
 const POSITIONS: TableDefinition<'static, (&str, &str, &str), &[u8]> = TableDefinition::new("positions");
-/// The only key of the table `about`.
+/// The key of the table `about` under which it says what it belongs to.
 const STORE: &str = "store";
+/// The key under which it says whether the last run saw the input to its end. A store that was written before there
+/// was such a mark has none.
+const ENDED: &str = "ended";
 
 /// The store of one state folder, open.
 pub(super) struct File {
@@ -80,6 +83,22 @@ impl File {
         put(&self.database, &values).map_err(|error| self.failed("written", error))
     }
 
+    /// Whether the last run saw the input to its end.
+    pub(super) fn ended(&self) -> Result<bool> {
+        let Some(value) = mark(&self.database).map_err(|error| self.failed("read", error))? else { return Ok(false) };
+        record::read_ended(&value).map_err(|error| {
+            let message = format!("whether the input had ended is damaged in {}", self.path.display());
+            unreadable(message, &self.path, error)
+        })
+    }
+
+    /// Keeps whether it did, durably.
+    pub(super) fn set_ended(&self, ended: bool) -> Result<()> {
+        let value = record::write_ended(ended)
+            .map_err(|error| Error::new(Cause::Bug, "the end of the input could not be written as bytes").because(error))?;
+        put_mark(&self.database, &value).map_err(|error| self.failed("written", error))
+    }
+
     fn failed(&self, what: &str, error: redb::Error) -> Error {
         let path = self.path.display();
         match error {
@@ -126,6 +145,18 @@ fn put(database: &Database, values: &[(&Key, Vec<u8>)]) -> Result<(), redb::Erro
             table.insert(key, value.as_slice())?;
         }
     }
+    Ok(transaction.commit()?)
+}
+
+fn mark(database: &Database) -> Result<Option<Vec<u8>>, redb::Error> {
+    let table = database.begin_read()?.open_table(ABOUT)?;
+    Ok(table.get(ENDED)?.map(|value| value.value().to_vec()))
+}
+
+pub(super) fn put_mark(database: &Database, value: &[u8]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    transaction.open_table(ABOUT)?.insert(ENDED, value)?;
     Ok(transaction.commit()?)
 }
 

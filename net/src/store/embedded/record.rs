@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! about      1  pipeline: string  fingerprint: string  input: string
+//! ended      1  whether the last run saw the input to its end: bool (a byte, 0 or 1)
 //! position   1  bytes: length and bytes (at most 4,096)  label: string (at most 1,000 characters)
 //! ```
 
@@ -53,6 +54,16 @@ pub(super) fn read_about(bytes: &[u8]) -> Result<Opened, RecordError> {
     Ok(Opened { pipeline: pipeline.into(), fingerprint: fingerprint.into(), input: input.into() })
 }
 
+/// Whether the last run saw the input to its end, as the bytes that are kept.
+pub(super) fn write_ended(ended: bool) -> Result<Vec<u8>, RecordError> {
+    write(&ended)
+}
+
+/// Whether the last run saw the input to its end, from the bytes that were kept.
+pub(super) fn read_ended(bytes: &[u8]) -> Result<bool, RecordError> {
+    read(bytes)
+}
+
 /// A position, as the bytes that are kept.
 pub(super) fn write_position(position: &Position) -> Result<Vec<u8>, RecordError> {
     write(&Stored { bytes: position.bytes(), label: position.label() })
@@ -96,6 +107,7 @@ mod tests {
         assert_eq!(write_position(&position).unwrap(), [1, 2, 9, 8, 3, b'a', b':', b'2']);
         let opened = Opened { pipeline: "p".into(), fingerprint: "ff".into(), input: String::new() };
         assert_eq!(write_about(&opened).unwrap(), [1, 1, b'p', 2, b'f', b'f', 0]);
+        assert_eq!([write_ended(false).unwrap(), write_ended(true).unwrap()], [[1, 0], [1, 1]]);
     }
 
     #[test]
@@ -110,6 +122,17 @@ mod tests {
         let mut newer = whole;
         newer[0] = 2;
         assert!(matches!(read_position(&newer), Err(RecordError::Version(2))));
+    }
+
+    #[test]
+    fn an_end_is_one_of_two_bytes_and_nothing_else() {
+        assert!(!read_ended(&[1, 0]).unwrap() && read_ended(&[1, 1]).unwrap());
+        assert!(matches!(read_ended(&[]), Err(RecordError::Empty)));
+        assert!(matches!(read_ended(&[2, 1]), Err(RecordError::Version(2))));
+        assert!(matches!(read_ended(&[1, 1, 0]), Err(RecordError::Longer(1))));
+        for content in [&[1][..], &[1, 2]] {
+            assert!(matches!(read_ended(content), Err(RecordError::Content(_))), "{content:?}");
+        }
     }
 
     #[test]

@@ -186,6 +186,49 @@ fn a_path_that_is_no_folder_is_an_error_that_names_it() {
     }
 }
 
+#[test]
+fn an_end_is_kept_over_restarts_until_it_is_taken_back() {
+    let folder = folder_with(&[checkpoint("a", 1)]);
+    for ended in [false, true, true, false] {
+        wait(open(folder.path()).unwrap().set_ended(ended)).unwrap();
+        let mut store = open(folder.path()).unwrap();
+        assert_eq!(wait(store.ended()).unwrap(), ended);
+        assert_eq!(load(&mut store), [checkpoint("a", 1)]);
+        save(&mut store, &[checkpoint("a", 1)]);
+        assert_eq!(wait(store.ended()).unwrap(), ended);
+    }
+}
+
+#[test]
+fn a_store_without_the_mark_is_of_an_input_that_has_not_ended() {
+    // As it was written before there was a mark.
+    let folder = folder_with(&[checkpoint("a", 1)]);
+    let mut store = open(folder.path()).unwrap();
+    assert!(!wait(store.ended()).unwrap());
+    assert_eq!(load(&mut store), [checkpoint("a", 1)]);
+}
+
+#[test]
+fn a_mark_of_another_version_and_one_that_is_damaged_are_refused() {
+    for (value, says) in [(&[2, 1][..], "another version of this program"), (&[1, 7], "had ended is damaged")] {
+        let folder = folder_with(&[checkpoint("a", 1)]);
+        let database = redb::Database::open(folder.path().join("checkpoints.redb")).unwrap();
+        super::file::put_mark(&database, value).unwrap();
+        drop(database);
+        let error = wait(open(folder.path()).unwrap().ended()).expect_err("it is refused");
+        assert_eq!(error.cause(), Cause::State);
+        assert!(error.message().contains(says), "{error}");
+    }
+}
+
+#[test]
+fn a_store_that_is_taken_over_has_not_seen_the_end() {
+    let folder = folder_with(&[]);
+    wait(open(folder.path()).unwrap().set_ended(true)).unwrap();
+    let by = Opened { input: "b.txt as lines".into(), ..opened() };
+    assert!(!wait(open_by(folder.path(), &by).unwrap().ended()).unwrap());
+}
+
 /// Where the child of the test below finds its folder; without it that child does nothing.
 const CHILD: &str = "MILLSTREAM_TEST_STATE_FOLDER";
 

@@ -51,8 +51,12 @@ pub(super) struct Wires {
 }
 
 impl Exchange for Wires {
-    fn instances(&self) -> usize {
-        self.roll.peers.len()
+    fn peers(&self) -> Vec<String> {
+        self.roll.peers.clone()
+    }
+
+    fn me(&self) -> PeerId {
+        self.roll.me
     }
 
     fn check(&self) -> Vec<String> {

@@ -2,6 +2,7 @@
 //! exchange and reports what it has done.
 
 mod actor;
+mod done;
 mod places;
 #[cfg(test)]
 mod tests;
@@ -43,20 +44,30 @@ pub(super) enum Wish {
     Abort,
 }
 
-/// Joins the other instances and begins the parts that run here.
+/// Joins the other instances and begins the parts that run here. Where the source runs here and nowhere else, and its
+/// input has ended and is committed, there is nothing left to join them for.
 pub(super) async fn start(job: Job, settings: Settings, exchange: Arc<dyn Exchange>) -> Result<Running> {
-    let clock = settings.world.clock.clone();
-    let about = About { pipeline: job.name.clone(), plan: job.agreement.clone(), clock };
+    let (me, peers) = (exchange.me(), exchange.peers());
+    let number = u16::try_from(me).map_err(|_| Error::new(Cause::User, "there are more than 65,535 instances"))?;
+    let setup = Setup::new(job, settings, Some(number))?;
+    let mut store = None;
+    if places::is_source_here(&setup.job.parts, me, &peers) {
+        store = setup.open_store().await?;
+        if let Some(running) = done::done(&setup, store.as_ref()).await? {
+            return Ok(running);
+        }
+    }
+    let clock = setup.settings.world.clock.clone();
+    let about = About { pipeline: setup.job.name.clone(), plan: setup.job.agreement.clone(), clock };
     let joined = exchange.join(about).await?;
     let roll = joined.roll();
-    let number = u16::try_from(roll.me).map_err(|_| Error::new(Cause::User, "there are more than 65,535 instances"))?;
-    let setup = Setup::new(job, settings, Some(number))?;
     let parts = setup.job.parts.clone();
     let places = places::places(&parts, &roll)?;
     let hops = places::hops(&setup, &parts, &places)?;
-    let mut store = None;
     if places.first().is_some_and(|place| place.contains(&roll.me)) {
-        store = setup.open_store().await?;
+        if store.is_none() {
+            store = setup.open_store().await?;
+        }
         setup.open_letters().await?;
     }
     let crossing = joined.begin(hops, places::source_place(&setup, &places));
@@ -83,6 +94,12 @@ struct Instance {
     deadline: Option<Duration>,
     drained: bool,
     ended: Option<Ended>,
+    /// Where the source is.
+    store: Option<SharedStore>,
+    /// Nothing that the source's part waits for will come: it ends without it.
+    cut_short: bool,
+    /// Whether the source's part, as it was opened last, has ended because the input has, with all of it committed.
+    input_ended: bool,
 }
 
 /// How the run ends on this instance.
@@ -126,6 +143,9 @@ impl Instance {
             deadline: None,
             drained: false,
             ended: None,
+            store,
+            cut_short: false,
+            input_ended: false,
             setup,
         };
         let entries = std::iter::once(None).chain(entries);
@@ -134,7 +154,7 @@ impl Instance {
             let place = &places[number];
             let is_here = place.contains(&roll.me);
             let part = (part, place.len());
-            let commands = is_here.then(|| instance.begin_part(number, part, entry, exit, store.clone()));
+            let commands = is_here.then(|| instance.begin_part(number, part, entry, exit));
             instance.parts.push(commands);
         }
         tracing::debug!(instance = roll.me, "the parts of this instance have begun");
@@ -150,7 +170,6 @@ impl Instance {
         (part, instances): (&Part, usize),
         entry: Option<Box<dyn Entry>>,
         exit: Option<Box<dyn ExitFactory>>,
-        store: Option<SharedStore>,
     ) -> mpsc::UnboundedSender<Command> {
         let (commands, commanded) = mpsc::unbounded_channel();
         let actor = Actor {
@@ -161,7 +180,7 @@ impl Instance {
             entry: entry.map(|entry| Arc::new(Mutex::new(entry))),
             exit,
             keeps: false,
-            store,
+            store: self.store.clone(),
             partitions: None,
             setup: self.setup.clone(),
             locator: self.locator.clone(),
@@ -181,12 +200,15 @@ impl Instance {
             }
         };
         let at_once = matches!(over, Over::AtOnce(_));
-        let ended = self.end(over).await;
+        let mut ended = self.end(over).await;
+        ended = ended.and(self.setup.close_letters().await);
+        if ended.is_ok() {
+            self.keep_end().await;
+        }
         if !at_once {
             self.see_out().await;
         }
-        let closed = self.setup.close_letters().await;
-        ended.and(closed)?;
+        ended?;
         let time = self.setup.settings.world.clock.elapsed() - self.began;
         Ok(summary(&self.setup, &self.shown, self.how_it_ended(), time))
     }
@@ -223,6 +245,9 @@ impl Instance {
     fn hear(&mut self, told: Told) -> Option<Over> {
         match told {
             Told::Ended { ended, source } => {
+                if source {
+                    self.input_ended = ended == Ended::Input && !self.cut_short;
+                }
                 // What the sink met says more than that the source has ended.
                 let cut = matches!(ended, Ended::Limit | Ended::ReaderGone);
                 if cut || (source && self.ended.is_none()) {
@@ -237,7 +262,10 @@ impl Instance {
     /// Does what the exchange says.
     fn order(&mut self, order: Order) -> Option<Over> {
         match order {
-            Order::Open { epoch, held } => self.tell_source(Command::Open { epoch, held }),
+            Order::Open { epoch, held } => {
+                self.input_ended = false;
+                self.tell_source(Command::Open { epoch, held });
+            }
             Order::Close => {
                 if !self.command(0, Command::Close) {
                     self.report(Report::Closed);
@@ -247,7 +275,10 @@ impl Instance {
                 self.drained = true;
                 self.tell_source(Command::Drain);
             }
-            Order::Finish => self.tell_source(Command::Finish),
+            Order::Finish => {
+                self.cut_short = true;
+                self.tell_source(Command::Finish);
+            }
             // Of the source, or of a fold in any part.
             Order::Seal { partition, epoch, sequence } => {
                 for part in 0..self.parts.len() {
@@ -324,6 +355,23 @@ impl Instance {
                 self.stop(&Command::Over, Duration::from_secs(1)).await;
                 Err(error)
             }
+        }
+    }
+
+    /// Keeps in the store that the input has ended and all of it is committed, if that is so: started again, this
+    /// instance needs no others to know. One that was asked to end is waited for by the others, whatever it has read.
+    async fn keep_end(&self) {
+        let ended = self.input_ended && !self.drained;
+        let Some(store) = self.store.as_ref().filter(|_| ended) else { return };
+        let settings = &self.setup.settings;
+        let kept = tokio::select! {
+            kept = async { store.lock().await.set_ended(true).await } => kept,
+            () = settings.world.clock.sleep(settings.grace) => Err(overdue(settings.grace)),
+        };
+        // The run has ended well all the same.
+        if let Err(error) = kept {
+            let error = error.chain();
+            tracing::warn!(error, "the end can't be kept: started again, this instance will wait for the others");
         }
     }
 

@@ -18,6 +18,7 @@ use super::part::{Inlet, Outlet, Part};
 use super::setup::Setup;
 use super::source_end::Partitions;
 use super::summary::{Ended, Summary};
+use super::upstream;
 use crate::commit::Blocking;
 use crate::contracts::{Cause, Error, Result, Traffic};
 
@@ -70,6 +71,11 @@ impl Shown {
     /// The sink is here, and this is what it keeps of positions.
     pub(super) fn sink(&self, kept: &Kept) {
         self.seen().kept.get_or_insert_with(|| kept.clone());
+    }
+
+    /// Nothing runs: this is what was committed before.
+    pub(super) fn committed_before(&self, kept: &Kept) {
+        self.seen().kept = Some(kept.clone());
     }
 
     /// The source is closed: what it read there and is not committed is read again.
@@ -177,7 +183,9 @@ pub(super) fn describe(blocking: Blocking) -> String {
 /// what it holds), dead letters, and the source last. What can't be opened is an error here; nothing runs before all are
 /// open. A plan with network stages first joins the other instances, which may take as long as they do (dropping the
 /// future gives it up), and each end is opened where it runs once the others are ready for it: what can't be opened
-/// then ends the run, on all of them. Must be called in a tokio runtime.
+/// then ends the run, on all of them. The one instance that has the source needs none of them where the input had ended
+/// in its last run, with all of it committed, and there is no more of it now: the run has ended then, well and without
+/// having read anything. Must be called in a tokio runtime.
 pub async fn start(job: Job, settings: Settings) -> Result<Running> {
     if job.graph.network.is_empty() {
         return alone(Setup::new(job, settings, None)?).await;
@@ -205,6 +213,9 @@ async fn alone(setup: Arc<Setup>) -> Result<Running> {
     setup.open_letters().await?;
     let control = Arc::new(Control::new());
     let (source, partitions) = setup.open_source(held.unwrap_or(committed), 0, &control, None).await?;
+    if let Some(store) = &store {
+        upstream::begins(store).await?;
+    }
     let shown = Arc::new(Shown::default());
     shown.source(&partitions);
     let tasks = 0..setup.job.graph.tasks.len();

@@ -15,6 +15,15 @@ use crate::data::{Partition, PartitionId, Position};
 /// A checkpoint store: opened once, however often the source is.
 pub(super) type SharedStore = Arc<Mutex<Box<dyn Store>>>;
 
+/// A run begins, and its source is open: the input has not ended any more, whatever an earlier run has seen.
+pub(super) async fn begins(store: &SharedStore) -> Result<()> {
+    let mut store = store.lock().await;
+    match store.ended().await? {
+        true => store.set_ended(false).await,
+        false => Ok(()),
+    }
+}
+
 /// Who hears of a commit.
 pub(super) enum Upstream {
     Source(SourceSide),

@@ -22,7 +22,12 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty one.
     pub fn new(ledger: &Ledger) -> Self {
-        Self { ledger: ledger.clone(), kept: Arc::default(), ended: Arc::default(), good: Arc::new(AtomicU32::new(u32::MAX)) }
+        Self {
+            ledger: ledger.clone(),
+            kept: Arc::default(),
+            ended: Arc::default(),
+            good: Arc::new(AtomicU32::new(u32::MAX)),
+        }
     }
 
     /// Fails for ever after so many saves.

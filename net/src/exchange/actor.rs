@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::ends::{Exits, Handed, In, Room};
 use super::frame;
 use super::message::{Message, Run};
-use super::node::{Act, Input, Limits, Local, Node, Setup};
+use super::node::{Act, FIRST, Input, Limits, Local, Node, Setup};
 use super::view::View;
 
 /// How many things that happen here are taken in before links are looked at again.
@@ -163,9 +164,11 @@ impl Joined for Begun {
         let (traffic, seen) = watch::channel(Traffic::default());
         let here = me.instance;
         let (mut entries, mut exits, mut hands, mut rooms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let feeds: Vec<Arc<AtomicU64>> = hops.iter().map(|_| Arc::new(AtomicU64::new(FIRST))).collect();
         for (hop, at) in hops.iter().enumerate() {
             let (hand, handed) = mpsc::unbounded_channel();
-            let entry = at.to.contains(&here).then(|| In { hop, node: node.clone(), handed });
+            let made = feeds[hop].clone();
+            let entry = at.to.contains(&here).then(|| In { hop, made, node: node.clone(), handed });
             entries.push(entry.map(|entry| Box::new(entry) as _));
             let room = Room::new(limits.room);
             let exit = at.from.contains(&here).then(|| Exits {
@@ -190,6 +193,7 @@ impl Joined for Begun {
             reported,
             orders,
             hands,
+            feeds,
             rooms,
             burials: FuturesUnordered::new(),
             outgoing: BTreeMap::new(),
@@ -215,6 +219,8 @@ struct Actor {
     orders: mpsc::UnboundedSender<Order>,
     /// What is handed to entries, by network stage.
     hands: Vec<mpsc::UnboundedSender<Handed>>,
+    /// Which of the parts begun one after the other each entry feeds.
+    feeds: Vec<Arc<AtomicU64>>,
     rooms: Vec<Arc<Room>>,
     burials: FuturesUnordered<BoxFuture<'static, Buried>>,
     /// What is to be told, gathered so that many words make one frame.
@@ -326,6 +332,7 @@ impl Actor {
             },
             // A part that takes nothing more has failed, or was given up: it says so itself.
             Act::Hand { hop, handed } => drop(self.hands[hop].send(handed)),
+            Act::Feed { hop, made } => self.feeds[hop].store(made, SeqCst),
             Act::Took { hop, bytes } => self.rooms[hop].took(bytes),
             Act::Full { hop, full } => self.rooms[hop].set_full(full),
             Act::Order(order) => drop(self.orders.send(order)),

@@ -131,15 +131,15 @@ fn millstream_bytes(piece: &Piece) -> u64 {
 pub(crate) enum Handed {
     /// Records under this slot.
     Piece { slot: u64, piece: Box<Piece>, settler: Arc<Settler> },
-    /// Nothing more comes.
-    End { drained: bool },
-    /// The part is dropped.
-    Gone,
+    /// Nothing more comes to this one of the parts that are begun one after the other.
+    End { made: u64, drained: bool },
 }
 
 /// Where records come into a part.
 pub(crate) struct In {
     pub(crate) hop: usize,
+    /// Which of the parts that are begun one after the other it feeds now: what was handed to an earlier one is dropped.
+    pub(crate) made: Arc<AtomicU64>,
     pub(crate) node: mpsc::UnboundedSender<Local>,
     pub(crate) handed: mpsc::UnboundedReceiver<Handed>,
 }
@@ -147,13 +147,18 @@ pub(crate) struct In {
 impl Entry for In {
     fn next(&mut self) -> BoxFuture<'_, Arrival> {
         Box::pin(async move {
-            match self.handed.recv().await {
-                Some(Handed::Piece { slot, piece, settler }) => {
-                    let _ = self.node.send(Local::Took { hop: self.hop, made: settler.made });
-                    Arrival::Batch(piece.into_batch(), Claim { origin: settler, slot })
+            loop {
+                let handed = self.handed.recv().await;
+                let made = self.made.load(SeqCst);
+                match handed {
+                    Some(Handed::Piece { slot, piece, settler }) if settler.made == made => {
+                        let _ = self.node.send(Local::Took { hop: self.hop, made });
+                        return Arrival::Batch(piece.into_batch(), Claim { origin: settler, slot });
+                    }
+                    Some(Handed::End { made: of, drained }) if of == made => return Arrival::End { drained },
+                    Some(_) => {}
+                    None => return Arrival::Gone,
                 }
-                Some(Handed::End { drained }) => Arrival::End { drained },
-                Some(Handed::Gone) | None => Arrival::Gone,
             }
         })
     }

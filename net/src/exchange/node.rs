@@ -34,6 +34,7 @@ use super::piece::Piece;
 use anchor::Anchors;
 use ending::Ending;
 use inbox::Inbox;
+pub(crate) use inbox::FIRST;
 use records::Mine;
 use source::Source;
 
@@ -96,6 +97,8 @@ pub(crate) enum Act {
     Deal { peer: PeerId, hop: usize, tag: u64, piece: Piece },
     /// Hand something to an entry.
     Hand { hop: usize, handed: Handed },
+    /// An entry feeds this one of the parts behind it from now on.
+    Feed { hop: usize, made: u64 },
     /// Bytes that came from an exit were taken.
     Took { hop: usize, bytes: u64 },
     /// An exit is full, or no more.
@@ -385,7 +388,11 @@ impl Node {
                 self.peers[peer].reach = peers.into_iter().map(usize::from).collect();
             }
             Message::Ready { hop, anchor } => {
-                self.peers[peer].ready.insert(usize::from(hop), anchor);
+                let (known, hop) = (&mut self.peers[peer], usize::from(hop));
+                if known.ready.insert(hop, anchor) != Some(anchor) {
+                    // What comes of a part that has begun anew has not ended.
+                    known.drained.remove(&(hop + 1));
+                }
             }
             Message::Open { epoch } => self.asked_to_open(peer, epoch),
             Message::Opened { epoch, hop, held, more } => {

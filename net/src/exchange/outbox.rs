@@ -334,8 +334,13 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         self.shrunk(tag, lowest);
     }
 
-    /// An origin is over: all of it that is here is given up, and its tags are over.
-    pub(crate) fn drop_origin(&mut self, origin: &Origin) {
+    /// Origins that are over: all of them that is here is given up, and their tags are over.
+    pub(crate) fn drop_origins(&mut self, over: impl Fn(&Origin) -> bool) {
+        let names: Vec<Arc<Origin>> = self.names.keys().filter(|origin| over(origin)).cloned().collect();
+        names.iter().for_each(|origin| self.drop_origin(origin));
+    }
+
+    fn drop_origin(&mut self, origin: &Origin) {
         let Some(&lane) = self.names.get(origin) else { return };
         self.needs.remove(&lane);
         let items = self.lanes.get(&lane).map(|lane| lane.items.clone()).unwrap_or_default();
@@ -364,7 +369,8 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     }
 
     /// The lowest record of an origin that waits or is dealt.
-    pub(crate) fn lowest(&self, origin: &Origin) -> Option<u64> {
+    #[cfg(test)]
+    fn lowest(&self, origin: &Origin) -> Option<u64> {
         let lane = self.lanes.get(self.names.get(origin)?)?;
         lane.items.first().map(|&(record, _)| record)
     }

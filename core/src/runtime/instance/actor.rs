@@ -19,7 +19,7 @@ use super::super::run::Shown;
 use super::super::setup::Setup;
 use super::super::source_end::Partitions;
 use super::super::summary::Ended;
-use super::super::upstream::SharedStore;
+use super::super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Checkpoint, Error, ExitFactory, Report, Result};
 use crate::data::{Partition, Position};
 
@@ -236,6 +236,9 @@ impl Actor {
         };
         let reports = Some(self.reports.clone());
         let (source, partitions) = self.setup.open_source(held, epoch, control, reports).await?;
+        if let Some(store) = &self.store {
+            upstream::begins(store).await?;
+        }
         self.shown.source(&partitions);
         self.partitions = Some(partitions.clone());
         Ok(Inlet::Source(source, partitions, self.store.clone()))

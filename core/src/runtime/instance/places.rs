@@ -9,6 +9,17 @@ pub(super) fn places(parts: &[Part], roll: &Roll) -> Result<Vec<Vec<PeerId>>> {
     parts.iter().map(|part| resolve(&part.place, roll)).collect()
 }
 
+/// Whether the source runs on this instance and on no other, as far as that can be told before any have joined.
+pub(super) fn is_source_here(parts: &[Part], me: PeerId, peers: &[String]) -> bool {
+    match parts.first().map(|part| &part.place) {
+        Some(Where::First) => me == 0,
+        Some(Where::Last) => me + 1 == peers.len(),
+        Some(Where::Named(name)) => peers.get(me) == Some(name),
+        Some(Where::Everywhere | Where::LastJoined) => peers.len() == 1,
+        None => false,
+    }
+}
+
 fn resolve(place: &Where, roll: &Roll) -> Result<Vec<PeerId>> {
     match place {
         Where::Everywhere => Ok((0..roll.peers.len()).collect()),

@@ -1,5 +1,6 @@
 //! One instance against an exchange whose other side is the test.
 
+mod done;
 mod wires;
 
 use std::sync::Arc;

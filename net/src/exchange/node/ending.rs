@@ -215,7 +215,8 @@ impl Node {
                 continue;
             }
             part.told = Some(drained);
-            self.acts.push(Act::Hand { hop, handed: Handed::End { drained } });
+            let made = self.inboxes[hop].as_ref().map_or(0, |inbox| inbox.made);
+            self.acts.push(Act::Hand { hop, handed: Handed::End { made, drained } });
         }
     }
 

@@ -17,6 +17,9 @@ use super::super::piece::Piece;
 use super::super::settler::Settler;
 use super::{Limits, Local};
 
+/// The number of the first part that an entry feeds; each that is begun anew has the next.
+pub(crate) const FIRST: u64 = 1;
+
 /// How many pieces may be handed on before the part has taken them.
 const HANDED: usize = 8;
 
@@ -108,6 +111,7 @@ impl Inbox {
         };
         let begins = (0..=hop).rev().find(|&at| hops[at].begins).unwrap_or(0);
         let mut inbox = Self {
+            made: FIRST - 1,
             hop,
             order,
             unclaimed: begins > 0,
@@ -119,7 +123,6 @@ impl Inbox {
             settlers: BTreeMap::new(),
             node,
             ids: ids.clone(),
-            made: 0,
             handed: 0,
             window: limits.window,
             passed: BTreeMap::new(),

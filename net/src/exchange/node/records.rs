@@ -349,6 +349,12 @@ impl Node {
             inbox.open(peer, epoch);
             inbox.thaw(peer);
         }
+        let is_over = |origin: &Origin| usize::from(origin.instance) == peer && origin.epoch != epoch;
+        for hop in (1..self.hops.len()).take_while(|&hop| !self.hops[hop].begins) {
+            if let Some(out) = &mut self.outboxes[hop] {
+                out.outbox.drop_origins(is_over);
+            }
+        }
     }
 
     pub(super) fn claim_in(&mut self, peer: PeerId, epoch: u64, partitions: &[Partition]) -> Vec<Arc<Origin>> {
@@ -364,7 +370,8 @@ impl Node {
     pub(super) fn empty_inbox(&mut self, hop: usize) {
         let Some(inbox) = &mut self.inboxes[hop] else { return };
         inbox.empty();
-        self.acts.push(Act::Hand { hop, handed: super::Handed::Gone });
+        let made = inbox.made;
+        self.acts.push(Act::Feed { hop, made });
         // Nothing is owed to those who sent what was dropped: they may send as much again.
         let from = self.hops[hop].from.clone();
         for peer in from {

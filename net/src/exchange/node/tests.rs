@@ -219,7 +219,7 @@ impl World {
             }
             Act::Order(order) => self.order(at, order),
             Act::Over => self.instance(at).over = true,
-            Act::Hand { .. } | Act::Took { .. } | Act::Full { .. } | Act::Await { .. } => {}
+            Act::Feed { .. } | Act::Took { .. } | Act::Full { .. } | Act::Await { .. } => {}
         }
     }
 

@@ -444,8 +444,8 @@ fn of_an_origin_that_is_over_nothing_is_left() {
     }
     let deals = bench.deals();
     assert_eq!(deals.iter().map(dealt).collect::<Vec<_>>(), [(0, 0, 0..2), (0, 1, 0..2)]);
-    bench.outbox.drop_origin(&origin(0));
-    bench.outbox.drop_origin(&origin(5));
+    bench.outbox.drop_origins(|of| *of == *origin(0));
+    bench.outbox.drop_origins(|of| *of == *origin(5));
     bench.outbox.outcome(0, deals[0].tag, 0..2, Delivered);
     assert_eq!((bench.told(0), bench.told(1)), (vec![(0..2, Abandoned)], vec![(2..4, Abandoned)]));
     assert_eq!((bench.outbox.lowest(&origin(0)), bench.outbox.lowest(&origin(1))), (None, Some(0)));

@@ -94,8 +94,9 @@ impl File {
 
     /// Keeps whether it did, durably.
     pub(super) fn set_ended(&self, ended: bool) -> Result<()> {
-        let value = record::write_ended(ended)
-            .map_err(|error| Error::new(Cause::Bug, "the end of the input could not be written as bytes").because(error))?;
+        let value = record::write_ended(ended).map_err(|error| {
+            Error::new(Cause::Bug, "the end of the input could not be written as bytes").because(error)
+        })?;
         put_mark(&self.database, &value).map_err(|error| self.failed("written", error))
     }
 

@@ -69,6 +69,34 @@ impl Exchange for Wires {
     }
 }
 
+/// An exchange whose others are not there.
+struct Alone {
+    me: PeerId,
+    of: usize,
+}
+
+impl Exchange for Alone {
+    fn peers(&self) -> Vec<String> {
+        names(self.of)
+    }
+
+    fn me(&self) -> PeerId {
+        self.me
+    }
+
+    fn check(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn join(&self, _: About) -> BoxFuture<'_, Result<Box<dyn Joined>>> {
+        panic!("there is nothing to join the others for")
+    }
+}
+
+fn names(of: usize) -> Vec<String> {
+    (0..of).map(|peer| format!("peer-{peer}")).collect()
+}
+
 impl Joined for Wires {
     fn roll(&self) -> Roll {
         self.roll.clone()
@@ -318,12 +346,20 @@ impl Rig {
 
     pub(super) async fn try_start(self, me: PeerId, of: usize) -> (Result<Running>, Option<Hand>) {
         let (hand, mut hands) = mpsc::unbounded_channel();
-        let peers = (0..of).map(|peer| format!("peer-{peer}")).collect();
-        let wires = Wires { roll: Roll { me, peers, last_joined: of - 1 }, hand };
-        let world = World { clock: Arc::new(SimulatedClock::new()), workers: Host::Inline };
-        let settings = Settings { world, exchange: Some(Arc::new(wires)), ..Settings::default() };
-        let started = start(self.job(), settings).await;
+        let peers = names(of);
+        let started = self.over(Wires { roll: Roll { me, peers, last_joined: of - 1 }, hand }).await;
         (started, hands.try_recv().ok())
+    }
+
+    /// Starts the instance `me` of so many, which may not join the others.
+    pub(super) async fn start_without_others(self, me: PeerId, of: usize) -> Result<Running> {
+        self.over(Alone { me, of }).await
+    }
+
+    async fn over(self, exchange: impl Exchange) -> Result<Running> {
+        let world = World { clock: Arc::new(SimulatedClock::new()), workers: Host::Inline };
+        let settings = Settings { world, exchange: Some(Arc::new(exchange)), ..Settings::default() };
+        start(self.job(), settings).await
     }
 
     fn job(self) -> Job {

@@ -155,7 +155,7 @@ impl Model {
                     unit.state = State::Gone;
                 });
                 self.needs.remove(&of);
-                self.bench.outbox.drop_origin(&origin(of));
+                self.bench.outbox.drop_origins(|at| *at == *origin(of));
             }
             Act::Clear => {
                 self.units.iter_mut().filter(|unit| unit.is_here()).for_each(|unit| unit.state = State::Gone);

@@ -191,8 +191,15 @@ impl<P: Load, T: Copy> Merge<P, T> {
     /// The instance begins this epoch: what began there in older ones is over. What of it waits is discarded, see
     /// [`take_discarded`](Self::take_discarded); what has passed of it settles as it may, and none of it passes again.
     pub(crate) fn open(&mut self, instance: u16, epoch: u64) {
+        if self.end_older(instance, epoch) {
+            self.thaw(instance);
+        }
+    }
+
+    /// Ends what began on the instance in epochs before this one, if it is the newest.
+    fn end_older(&mut self, instance: u16, epoch: u64) -> bool {
         if self.epochs.get(&instance).is_some_and(|&known| epoch <= known) {
-            return;
+            return false;
         }
         self.epochs.insert(instance, epoch);
         let is_older = |&(of, at): &Owner| of == instance && at < epoch;
@@ -200,7 +207,7 @@ impl<P: Load, T: Copy> Merge<P, T> {
         self.former.retain(|(owner, _)| !is_older(owner));
         let over = self.ids.keys().filter(|origin| is_older(&owner_of(origin))).cloned().collect();
         self.close(over);
-        self.thaw(instance);
+        true
     }
 
     /// The instance, in this epoch, has these partitions: what comes of them may pass. For whoever had one before it is
@@ -446,6 +453,10 @@ impl<P: Load, T: Copy> Merge<P, T> {
         }
         if !self.auto_claim && self.stage.is_empty() {
             self.learn_stage(&origin.stage);
+        }
+        if self.auto_claim {
+            // A fold that begins anew opens nothing: what it emits says so.
+            self.end_older(owner.0, owner.1);
         }
         Some(self.ids.get(origin).copied().unwrap_or_else(|| self.begin(origin.clone())))
     }

@@ -307,7 +307,14 @@ impl Node {
             State::Committed { paused, .. } => !paused || self.ending.limited,
             _ => !self.source.here || (self.ending.limited && self.source.is_over()),
         };
-        source && (self.ending.limited || self.ending.parts.values().all(|part| part.told == Some(false) && part.ended))
+        let parts = self.ending.parts.values().all(|part| part.told == Some(false) && part.ended);
+        // What began here has arrived.
+        let told = self
+            .outboxes
+            .iter()
+            .zip(&self.hops)
+            .all(|(out, hop)| !hop.begins || out.as_ref().is_none_or(|out| out.told));
+        source && (self.ending.limited || (parts && told))
     }
 
     /// Those that the records went through have not said that they ended.

@@ -178,7 +178,7 @@ impl Inbox {
                 });
             }
             Waiting::Merge(merge) if !self.unclaimed => merge.open(instance as u16, epoch),
-            Waiting::Merge(_) => {}
+            Waiting::Merge(_) => return,
         }
         self.holds.retain(|_, (origin, _)| usize::from(origin.instance) != instance || origin.epoch >= epoch);
         self.forget_slots();
@@ -220,6 +220,17 @@ impl Inbox {
         if let Waiting::Merge(merge) = &mut self.waiting {
             merge.freeze(instance as u16);
         }
+    }
+
+    /// An instance has come back as another: folds there begin anew.
+    pub(super) fn started(&mut self, instance: PeerId, epoch: u64) {
+        if let Waiting::Merge(merge) = &mut self.waiting
+            && self.unclaimed
+        {
+            merge.open(instance as u16, epoch);
+            merge.thaw(instance as u16);
+        }
+        self.forget_slots();
     }
 
     pub(super) fn thaw(&mut self, instance: PeerId) {

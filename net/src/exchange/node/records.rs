@@ -68,8 +68,9 @@ impl Node {
             }
             let feeds = self.hops[hop].from.contains(&peer);
             let Some(inbox) = &mut self.inboxes[hop] else { continue };
-            if same || peer == self.me {
-                inbox.thaw(peer);
+            match same || peer == self.me {
+                true => inbox.thaw(peer),
+                false => inbox.started(peer, self.peers[peer].epoch.unwrap_or_default()),
             }
             inbox.ask_again();
             if feeds {

@@ -6,7 +6,7 @@
 //! ```text
 //! data        what travels: values, columns, stamps, positions, batches
 //! commit      what may be committed: tickets, the tracker, cuts; pure bookkeeping
-//! contracts   what a source, a sink, a coder, a framing, a store, a clock has to do
+//! contracts   what a source, a sink, a coder, a framing, a store, a clock, a network has to do
 //! transforms  the loops of the built-in stages
 //! plan        a pipeline as plain data: declared, in phases, as a graph
 //! declare     the typed builder
@@ -40,6 +40,19 @@
 //! 5. The tracker knows the contiguous prefix of what has settled, to the record. At a commit its end becomes a
 //!    position, and then: the sink makes its data durable, the [`Store`](contracts::Store) keeps the position, the source
 //!    acknowledges upstream. A sink that keeps positions with its data commits both at a [`Cut`](commit::Cut) instead.
+//!
+//! # Over several instances
+//!
+//! Network stages cut the graph into parts, and each instance runs those that are placed on it. A part ends in an
+//! [`Exit`](contracts::Exit) where another follows: the batch goes to an instance that has room, and what the ticket owes
+//! stays here. It comes into the next part by an [`Entry`](contracts::Entry), with a [`Claim`](contracts::Claim) in the
+//! place of the source's. A merge brings records together by sequence number; that is why it is dense, and why an empty
+//! batch travels on. Outcomes go back hop by hop: the part with the sink tells them once they are durable, each exit on
+//! the way settles what it owes, and in the end the source's ticket settles as if all had happened here. What was dealt to
+//! an instance that is lost is abandoned, and dealt anew.
+//!
+//! When sources open, close and end is decided by the [`Exchange`](contracts::Exchange), which the runtime is given and
+//! follows; how instances reach each other is a [`Network`](contracts::Network).
 //!
 //! `docs/architecture.md` in the repository says why it is so.
 #![warn(unreachable_pub)]

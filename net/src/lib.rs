@@ -1,6 +1,11 @@
 //! What outlives or joins instances: the checkpoint stores that keep the positions of sources without a server to keep
 //! them, and the exchange that makes one pipeline of identical instances.
 //!
+//! An exchange is one instance's side of the network stages: what leaves a part of the graph by an exit is dealt to an
+//! instance that has room, kept until its outcome comes back, and dealt anew when that instance is lost; what comes in by
+//! an entry is brought into the order of its origin where that is asked for. It reaches the others by core's contract for
+//! links and knows nothing of QUIC, so that a simulation runs the same code on a network of its own.
+//!
 //! This package imports `millstream-core` and no other of the workspace; sources and sinks may import it.
 //!
 //! ```text

@@ -61,6 +61,8 @@ pub struct Batch {
     part: Range<u32>,
     /// The record of the span that each row came from, ascending; `None` while row i is record `part.start + i`.
     index: Option<Vec<u32>>,
+    /// How many rows of the first row's record were dropped before it.
+    dropped: u32,
     column: Box<dyn AnyColumn>,
 }
 
@@ -68,7 +70,7 @@ impl Batch {
     /// The whole span, a row a record.
     pub fn new(shared: Arc<Shared>, column: Box<dyn AnyColumn>) -> Self {
         debug_assert_eq!(column.rows(), shared.len as usize);
-        Self { part: 0..shared.len, shared, index: None, column }
+        Self { part: 0..shared.len, shared, index: None, dropped: 0, column }
     }
 
     /// A part with rows made from it: `index` gives each row's record, ascending; `None` when there is a row a record.
@@ -81,7 +83,7 @@ impl Batch {
         debug_assert_eq!(column.rows(), index.as_ref().map_or(part.len(), Vec::len));
         debug_assert!(index.as_ref().is_none_or(|index| index.is_sorted()), "rows come in the order of their records");
         debug_assert!(index.iter().flatten().all(|record| part.contains(record)), "rows come from the part's records");
-        Self { shared, part, index, column }
+        Self { shared, part, index, dropped: 0, column }
     }
 
     /// What it shares with the other parts of its span.
@@ -121,8 +123,9 @@ impl Batch {
     /// The stamp of `row`. Finding the sub-index looks back over the rows of the same record.
     pub fn stamp(&self, row: usize) -> Stamp {
         let record = self.record(row);
-        let sub = (0..row).rev().take_while(|&before| self.record(before) == record).count();
-        self.shared.stamp(record, sub as u32)
+        let before = (0..row).rev().take_while(|&before| self.record(before) == record).count();
+        let dropped = if before == row { self.dropped } else { 0 };
+        self.shared.stamp(record, before as u32 + dropped)
     }
 
     /// The stamps of all rows, in order.
@@ -132,7 +135,8 @@ impl Batch {
             let record = self.record(row);
             let sub = match last {
                 Some((before, sub)) if before == record => sub + 1,
-                _ => 0,
+                Some(_) => 0,
+                None => self.dropped,
             };
             last = Some((record, sub));
             self.shared.stamp(record, sub)
@@ -155,6 +159,7 @@ impl Batch {
             shared: self.shared.clone(),
             part: record..self.part.end,
             index: self.index.as_mut().map(|index| index.split_off(row)),
+            dropped: if row == 0 { self.dropped } else { 0 },
             column: self.column.cut(row),
         };
         self.part.end = record;
@@ -167,6 +172,9 @@ impl Batch {
             return;
         }
         let index: Vec<u32> = (rows..self.len()).map(|row| self.record(row)).collect();
+        let of_first = |&row: &usize| index.first().is_some_and(|&first| self.record(row) == first);
+        let before = (0..rows.min(self.len())).rev().take_while(of_first).count() as u32;
+        self.dropped = if before as usize == rows { self.dropped + before } else { before };
         self.column = self.column.cut(rows.min(self.column.rows()));
         self.index = Some(index);
     }

@@ -209,11 +209,13 @@ impl FoldEnd {
         let Parcel { batch, mut ticket } = parcel;
         let (shared, part, index, mut column) = batch.into_parts();
         self.see(&shared, part.clone());
+        let first = (column.rows() > 0).then(|| index.as_ref().map_or(part.start, |index| index[0]));
         let mut faults = Faults::new();
         self.fold.absorb(&mut *column, &mut faults);
-        if !part.is_empty() {
-            // Also where records failed: other rows of theirs may be in the state by now.
-            self.hold(&ticket, &shared, part.start);
+        if let Some(first) = first {
+            // Also where records failed: other rows of theirs may be in the state by now. Nothing has to be held back for
+            // records without rows, and nothing may be: of a split by key they are other instances' to answer for.
+            self.hold(&ticket, &shared, first);
         }
         if !faults.is_empty() {
             let record = |row: u32| index.as_ref().map_or(part.start + row, |index| index[row as usize]);

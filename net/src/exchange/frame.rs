@@ -7,10 +7,10 @@
 //! records     the rows of one piece
 //! ```
 //!
-//! A link carries frames whole, says how long each is, and bounds that. Messages are in [postcard](https://postcard.jamesmunns.com).
-//! A frame of records is laid out by hand, so that the rows are neither copied when it is made nor when it is read. All
-//! numbers are little-endian; times are microseconds since the Unix epoch, and a text is its length in two bytes and as
-//! many bytes of UTF-8.
+//! A link carries frames whole, says how long each is, and bounds that. Messages are in
+//! [postcard](https://postcard.jamesmunns.com). A frame of records is laid out by hand, so that the rows are neither
+//! copied when it is made nor when it is read. All numbers are little-endian; times are microseconds since the Unix
+//! epoch, and a text is its length in two bytes and as many bytes of UTF-8.
 //!
 //! ```text
 //! offset  bytes
@@ -65,7 +65,7 @@ pub(crate) use messages::{decode_messages, encode_messages};
 pub(crate) const PROTOCOL: u16 = 1;
 
 /// The most bytes of a frame of messages, 1 MiB: the largest is one with the positions of all partitions. A link takes
-/// frames of at least as many. How many one of records may have is a setting of the link, which sees to it on both sides.
+/// frames of at least as many. How many one of records may have is a setting of the link, which sees to it itself.
 pub(crate) const MAX_MESSAGES_FRAME: usize = 1 << 20;
 
 /// The most messages in a frame: the shortest is a byte long, and takes a hundred in memory.

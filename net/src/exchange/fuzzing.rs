@@ -17,7 +17,7 @@ pub fn records(frame: &[u8]) -> Option<Vec<u8>> {
     let halves = [all.start..middle, middle..all.end].map(|half| piece.slice(half));
     assert_eq!(halves.iter().map(|half| half.rows().len()).sum::<usize>(), rows);
     if let Ok(shares) = piece.split_by_key(3) {
-        assert_eq!(shares.iter().map(|share| share.piece.rows().len()).sum::<usize>(), rows);
+        assert_eq!(shares.iter().map(|share| share.rows().len()).sum::<usize>(), rows);
     }
     let again = encode(tag, &piece).expect("what was taken can be sent").concat();
     assert!(again.len() <= frame.len(), "it never grows");

@@ -12,7 +12,6 @@ mod by_key;
 mod marks;
 mod rows;
 
-pub(crate) use by_key::KeyShare;
 use marks::RemoteMarks;
 pub(super) use rows::Rows;
 
@@ -62,8 +61,8 @@ pub(super) enum Reached {
 }
 
 impl Piece {
-    /// A batch on its way. `with_position`: the position after its last record travels with it, if it is known here. What it
-    /// shares with the others of its span is kept for as long as it is on this instance, for dead letters and
+    /// A batch on its way. `with_position`: the position after its last record travels with it, if it is known here. What
+    /// it shares with the others of its span is kept for as long as it is on this instance, for dead letters and
     /// positions. An error is a bug: a stage before the network emits no bytes.
     pub(crate) fn of(batch: Batch, with_position: bool) -> Result<Self, String> {
         let (shared, part, index, column) = batch.into_parts();

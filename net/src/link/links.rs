@@ -120,8 +120,8 @@ impl Links for QuicLinks {
         if length > self.hub.max_frame {
             let (max, to) = (self.hub.max_frame, named(&self.hub.greeting.peers, peer));
             let text = format!(
-                "a batch for {to} takes {length} bytes, and at most {max} can be sent at once: raise `max_frame` of the \
-                 peers on all instances, or make batches, or the records in them, smaller"
+                "a batch for {to} takes {length} bytes, and at most {max} can be sent at once: raise `max_frame` of \
+                 the peers on all instances, or make batches, or the records in them, smaller"
             );
             return self.hub.inbox.fail(Cause::User, text);
         }

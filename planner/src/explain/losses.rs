@@ -88,10 +88,7 @@ fn part_lost(plan: &Plan, at: usize, part: &Part) -> Option<String> {
 /// What becomes of copies of records that are dealt anew behind a split.
 fn copies(plan: &Plan, split: usize) -> String {
     match plan.parts.get(split + 1).and_then(|next| next.enters.as_ref()) {
-        Some(next) if matches!(next.kind, NetKind::MergeSort | NetKind::Merge) => {
-            format!(", and {} lets one copy of each record pass", next.name)
-        }
-        Some(_) => ": what of it a fold had taken in may count twice".to_owned(),
+        Some(next) => format!(", and {} lets one copy of each record pass", next.name),
         None => ": what of it had arrived arrives twice".to_owned(),
     }
 }

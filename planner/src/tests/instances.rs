@@ -166,7 +166,7 @@ fn what_each_loss_means_is_told() {
     assert_snapshot!(promise(&keyed.count().named("COUNT").trigger_each(9).sink(collect::<Kv<String, u64>>())), @"
     at-least-once: standard output can't take back what it printed; a fold's state starts afresh after a restart
     If the instance that reads AMQP-QUEUE is lost, its broker lets another one read: reading begins anew at the last commit, and what had passed since passes again.
-    What an instance that is lost had in work behind NET-SPLIT is dealt anew: what of it a fold had taken in may count twice.
+    What an instance that is lost had in work behind NET-SPLIT is dealt anew, and NET-SPLIT by key lets one copy of each record pass.
     While an instance behind NET-SPLIT by key is lost all wait for it: its keys are nobody else's; its fold begins afresh, and reading at the last commit.
     While the instance of NET-MERGE-SORT is lost all wait for it.
     ");

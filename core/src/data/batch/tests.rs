@@ -111,6 +111,27 @@ fn an_emptied_batch_still_stands_for_its_records() {
 }
 
 #[test]
+fn rows_behind_dropped_ones_keep_their_places_within_their_record() {
+    // Three rows of record 0, two of record 1.
+    let mut batch = batch(&[3, 2], true);
+    let subs = |batch: &Batch| -> Vec<(u64, u32)> {
+        let all: Vec<_> = batch.stamps().map(|stamp| (stamp.sequence, stamp.sub)).collect();
+        let each = (0..batch.len()).map(|row| (batch.stamp(row).sequence, batch.stamp(row).sub));
+        assert!(each.eq(all.iter().copied()), "both ways agree");
+        all
+    };
+    let first = batch.shared().first;
+    batch.drop_rows(1);
+    assert_eq!(subs(&batch), [(first, 1), (first, 2), (first + 1, 0), (first + 1, 1)]);
+    batch.drop_rows(1);
+    assert_eq!(subs(&batch), [(first, 2), (first + 1, 0), (first + 1, 1)]);
+    let rest = batch.split_at(1);
+    assert_eq!((subs(&batch), subs(&rest)), (vec![(first, 2)], vec![(first + 1, 0), (first + 1, 1)]));
+    batch.drop_rows(1);
+    assert_eq!(subs(&batch), []);
+}
+
+#[test]
 fn a_batch_of_another_type_is_none_of_this() {
     assert!(Records::<Typed<u32>>::of(&batch(&[1], true)).is_none());
 }

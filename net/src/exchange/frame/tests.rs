@@ -233,7 +233,7 @@ proptest! {
     fn shares_by_key_come_back_as_they_were(given in given(), peers in 1..4_usize) {
         let given = Given { pairs: true, ..given };
         for share in given.piece(false).split_by_key(peers).unwrap() {
-            prop_assert_eq!(seen(&read(&whole(1, &share.piece)).unwrap().1), seen(&share.piece));
+            prop_assert_eq!(seen(&read(&whole(1, &share)).unwrap().1), seen(&share));
         }
     }
 
@@ -329,6 +329,19 @@ fn a_cut_message_is_refused_with_its_number() {
     for end in 2..frame.len() {
         let error = decode_messages(&frame[..end]).unwrap_err();
         assert_eq!(error.to_string(), "message 1 of a frame can't be read");
+    }
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_target_are_taken() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/wire");
+    for seed in fs::read_dir(seeds).unwrap() {
+        let path = seed.unwrap().path();
+        let seed = fs::read(&path).unwrap();
+        match seed.split_first().unwrap() {
+            (0, frame) => drop(read(frame).unwrap_or_else(|error| panic!("{}: {error}", path.display()))),
+            (_, frame) => assert!(decode_messages(frame).unwrap().len() > 1, "{}", path.display()),
+        }
     }
 }
 

@@ -105,7 +105,9 @@ impl Inbox {
         ids: &Arc<Mutex<u64>>,
     ) -> Self {
         let order = match at.kind {
-            NetKind::Split | NetKind::SplitByKey => None,
+            NetKind::Split => None,
+            // What is dealt by key comes from several instances, and a fold takes each key's records in in order.
+            NetKind::SplitByKey => Some(Order::PerOrigin),
             NetKind::Merge => Some(Order::Arrival),
             NetKind::MergeSort => Some(at.by_time.map_or(Order::PerOrigin, |idle| Order::EventTime { idle })),
         };

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::super::message::{Message, WireHold, WireOrigin, WireOutcome};
 use super::super::origin::{Load as _, Origin};
 use super::super::outbox::{Aim, Cut, Loss, Outbox, Owes};
-use super::super::piece::{KeyShare, Piece};
+use super::super::piece::Piece;
 use super::inbox::{Answer, Token};
 use super::{Act, Asker, Limits, Node, Outgoing};
 
@@ -139,8 +139,8 @@ impl Node {
                     Ok(shares) => shares,
                     Err(why) => return self.fail_here(&why),
                 };
-                let shares =
-                    shares.into_iter().map(|KeyShare { peer, piece, records }| Cut { peer: to[peer], piece, records });
+                let cut = |(piece, &peer): (Piece, &PeerId)| Cut { peer, records: vec![piece.records()], piece };
+                let shares = shares.into_iter().zip(to).map(cut);
                 out.outbox.put_shared(shares.collect(), mine);
             }
         }

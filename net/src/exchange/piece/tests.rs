@@ -272,11 +272,11 @@ fn the_hash_of_keys_is_the_one_that_the_protocol_names() {
 }
 
 #[test]
-fn shares_say_which_records_have_rows_in_them() {
-    let shares = three().piece(false).split_by_key(1).unwrap();
-    assert_eq!(shares.len(), 1);
-    assert_eq!((shares[0].peer, &shares[0].records), (0, &vec![101..102, 103..104]));
-    assert_eq!(shares[0].piece.records(), 101..104);
+fn each_share_stands_for_all_records_with_rows_or_without() {
+    let shares = three().piece(false).split_by_key(4).unwrap();
+    assert_eq!(shares.len(), 4);
+    assert!(shares.iter().all(|share| share.records() == (101..104)));
+    assert!(shares.iter().any(|share| share.rows().len() == 0));
 }
 
 proptest! {
@@ -300,20 +300,16 @@ proptest! {
     fn each_row_is_in_the_share_of_its_key(given in given(), peers in 1..5_usize) {
         let given = Given { pairs: true, ..given };
         let piece = given.piece(false);
-        let mut left = BTreeMap::new();
+        let mut left: BTreeMap<usize, Vec<_>> = BTreeMap::new();
         for (row, at) in seen(&piece).rows.into_iter().zip(given.rows.iter()) {
-            left.entry((xxh3_64(&row.0) as usize % peers, at.record)).or_insert_with(Vec::new).push(row);
+            left.entry(xxh3_64(&row.0) as usize % peers).or_default().push((at.record, row));
         }
-        for share in piece.split_by_key(peers).unwrap() {
-            prop_assert_eq!(share.piece.records(), piece.records());
-            let shown = seen(&share.piece);
-            let mut expected = Vec::new();
-            for record in share.records.iter().cloned().flatten() {
-                expected.extend(left.remove(&(share.peer, (record - given.first) as u32)).unwrap());
-            }
-            prop_assert_eq!(shown.rows, expected);
-            let apart = share.records.windows(2).all(|pair| pair[0].end < pair[1].start);
-            prop_assert!(apart && !share.records.is_empty());
+        for (peer, share) in piece.split_by_key(peers).unwrap().into_iter().enumerate() {
+            prop_assert_eq!(share.records(), piece.records());
+            let shown = seen(&share);
+            let records = shown.stamps.iter().map(|stamp| (stamp.sequence - given.first) as u32);
+            let rows: Vec<_> = records.zip(shown.rows).collect();
+            prop_assert_eq!(rows, left.remove(&peer).unwrap_or_default());
         }
         prop_assert!(left.is_empty());
     }

@@ -64,7 +64,7 @@ impl Engine for Pipeline {
 /// The plan of what a run with these settings is: mistakes of both come together.
 fn plan(pipeline: &Pipeline, settings: &Settings) -> Result<Plan, Mistakes> {
     let exchange = settings.exchange.as_deref();
-    let planned = pipeline.plan_for(exchange.map_or(1, Exchange::instances));
+    let planned = pipeline.plan_for(exchange.map_or(1, |exchange| exchange.peers().len()));
     let wrong = exchange.map(Exchange::check).unwrap_or_default();
     if wrong.is_empty() {
         return planned;

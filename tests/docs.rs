@@ -4,15 +4,23 @@
 //!   `examples/` is this repository's. `cargo run --release --example NAME -- …` runs the example as it was built with
 //!   this test; a bare `cargo run` runs the example that the last `<!-- cargo run: NAME -->` names. What the commands
 //!   print, on either output, has to be what stands there. `[..]` stands for anything within a line, a line `...` for
-//!   any lines. A command that fails must be followed by `$ echo $?`.
+//!   any lines. A command that fails must be followed by `$ echo $?`. `cargo run --release --bin millstream -- …` runs
+//!   the command `millstream`. What takes longer than a minute is killed, and is a failure.
+//! - The N blocks behind `<!-- together: N -->` are run at the same time, each with a shell of its own, as in N
+//!   terminals that are open in the page's folder.
 //! - A block behind `<!-- file: PATH -->` has to be a piece of that file, indented by more or less.
 //! - A link to a file of this repository has to lead to one.
 //!
 //! Blocks marked ```` ```rust ```` are doc tests: see `src/doc_tests.rs`.
 
 use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The longest that a command may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_readme_shows_what_there_is() {
@@ -64,6 +72,38 @@ fn a_difference_is_found() {
     assert!(!matches("a\nb\nc\n", "a\n...\nd\n"));
 }
 
+#[test]
+#[cfg(unix)]
+fn blocks_that_run_together_are_judged_each_by_itself() {
+    for (first, second, wrong) in [("yes", "yes", ""), ("no", "yes", "page:5: "), ("yes", "no", "page:9: ")] {
+        // Each waits for the other: one after the other they would never end.
+        let text = format!(
+            "<!-- together: 2 -->\n\n\
+             ```console\n$ echo yes > a; until [ -s b ]; do sleep 0.01; done\n$ cat b\n{first}\n```\n\
+             ```console\n$ until [ -s a ]; do sleep 0.01; done; echo yes > b; cat a\n{second}\n```\n"
+        );
+        let folder = tempfile::tempdir().expect("a folder of its own");
+        let together = blocks("page", &text);
+        assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [2]);
+        let found = run_together("page", &together[0], folder.path()).err().unwrap_or_default();
+        assert_eq!(found.is_empty(), wrong.is_empty(), "{found}");
+        assert!(found.starts_with(wrong) && found.matches("page:").count() <= 1, "{found}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn what_hangs_is_killed_with_all_that_it_has_started() {
+    let folder = tempfile::tempdir().expect("a folder of its own");
+    let beat = folder.path().join("beat");
+    let script = "(while sleep 0.01; do echo > beat; done) & echo begun; wait";
+    let hangs = shell(script, folder.path(), Duration::from_secs(1)).expect_err("it hangs");
+    assert!(hangs.contains("was killed") && hangs.contains("begun"), "{hangs}");
+    fs::remove_file(&beat).expect("what it has started was at work");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!beat.exists(), "what it has started still is at work");
+}
+
 /// A command and what stands below it.
 struct Shown {
     line: usize,
@@ -71,36 +111,79 @@ struct Shown {
     expected: String,
 }
 
+/// The commands of a block, and what they are run in.
+struct Block {
+    line: usize,
+    commands: Vec<Shown>,
+    example: Option<String>,
+}
+
 /// Checks one page; returns how many commands it shows, which are `at_least` so many.
 fn check(page: &str, at_least: usize) -> usize {
-    let text = read(page);
     let folder = tempfile::tempdir().expect("a folder of its own");
     #[cfg(unix)]
     std::os::unix::fs::symlink(root().join("examples"), folder.path().join("examples"))
         .expect("a link to the examples");
-    let (mut example, mut marked, mut code, mut count) = (None, None, 0, 0);
+    let mut count = 0;
+    for together in blocks(page, &read(page)) {
+        if let Err(wrong) = run_together(page, &together, folder.path()) {
+            panic!("{wrong}");
+        }
+        count += together.iter().map(|block| block.commands.len()).sum::<usize>();
+    }
+    assert!(count >= at_least || !cfg!(unix), "{page} shows {count} commands");
+    count
+}
+
+/// The blocks of commands of a page, each in a list of those that are run at the same time. Its other blocks are checked.
+fn blocks(page: &str, text: &str) -> Vec<Vec<Block>> {
+    let (mut example, mut marked, mut all, mut wanted) = (None, None, Vec::<Vec<Block>>::new(), 0);
     let mut lines = text.lines().enumerate();
     while let Some((number, line)) = lines.next() {
         if let Some(name) = comment(line, "cargo run: ") {
             example = Some(name.to_owned());
         } else if let Some(path) = comment(line, "file: ") {
             marked = Some(path.to_owned());
+        } else if let Some(many) = comment(line, "together: ") {
+            assert_eq!(wanted, 0, "{page}:{}: so many blocks are missing of those before", number + 1);
+            wanted = many.parse().expect("a number of blocks");
+            all.push(Vec::new());
         } else if let Some(language) = line.strip_prefix("```") {
             let block: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
             if let Some(path) = marked.take() {
                 is_piece(page, number + 1, &block, &path);
             }
             if language == "console" && cfg!(unix) {
-                for shown in commands(number + 2, &block) {
-                    code = run(page, &shown, example.as_deref(), folder.path(), code);
-                    count += 1;
+                if wanted == 0 {
+                    all.push(Vec::new());
                 }
-                assert_eq!(code, 0, "{page}:{}: the last command failed: show `echo $?`", number + 1);
+                wanted = usize::saturating_sub(wanted, 1);
+                let commands = commands(number + 2, &block);
+                let block = Block { line: number + 1, commands, example: example.clone() };
+                all.last_mut().expect("one was pushed").push(block);
             }
         }
     }
-    assert!(count >= at_least || !cfg!(unix), "{page} shows {count} commands");
-    count
+    assert!(wanted == 0 || !cfg!(unix), "{page}: {wanted} blocks are missing of those that are run together");
+    all
+}
+
+/// Runs blocks at the same time, and says all that is wrong with what they print.
+fn run_together(page: &str, blocks: &[Block], folder: &Path) -> Result<(), String> {
+    let results: Vec<Result<(), String>> = std::thread::scope(|scope| {
+        let all: Vec<_> = blocks.iter().map(|block| scope.spawn(move || run_block(page, block, folder))).collect();
+        all.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    let wrong: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n\n")) }
+}
+
+fn run_block(page: &str, block: &Block, folder: &Path) -> Result<(), String> {
+    let mut code = 0;
+    for shown in &block.commands {
+        code = run(page, shown, block.example.as_deref(), folder, code)?;
+    }
+    if code == 0 { Ok(()) } else { Err(format!("{page}:{}: the last command failed: show `echo $?`", block.line)) }
 }
 
 fn comment<'a>(line: &'a str, what: &str) -> Option<&'a str> {
@@ -125,37 +208,73 @@ fn commands(first: usize, block: &[&str]) -> Vec<Shown> {
 }
 
 /// Runs a command where the last one ended with `before`; returns its exit code.
-fn run(page: &str, shown: &Shown, example: Option<&str>, folder: &Path, before: i32) -> i32 {
+fn run(page: &str, shown: &Shown, example: Option<&str>, folder: &Path, before: i32) -> Result<i32, String> {
     let at = format!("{page}:{}", shown.line);
     let status = shown.command == "echo $?";
-    assert!(before == 0 || status, "{at}: the command before failed with {before}: show `echo $?`");
-    let program = |name: &str| built(name).display().to_string();
-    let mut command = String::new();
-    for line in shown.command.lines() {
-        let mut line = line.to_owned();
+    if before != 0 && !status {
+        return Err(format!("{at}: the command before failed with {before}: show `echo $?`"));
+    }
+    let script = format!("exec 2>&1\n(exit {before})\n{}", with_programs(&at, &shown.command, example)?);
+    let (code, printed) =
+        shell(&script, folder, PATIENCE).map_err(|why| format!("{at}: `{}`: {why}", shown.command))?;
+    let printed = example.map_or_else(|| printed.clone(), |example| as_main(&printed, example));
+    if !matches(&printed, &shown.expected) {
+        let Shown { command, expected, .. } = shown;
+        return Err(format!("{at}: `{command}` printed\n{printed}\nand the page shows\n{expected}"));
+    }
+    Ok(if status { 0 } else { code })
+}
+
+/// The command, with the programs that are built in the place of cargo.
+fn with_programs(at: &str, command: &str, example: Option<&str>) -> Result<String, String> {
+    let mut script = String::new();
+    for line in command.lines() {
+        let mut line = line.replace("cargo run --release --bin millstream --", &program().display().to_string());
         while let Some((head, tail)) = line.split_once("cargo run --release --example ") {
             let (name, rest) = tail.split_once(' ').unwrap_or((tail, ""));
-            line = format!("{head}{} {}", program(name), rest.strip_prefix("-- ").unwrap_or(rest));
+            line = format!("{head}{} {}", built(name).display(), rest.strip_prefix("-- ").unwrap_or(rest));
         }
         if let Some((head, rest)) = line.split_once("cargo run") {
-            let name = example.unwrap_or_else(|| panic!("{at}: no `<!-- cargo run: NAME -->` says which example"));
-            line = format!("{head}{} {}", program(name), rest.strip_prefix(" --").unwrap_or(rest));
+            let name = example.ok_or_else(|| format!("{at}: no `<!-- cargo run: NAME -->` says which example"))?;
+            line = format!("{head}{} {}", built(name).display(), rest.strip_prefix(" --").unwrap_or(rest));
         }
-        command.extend([&line, "\n"]);
+        script.extend([&line, "\n"]);
     }
-    let script = format!("exec 2>&1\n(exit {before})\n{command}");
+    Ok(script)
+}
+
+/// Runs a script to its end; returns its exit code and what it has printed. It is killed where it takes longer.
+fn shell(script: &str, folder: &Path, patience: Duration) -> Result<(i32, String), String> {
+    let printed = tempfile::NamedTempFile::new().expect("there is room for what is printed");
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(script).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
-    let done = shell.output().unwrap_or_else(|error| panic!("{at}: no shell: {error}"));
-    let printed = String::from_utf8_lossy(&done.stdout);
-    let printed = example.map_or_else(|| printed.to_string(), |example| as_main(&printed, example));
-    assert!(
-        matches(&printed, &shown.expected),
-        "{at}: `{}` printed\n{printed}\nand the page shows\n{}",
-        shown.command,
-        shown.expected
-    );
-    if status { 0 } else { done.status.code().unwrap_or(-1) }
+    shell.stdout(File::create(printed.path()).expect("it is there"));
+    // All that it starts can be ended with it.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut shell, 0);
+    let ended = shell.spawn().map(|child| end_of(child, patience)).map_err(|error| format!("no shell: {error}"))?;
+    let printed = fs::read(printed.path()).expect("what was printed");
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    match ended {
+        Some(status) => Ok((status.code().unwrap_or(-1), printed)),
+        None => Err(format!("it has not ended in {patience:?}, and was killed; it printed\n{printed}")),
+    }
+}
+
+/// Waits for the end of a process; `None`: it was killed, and whatever it has started.
+fn end_of(mut child: Child, patience: Duration) -> Option<ExitStatus> {
+    let began = Instant::now();
+    while began.elapsed() < patience {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let group = format!("kill -KILL -{}", child.id());
+    let _ = Command::new("sh").args(["-c", &group]).status();
+    let _ = child.kill();
+    let _ = child.wait();
+    None
 }
 
 /// A page speaks of a crate of the reader's own, whose `src/main.rs` is the example without its head.
@@ -243,6 +362,11 @@ fn read(path: &str) -> String {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The command `millstream`, as it was built with this test.
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_millstream"))
 }
 
 /// An example, where cargo puts those that it builds with this test.

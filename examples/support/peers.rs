@@ -11,16 +11,16 @@ use millstream::prelude::{Instances, Peers as Network};
 #[derive(clap::Args)]
 pub(crate) struct Peers {
     /// All instances, HOST:PORT each, in the order that is the same for all: the same program runs on each of them
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires_all = ["listen", "security"])]
     peers: Vec<String>,
     /// Which of the instances this is
     #[arg(long, value_name = "A", requires = "peers")]
     listen: Option<String>,
     /// The folder with the instances' certificates, as `millstream certs new` writes it
-    #[arg(long, value_name = "DIR", requires = "peers", conflicts_with = "plain_on_loopback_for_tests")]
+    #[arg(long, value_name = "DIR", requires = "peers", group = "security")]
     tls: Option<PathBuf>,
     /// No certificates: for tests on one machine
-    #[arg(long, requires = "peers", hide = true)]
+    #[arg(long, requires = "peers", group = "security", hide = true)]
     plain_on_loopback_for_tests: bool,
     /// How long a peer may be silent before it counts as lost
     #[arg(long, value_name = "SECONDS", requires = "peers", default_value_t = 5.0, hide = true)]
@@ -49,15 +49,19 @@ impl Peers {
         if self.plain_on_loopback_for_tests {
             network = network.plain_on_loopback_for_tests();
         }
-        let instances = Instances::over(network);
-        Some(Arc::new(if quiet { instances } else { instances.on_waiting(say) }))
+        let mut instances = Instances::over(network);
+        if !quiet {
+            instances = instances.on_waiting(|now| say(&now.missing, now.of, now.trouble.as_deref()));
+        }
+        Some(Arc::new(instances))
     }
 }
 
-fn say(missing: &[String], of: usize) {
+fn say(missing: &[String], of: usize, trouble: Option<&str>) {
     let joined = of - missing.len();
-    match missing {
-        [] => eprintln!("joined {joined} of {of}"),
-        missing => eprintln!("joined {joined} of {of}: waits for {}", missing.join(", ")),
+    match (trouble, missing) {
+        (Some(trouble), _) => eprintln!("{trouble}"),
+        (None, []) => eprintln!("joined {joined} of {of}"),
+        (None, missing) => eprintln!("joined {joined} of {of}: waits for {}", missing.join(", ")),
     }
 }

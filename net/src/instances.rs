@@ -6,6 +6,20 @@ use millstream_core::contracts::{About, BoxFuture, Exchange, Joined, Network, Pe
 
 use crate::exchange::{self, Limits, OnWaiting};
 
+/// What an instance waits for while the run has not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The names of the instances that are not there, in the order of the list of peers; none when all are there and the
+    /// run is about to begin.
+    pub missing: Vec<String>,
+    /// How many instances there are.
+    pub of: usize,
+    /// What is new where nobody has joined or was lost: one instance refuses another, which one and why, in one line. It
+    /// won't go away by itself, but whoever is refused may be started again as it should be.
+    pub trouble: Option<String>,
+}
+
 /// The instances of a pipeline: the same program with the same declaration, run once on each, is one pipeline. Given to
 /// [`Settings`](millstream_core::runtime::Settings); declaring it opens nothing.
 pub struct Instances {
@@ -29,10 +43,10 @@ impl Instances {
         self
     }
 
-    /// Called while the run has not begun, each time that someone joins or is lost: with the names of those who are
-    /// missing, and how many instances there are.
+    /// Called while the run has not begun: at its start, each time that someone joins or is lost, and when one is refused
+    /// for a reason that was not told before. It has to return at once.
     #[must_use]
-    pub fn on_waiting(mut self, tell: impl Fn(&[String], usize) + Send + Sync + 'static) -> Self {
+    pub fn on_waiting(mut self, tell: impl Fn(&Waiting) + Send + Sync + 'static) -> Self {
         self.waiting = Some(Arc::new(tell));
         self
     }

@@ -100,6 +100,8 @@ pub struct Roll {
     pub peers: Vec<String>,
     /// The one that joined last, for as long as the run lives.
     pub last_joined: PeerId,
+    /// The epoch of this one: those of its folds are not below it.
+    pub epoch: u64,
 }
 
 /// Where a source may run.
@@ -278,6 +280,11 @@ pub enum Report {
     },
     /// The source has got another partition.
     Claimed {
+        /// The partition.
+        partition: Partition,
+    },
+    /// The source has given a partition up: another instance may have it.
+    Unclaimed {
         /// The partition.
         partition: Partition,
     },

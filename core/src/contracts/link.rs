@@ -47,6 +47,14 @@ pub enum LinkEvent {
         /// Why, for people.
         why: String,
     },
+    /// A peer can't be reached, or was refused, for a reason that does not go away by itself: said when the reason
+    /// changes, and not at each try. Silence is no such reason.
+    Unreached {
+        /// The peer; `None`: somebody who has not shown who it is.
+        peer: Option<PeerId>,
+        /// Who has refused whom, and why, for people: it names the peer, or where it is.
+        why: String,
+    },
     /// A peer has sent this.
     Frame {
         /// The peer.

@@ -27,7 +27,7 @@ use super::summary::{Ended, Summary};
 use super::upstream::SharedStore;
 use crate::commit::Note;
 use crate::contracts::{
-    About, Cause, Clock, Crossing, Entry, Error, Exchange, ExitFactory, Order, PeerId, Report, Result, Roll,
+    About, Cause, Clock, Crossing, Entry, Error, Exchange, ExitFactory, Order, PeerId, Report, Result, Roll, Where,
 };
 use crate::data::Shared;
 use crate::plan::Part;
@@ -44,23 +44,53 @@ pub(super) enum Wish {
     Abort,
 }
 
+/// How long an instance that has nothing more to read waits for others who don't know.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Whether a plan without network stages, all of which is placed in one place, runs on this instance.
+pub(super) fn is_here(job: &Job, exchange: &dyn Exchange) -> Result<bool> {
+    let Some(part) = job.parts.first() else { return Ok(true) };
+    let (me, peers) = (exchange.me(), exchange.peers());
+    match &part.place {
+        Where::Everywhere => Ok(true),
+        Where::LastJoined if peers.len() > 1 => {
+            let message = "all of this pipeline is placed where the last instance has joined, and it has no network stages \
+                           that would tell which that is: place it on the first, the last or a named one";
+            Err(Error::new(Cause::User, message))
+        }
+        _ => Ok(places::is_source_here(&job.parts, me, &peers)),
+    }
+}
+
+/// A run of an instance that nothing is placed on.
+pub(super) fn nothing(setup: &Arc<Setup>) -> Running {
+    tracing::info!("nothing of this pipeline runs on this instance");
+    done::over(setup, &setup.kept(Vec::new()))
+}
+
 /// Joins the other instances and begins the parts that run here. Where the source runs here and nowhere else, and its
-/// input has ended and is committed, there is nothing left to join them for.
+/// input has ended and is committed, it doesn't need them, and waits a little for those that need to hear of it.
 pub(super) async fn start(job: Job, settings: Settings, exchange: Arc<dyn Exchange>) -> Result<Running> {
     let (me, peers) = (exchange.me(), exchange.peers());
     let number = u16::try_from(me).map_err(|_| Error::new(Cause::User, "there are more than 65,535 instances"))?;
     let setup = Setup::new(job, settings, Some(number))?;
-    let mut store = None;
+    let (mut store, mut done) = (None, None);
     if places::is_source_here(&setup.job.parts, me, &peers) {
         store = setup.open_store().await?;
-        if let Some(running) = done::done(&setup, store.as_ref()).await? {
-            return Ok(running);
-        }
+        done = done::done(&setup, store.as_ref()).await?;
     }
     let clock = setup.settings.world.clock.clone();
-    let about = About { pipeline: setup.job.name.clone(), plan: setup.job.agreement.clone(), clock };
-    let joined = exchange.join(about).await?;
+    let about = About { pipeline: setup.job.name.clone(), plan: setup.job.agreement.clone(), clock: clock.clone() };
+    let joined = match done {
+        // Others who were started again, too, end with it.
+        Some(done) => tokio::select! {
+            joined = exchange.join(about) => joined?,
+            () = clock.sleep(LINGER) => return Ok(done),
+        },
+        None => exchange.join(about).await?,
+    };
     let roll = joined.roll();
+    setup.begin_epochs(roll.epoch);
     let parts = setup.job.parts.clone();
     let places = places::places(&parts, &roll)?;
     let hops = places::hops(&setup, &parts, &places)?;
@@ -96,8 +126,6 @@ struct Instance {
     ended: Option<Ended>,
     /// Where the source is.
     store: Option<SharedStore>,
-    /// Nothing that the source's part waits for will come: it ends without it.
-    cut_short: bool,
     /// Whether the source's part, as it was opened last, has ended because the input has, with all of it committed.
     input_ended: bool,
 }
@@ -144,7 +172,6 @@ impl Instance {
             drained: false,
             ended: None,
             store,
-            cut_short: false,
             input_ended: false,
             setup,
         };
@@ -246,7 +273,8 @@ impl Instance {
         match told {
             Told::Ended { ended, source } => {
                 if source {
-                    self.input_ended = ended == Ended::Input && !self.cut_short;
+                    // Told to finish it ends without what it waits for, if there is any.
+                    self.input_ended = ended == Ended::Input && self.shown.is_all_committed();
                 }
                 // What the sink met says more than that the source has ended.
                 let cut = matches!(ended, Ended::Limit | Ended::ReaderGone);
@@ -275,10 +303,7 @@ impl Instance {
                 self.drained = true;
                 self.tell_source(Command::Drain);
             }
-            Order::Finish => {
-                self.cut_short = true;
-                self.tell_source(Command::Finish);
-            }
+            Order::Finish => self.tell_source(Command::Finish),
             // Of the source, or of a fold in any part.
             Order::Seal { partition, epoch, sequence } => {
                 for part in 0..self.parts.len() {

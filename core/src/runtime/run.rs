@@ -94,6 +94,11 @@ impl Shown {
         kept.map(|kept| kept.labels()).unwrap_or_default()
     }
 
+    /// Whether the source has ended with all that it read committed.
+    pub(super) fn is_all_committed(&self) -> bool {
+        self.partitions().is_some_and(|partitions| partitions.lag() == 0)
+    }
+
     /// Records that were read and are not part of this run.
     fn not_in_run(&self) -> u64 {
         let left_over = self.partitions().map_or(0, |partitions| partitions.left_over());
@@ -187,10 +192,12 @@ pub(super) fn describe(blocking: Blocking) -> String {
 /// in its last run, with all of it committed, and there is no more of it now: the run has ended then, well and without
 /// having read anything. Must be called in a tokio runtime.
 pub async fn start(job: Job, settings: Settings) -> Result<Running> {
-    if job.graph.network.is_empty() {
-        return alone(Setup::new(job, settings, None)?).await;
-    }
     match settings.exchange.clone() {
+        exchange if job.graph.network.is_empty() => {
+            let here = exchange.map_or(Ok(true), |exchange| instance::is_here(&job, &*exchange))?;
+            let setup = Setup::new(job, settings, None)?;
+            if here { alone(setup).await } else { Ok(instance::nothing(&setup)) }
+        }
         Some(exchange) => instance::start(job, settings, exchange).await,
         None => Err(Error::new(
             Cause::User,

@@ -32,7 +32,7 @@ pub(super) struct Setup {
     /// The number of this instance, if there are others.
     pub(super) instance: Option<u16>,
     letters: Arc<[Arc<Letterbox>]>,
-    /// The epoch of the fold that began last.
+    /// The epoch of the fold that begins next.
     epoch: AtomicU64,
 }
 
@@ -47,6 +47,11 @@ impl Setup {
         let letters = job.letters.iter().map(|factory| Letterbox::new(factory, &job.name)).collect();
         let epoch = AtomicU64::new(0);
         Ok(Arc::new(Self { job, settings, meters, source, sink, instance, letters, epoch }))
+    }
+
+    /// The epochs of folds begin with this one.
+    pub(super) fn begin_epochs(&self, first: u64) {
+        self.epoch.store(first, Relaxed);
     }
 
     /// Opens the store, if there is one.
@@ -150,10 +155,7 @@ impl Setup {
     /// stamps carry none.
     pub(super) fn fold_epoch(&self) -> (u16, u64) {
         let Some(instance) = self.instance else { return (0, 0) };
-        let now = u64::try_from(self.settings.world.clock.now()).unwrap_or_default();
-        let next = |last: u64| Some(now.max(last + 1));
-        let last = self.epoch.fetch_update(Relaxed, Relaxed, next).unwrap_or_default();
-        (instance, now.max(last + 1))
+        (instance, self.epoch.fetch_add(1, Relaxed))
     }
 
     /// Whether one of these tasks has such a step.

@@ -198,10 +198,11 @@ impl SourceEnd {
                 Ok(None)
             }
             DynEvent::Closed(partition) => {
-                if let Some(open) = self.open.get_mut(partition as usize) {
-                    *open = None;
-                }
+                let closed = self.open.get_mut(partition as usize).and_then(Option::take);
                 self.partitions.close(partition);
+                if let Some(closed) = closed {
+                    self.report(Report::Unclaimed { partition: closed.partition.clone() });
+                }
                 Ok(None)
             }
             DynEvent::Promise(partition, time) => {

@@ -18,12 +18,13 @@ use super::frame;
 use super::message::{Message, Run};
 use super::node::{Act, FIRST, Input, Limits, Local, Node, Setup};
 use super::view::View;
+use crate::instances::Waiting;
 
 /// How many things that happen here are taken in before links are looked at again.
 const AT_ONCE: usize = 64;
 
-/// Told who is missing while an instance waits for the run to begin.
-pub(crate) type OnWaiting = Arc<dyn Fn(&[String], usize) + Send + Sync>;
+/// Told who is missing, and why, while an instance waits for the run to begin.
+pub(crate) type OnWaiting = Arc<dyn Fn(&Waiting) + Send + Sync>;
 
 /// Joins the run: waits until it has begun.
 pub(crate) async fn join(
@@ -44,8 +45,14 @@ pub(crate) async fn join(
     let links = network.open(me.clone()).await?;
     let view = View::new(me.clone(), names.len());
     let mut joining = Joining { me, names, limits, clock: about.clock, links, view, early: Vec::new(), waiting };
-    let run = joining.wait().await?;
-    Ok(Box::new(Begun { run, joining }))
+    match joining.wait().await {
+        Ok(run) => Ok(Box::new(Begun { run, joining })),
+        Err(error) => {
+            // Whoever was refused has to hear of it before this process ends.
+            joining.links.close().await;
+            Err(error)
+        }
+    }
 }
 
 /// An instance that waits for the run to begin.
@@ -63,7 +70,7 @@ struct Joining {
 
 impl Joining {
     async fn wait(&mut self) -> Result<Run> {
-        self.say_who_is_missing();
+        self.say_who_is_missing(None);
         if let Some(run) = self.view.form() {
             return Ok(run);
         }
@@ -76,7 +83,12 @@ impl Joining {
                 LinkEvent::Down { peer, why } => {
                     self.view.lost(peer);
                     self.early.push(Input::Down { peer, why });
-                    self.say_who_is_missing();
+                    self.say_who_is_missing(None);
+                    None
+                }
+                LinkEvent::Unreached { why, .. } => {
+                    tracing::warn!("{why}");
+                    self.say_who_is_missing(Some(why));
                     None
                 }
                 LinkEvent::Frame { peer, lane, frame } => self.heard(peer, lane, frame),
@@ -93,7 +105,7 @@ impl Joining {
         let welcome = self.view.reached(hello.clone());
         self.early.push(Input::Up(hello));
         self.say(peer, &welcome);
-        self.say_who_is_missing();
+        self.say_who_is_missing(None);
     }
 
     fn heard(&mut self, peer: PeerId, lane: Lane, bytes: bytes::Bytes) -> Option<Run> {
@@ -133,12 +145,12 @@ impl Joining {
         }
     }
 
-    fn say_who_is_missing(&self) {
+    fn say_who_is_missing(&self, trouble: Option<String>) {
         let missing: Vec<String> = self.view.missing().into_iter().map(|peer| self.names[peer].clone()).collect();
         let (joined, of) = (self.names.len() - missing.len(), self.names.len());
         tracing::info!("joined {joined} of {of}; waits for {}", missing.join(", "));
         if let Some(waiting) = &self.waiting {
-            waiting(&missing, of);
+            waiting(&Waiting { missing, of, trouble });
         }
     }
 }
@@ -152,7 +164,8 @@ struct Begun {
 impl Joined for Begun {
     fn roll(&self) -> Roll {
         let Joining { me, names, .. } = &self.joining;
-        Roll { me: me.instance, peers: names.clone(), last_joined: usize::from(self.run.last_joined) }
+        let last_joined = usize::from(self.run.last_joined);
+        Roll { me: me.instance, peers: names.clone(), last_joined, epoch: me.epoch }
     }
 
     fn begin(self: Box<Self>, hops: Vec<Hop>, source: SourcePlace) -> Crossing {
@@ -269,9 +282,10 @@ impl Actor {
         };
         tokio::select! {
             biased;
+            // Reports are few, and must not wait for links that always have something.
+            report = self.reported.recv() => Event::Report(report),
             event = self.links.next() => Event::Link(event),
             Some(local) = self.local.recv() => Event::Local(local),
-            report = self.reported.recv() => Event::Report(report),
             Some(buried) = self.burials.next() => Event::Buried(buried),
             () = timer => Event::Time,
         }
@@ -285,7 +299,13 @@ impl Actor {
                 self.over = true;
             }
             Event::Local(local) => self.take(Input::Local(local)),
-            Event::Report(Some(report)) => self.take(Input::Local(Local::Report(report))),
+            Event::Report(Some(report)) => {
+                // What was said before it, by another way, counts before it.
+                while let Ok(local) = self.local.try_recv() {
+                    self.take(Input::Local(local));
+                }
+                self.take(Input::Local(Local::Report(report)));
+            }
             // The run was given up here.
             Event::Report(None) => self.over = true,
             Event::Buried((peer, link, id, buried)) => {
@@ -309,6 +329,7 @@ impl Actor {
                 self.view.lost(peer);
                 self.take(Input::Down { peer, why });
             }
+            LinkEvent::Unreached { why, .. } => tracing::warn!("{why}"),
             LinkEvent::Frame { peer, lane, frame } => match read(peer, lane, frame) {
                 Ok(inputs) => inputs.into_iter().for_each(|input| self.take(input)),
                 Err(error) => self.links.cut(peer, &format!("it sends what can't be read: {error}")),

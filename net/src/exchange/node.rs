@@ -33,8 +33,8 @@ use super::piece::Piece;
 
 use anchor::Anchors;
 use ending::Ending;
-use inbox::Inbox;
 pub(crate) use inbox::FIRST;
+use inbox::Inbox;
 use records::Mine;
 use source::Source;
 
@@ -162,6 +162,8 @@ pub(crate) struct Node {
     /// Without what boxes count themselves.
     counts: Traffic,
     names: Vec<String>,
+    /// As which epoch each instance has opened its source, as this instance has heard.
+    opened: BTreeMap<PeerId, u64>,
 }
 
 /// The exits of one network stage here.
@@ -229,6 +231,7 @@ impl Node {
             acts: Vec::new(),
             counts: Traffic::default(),
             names,
+            opened: BTreeMap::new(),
         };
         node.to_self.push_back(Input::Up(me));
         node
@@ -300,11 +303,11 @@ impl Node {
             known.reach.insert(peer);
         }
         self.connect(peer, same);
-        self.introduce(peer);
+        self.introduce(peer, same);
     }
 
     /// Tells a peer that has just been reached where this instance stands.
-    fn introduce(&mut self, peer: PeerId) {
+    fn introduce(&mut self, peer: PeerId, same: bool) {
         self.tell_reach();
         for (hop, anchor) in self.peers[self.me].ready.clone() {
             self.tell(peer, Message::Ready { hop: hop as u16, anchor });
@@ -314,11 +317,15 @@ impl Node {
         }
         if self.ending.is_leaving() {
             self.tell(peer, Message::Leaving);
+            if self.anchors.are_here() {
+                self.tell(peer, Message::Quiesce);
+            }
         }
+        self.repeat_limit(peer);
         if self.peers[self.me].ended {
             self.tell(peer, Message::Done);
         }
-        self.repeat_open(peer);
+        self.repeat_open(peer, same);
         self.repeat_releases(peer);
     }
 
@@ -392,6 +399,7 @@ impl Node {
                 if known.ready.insert(hop, anchor) != Some(anchor) {
                     // What comes of a part that has begun anew has not ended.
                     known.drained.remove(&(hop + 1));
+                    (known.ended, known.done) = (false, false);
                 }
             }
             Message::Open { epoch } => self.asked_to_open(peer, epoch),
@@ -451,6 +459,7 @@ impl Node {
             Report::Ready { hop } => self.part_is_ready(hop),
             Report::Opened { partitions } => self.source_opened(&partitions),
             Report::Claimed { partition } => self.source_opened(&[partition]),
+            Report::Unclaimed { partition } => self.source_gave_up(&partition),
             Report::Closed => self.source_closed(),
             Report::Anew { hop } => self.part_is_anew(hop),
             Report::Committed => self.source_committed(),

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::greeting::{Greeting, Refusal, Unread, Word, read_preamble, read_word, write_preamble, write_word};
 use super::hub::Hub;
 use super::live::{Control, Live};
-use super::why::{Code, Verdict, Why};
+use super::why::{Code, Why};
 
 /// Handshakes under way at most.
 const MOST: usize = 64;
@@ -100,11 +100,8 @@ async fn handshake(hub: Arc<Hub>, incoming: Incoming, pass: Pass) {
     drop(pass);
     match met {
         Ok(Ok(met)) => admit(&hub, met).await,
-        Ok(Err(why)) if why.verdict == Verdict::Lost => {
-            tracing::debug!("a connection from {from} is gone: {}", why.text)
-        }
-        Ok(Err(why)) => hub.stranger(from, &why.text),
-        Err(_) => hub.stranger(from, &format!("it has not said who it is within {:?}", hub.handshake)),
+        Ok(Err(why)) => hub.stranger(from, &why),
+        Err(_) => hub.silent(from),
     }
 }
 
@@ -125,11 +122,12 @@ async fn meet(hub: &Arc<Hub>, incoming: Incoming) -> Result<Met, Why> {
         Ok(greeting) => Ok(Met { connection, control, greeting }),
         Err(Unread::Ended(why)) => Err(why),
         Err(Unread::Refused(refusal)) => {
-            let who = match shown.as_deref() {
-                Some([peer, ..]) => hub.name(*peer),
-                _ => format!("a connection from {}", connection.remote_address()),
+            let peer = shown.as_deref().and_then(|shown| shown.first().copied());
+            let who = match peer {
+                Some(peer) => hub.name(peer),
+                None => format!("a connection from {}", connection.remote_address()),
             };
-            hub.refuse(&connection, &who, &refusal);
+            hub.refuse(&connection, peer, &who, &refusal);
             Err(Why::lost(refusal.text))
         }
     }
@@ -159,7 +157,8 @@ async fn admit(hub: &Arc<Hub>, met: Met) {
         return connection.close(Code::Replaced.on_wire(), b"this is the same process");
     }
     if let Some(refusal) = runs_already(hub, &greeting).await {
-        return hub.refuse(&connection, &format!("another process of {}", hub.name(peer)), &refusal);
+        let who = format!("another process of {}", hub.name(peer));
+        return hub.refuse(&connection, Some(peer), &who, &refusal);
     }
     let said = async {
         write_preamble(&mut control.0).await?;

@@ -18,22 +18,21 @@ use super::why::{Code, Verdict, Why};
 /// Keeps a link to this peer up, for ever.
 pub(super) async fn keep(hub: Arc<Hub>, peer: PeerId) {
     let (first, longest) = hub.redial;
-    let (mut wait, mut said) = (first, String::new());
+    let mut wait = first;
     loop {
-        let connection = reach(&hub, peer, &mut said).await;
+        let connection = reach(&hub, peer).await;
         match greet(&hub, peer, &connection).await {
             Ok(link) => {
                 let since = Instant::now();
                 let _ = link.await;
-                said.clear();
                 wait = first;
                 // One that lasted is dialed again at once; one that breaks at once is not dialed in a hurry.
                 if since.elapsed() > longest {
                     continue;
                 }
             }
-            Err(Failed::Ended(why)) => hub.unreached(peer, &why, &mut said),
-            Err(Failed::Refused(refusal)) => hub.refuse(&connection, &hub.name(peer), &refusal),
+            Err(Failed::Ended(why)) => hub.unreached(peer, &why),
+            Err(Failed::Refused(refusal)) => hub.refuse(&connection, Some(peer), &hub.name(peer), &refusal),
         }
         sleep(wait).await;
         wait = (wait * 2).min(longest);
@@ -47,17 +46,17 @@ pub(super) async fn knock(hub: Arc<Hub>) {
     if let Err(Failed::Ended(why)) = greet(&hub, me, &connection).await
         && why.verdict == Verdict::Twin
     {
-        hub.unreached(me, &why, &mut String::new());
+        hub.unreached(me, &why);
     }
 }
 
 /// Dials until somebody answers. A new attempt doesn't end those before it: on a slow machine one of them gets through.
-async fn reach(hub: &Arc<Hub>, peer: PeerId, said: &mut String) -> Connection {
+async fn reach(hub: &Arc<Hub>, peer: PeerId) -> Connection {
     let (mut wait, longest) = hub.redial;
     let mut attempts = JoinSet::new();
     for count in 0.. {
         attempts.spawn(attempt(hub.clone(), peer, count));
-        if let Some(connection) = first(&mut attempts, wait, |why| hub.unreached(peer, &why, said)).await {
+        if let Some(connection) = first(&mut attempts, wait, |why| hub.unreached(peer, &why)).await {
             return connection;
         }
         wait = (wait * 2).min(longest);

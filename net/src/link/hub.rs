@@ -1,5 +1,6 @@
 //! [`Hub`]: what all tasks of one instance's links share, and what is decided about peers once for all.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,8 @@ use super::why::{Code, Verdict, Why};
 
 /// Connections of strangers are told of once in so long.
 const QUIET: Duration = Duration::from_secs(1);
+/// So many of the texts about them are remembered, to say none of these again.
+const REMEMBERED: usize = 16;
 
 /// See the module.
 pub(super) struct Hub {
@@ -43,12 +46,41 @@ struct Slot {
     live: Mutex<Option<Arc<Live>>>,
     /// Held while it is decided whether a new connection takes the place of the old.
     admitting: tokio::sync::Mutex<()>,
+    /// Why it is not reached, as it was last told.
+    said: Mutex<String>,
 }
 
+/// What was told of those who have dialed and not become peers: floods of them don't flood the log.
 #[derive(Default)]
 struct Strangers {
     last: Option<Instant>,
     untold: u64,
+    /// The last texts.
+    said: VecDeque<String>,
+}
+
+impl Strangers {
+    fn was_said(&self, text: &str) -> bool {
+        self.said.iter().any(|said| said == text)
+    }
+
+    fn remember(&mut self, text: &str) {
+        self.said.truncate(REMEMBERED - 1);
+        self.said.push_front(text.to_owned());
+    }
+
+    /// What to add to the text; `None`: it is too soon for another.
+    fn may_be_told_of(&mut self) -> Option<String> {
+        if self.last.is_some_and(|last| last.elapsed() < QUIET) {
+            self.untold += 1;
+            return None;
+        }
+        self.last = Some(Instant::now());
+        match std::mem::take(&mut self.untold) {
+            0 => Some(String::new()),
+            untold => Some(format!(" ({untold} more of unknown peers before)")),
+        }
+    }
 }
 
 impl Hub {
@@ -100,6 +132,7 @@ impl Hub {
         if let Some(old) = old {
             old.close(Code::Replaced, "it has been reached anew");
         }
+        self.slots[live.peer].said.lock().unwrap_or_else(PoisonError::into_inner).clear();
         tracing::info!("{} is reached", self.name(live.peer));
         self.inbox.up(live.peer, live.id, (hello, live.clone()));
     }
@@ -128,19 +161,24 @@ impl Hub {
     }
 
     /// This side doesn't accept what a peer says: the peer is told, and an instance that has joined nobody yet ends.
-    pub(super) fn refuse(&self, connection: &Connection, who: &str, refusal: &Refusal) {
+    /// `peer`: none if it has not shown who it is.
+    pub(super) fn refuse(&self, connection: &Connection, peer: Option<PeerId>, who: &str, refusal: &Refusal) {
         let Refusal { code, text } = refusal;
         connection.close(code.on_wire(), text.as_bytes());
         let ours = matches!(code, Code::Protocol | Code::Pipeline | Code::Peers | Code::Settings);
         if ours && !self.joined.load(Relaxed) {
             self.inbox.fail(Cause::User, format!("{who} can't be joined: {text}"));
-        } else {
-            tracing::warn!("{who} is refused: {text}");
+            return;
+        }
+        let text = format!("refused {who}: {text}");
+        match peer {
+            Some(peer) => self.tell(peer, text),
+            None => self.tell_of_stranger(text),
         }
     }
 
-    /// A peer that was dialed is not reached. `said`: what was last said about it, to say nothing twice.
-    pub(super) fn unreached(&self, peer: PeerId, why: &Why, said: &mut String) {
+    /// A peer that was dialed is not reached.
+    pub(super) fn unreached(&self, peer: PeerId, why: &Why) {
         let (who, text) = (self.name(peer), &why.text);
         let alone = || self.slots.iter().enumerate().all(|(peer, _)| self.live(peer).is_none());
         match why.verdict {
@@ -148,26 +186,56 @@ impl Hub {
                 self.inbox.fail(Cause::User, format!("{who} refuses this instance: {text}"));
             }
             Verdict::Twin if alone() => self.inbox.fail(Cause::State, text.clone()),
-            _ if said == text => {}
-            Verdict::Unfit | Verdict::Twin => tracing::warn!("{who} refuses this instance: {text}"),
-            Verdict::Refused => tracing::warn!("{who} is refused: {text}"),
+            Verdict::Unfit | Verdict::Twin => self.tell(peer, format!("{who} refuses this instance: {text}")),
+            Verdict::Refused => self.tell(peer, format!("refused {who}: {text}")),
             Verdict::Lost => tracing::debug!("{who} is not reached: {text}"),
         }
-        said.clone_from(text);
     }
 
-    /// Somebody has dialed and not become a peer. Floods of them don't flood the log.
-    pub(super) fn stranger(&self, from: SocketAddr, text: &str) {
-        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        if strangers.last.is_some_and(|last| last.elapsed() < QUIET) {
-            strangers.untold += 1;
+    /// Says why a peer is not reached, unless that was the last to be said of it.
+    fn tell(&self, peer: PeerId, text: String) {
+        let mut said = self.slots[peer].said.lock().unwrap_or_else(PoisonError::into_inner);
+        if *said != text {
+            said.clone_from(&text);
+            self.inbox.unreached(Some(peer), text);
+        }
+    }
+
+    /// Somebody has dialed and not become a peer.
+    pub(super) fn stranger(&self, from: SocketAddr, why: &Why) {
+        let text = &why.text;
+        match why.verdict {
+            Verdict::Lost => tracing::debug!("a connection from {from} is gone: {text}"),
+            Verdict::Refused => self.tell_of_stranger(format!("refused a connection from {from}: {text}")),
+            // Nobody has proven who says that: it ends nothing.
+            Verdict::Unfit | Verdict::Twin => {
+                self.tell_of_stranger(format!("whoever dials from {from} refuses this instance: {text}"));
+            }
+        }
+    }
+
+    /// Somebody has dialed and not said who it is.
+    pub(super) fn silent(&self, from: SocketAddr) {
+        let within = self.handshake;
+        if let Some(also) = self.strangers().may_be_told_of() {
+            tracing::warn!("a connection from {from} has not said who it is within {within:?}{also}");
+        }
+    }
+
+    fn tell_of_stranger(&self, text: String) {
+        let mut strangers = self.strangers();
+        if strangers.was_said(&text) {
             return;
         }
-        let untold = std::mem::take(&mut strangers.untold);
-        strangers.last = Some(Instant::now());
-        drop(strangers);
-        let also = if untold > 0 { format!(" ({untold} more were refused before)") } else { String::new() };
-        tracing::warn!("a connection from {from} is refused: {text}{also}");
+        if let Some(also) = strangers.may_be_told_of() {
+            strangers.remember(&text);
+            drop(strangers);
+            self.inbox.unreached(None, text + &also);
+        }
+    }
+
+    fn strangers(&self) -> MutexGuard<'_, Strangers> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an error of writing means.

@@ -18,6 +18,7 @@ pub(super) enum Taken<L> {
     Up(PeerId, L),
     Down(PeerId, String),
     Frame(PeerId, Lane, Bytes),
+    Unreached(Option<PeerId>, String),
     Fatal(Error),
 }
 
@@ -34,6 +35,8 @@ struct State<L> {
     peers: Vec<VecDeque<Entry<L>>>,
     /// The peers that have something to take, each once.
     turn: VecDeque<PeerId>,
+    /// Why a peer, or somebody unknown, is not reached: the last reason of each.
+    unreached: BTreeMap<Option<PeerId>, String>,
     fatal: Option<(Cause, String)>,
 }
 
@@ -66,7 +69,8 @@ impl<L> Entry<L> {
 impl<L> Inbox<L> {
     pub(super) fn new(peers: usize) -> Arc<Self> {
         let peers = (0..peers).map(|_| VecDeque::new()).collect();
-        Arc::new(Self { state: Mutex::new(State { peers, turn: VecDeque::new(), fatal: None }), wake: Notify::new() })
+        let state = State { peers, turn: VecDeque::new(), unreached: BTreeMap::new(), fatal: None };
+        Arc::new(Self { state: Mutex::new(state), wake: Notify::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State<L>> {
@@ -77,6 +81,7 @@ impl<L> Inbox<L> {
     pub(super) fn up(&self, peer: PeerId, id: LinkId, link: L) {
         let entry = Entry { id, up: Some(link), lanes: BTreeMap::new(), turn: VecDeque::new(), gone: None };
         let mut state = self.lock();
+        state.unreached.remove(&Some(peer));
         // One that came and went before anybody looked is forgotten: links that flap don't pile up.
         state.peers[peer].retain(|entry| entry.up.is_none() || entry.gone.is_none());
         state.peers[peer].push_back(entry);
@@ -101,6 +106,12 @@ impl<L> Inbox<L> {
         let Some(entry) = state.peers[peer].iter_mut().find(|entry| entry.id == id) else { return };
         entry.gone = Some(why);
         self.woken(state, peer);
+    }
+
+    /// A peer is not reached, or somebody unknown is refused. A reason that nobody has looked at gives way to the next.
+    pub(super) fn unreached(&self, peer: Option<PeerId>, why: String) {
+        self.lock().unreached.insert(peer, why);
+        self.wake.notify_one();
     }
 
     /// This instance can't go on; the first reason counts.
@@ -131,6 +142,10 @@ impl<L> Inbox<L> {
         let mut state = self.lock();
         if let Some((cause, why)) = &state.fatal {
             return Some(Taken::Fatal(Error::new(*cause, why.clone()).retryable(false)));
+        }
+        // They are rare: nothing else waits for long.
+        if let Some((peer, why)) = state.unreached.pop_first() {
+            return Some(Taken::Unreached(peer, why));
         }
         loop {
             let peer = state.turn.pop_front()?;

@@ -25,8 +25,8 @@ const BATCH: usize = 256;
 const SMALL: usize = 4096;
 /// Chunks that are read at once.
 const CHUNKS: usize = 32;
-/// The first memory for a frame.
-const FIRST: usize = 64 << 10;
+/// The first memory for a frame: enough for a block as sources read them and its table, so that few frames outgrow it.
+const FIRST: usize = 512 << 10;
 
 /// A frame, in the pieces it was given in.
 pub(super) type Pieces = Vec<Bytes>;

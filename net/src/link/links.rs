@@ -91,6 +91,7 @@ impl QuicLinks {
                 Ok(LinkEvent::Down { peer, why })
             }
             Taken::Frame(peer, lane, frame) => Ok(LinkEvent::Frame { peer, lane, frame }),
+            Taken::Unreached(peer, why) => Ok(LinkEvent::Unreached { peer, why }),
             Taken::Fatal(error) => Err(error),
         }
     }

@@ -23,6 +23,9 @@ use super::identity::{Identity, listed, names, provider, words};
 /// The application protocol, with its version.
 pub(super) const ALPN: &[u8] = b"millstream/1";
 
+/// What each [`Verdict`] begins with: whose it is depends on who reads it.
+pub(super) const THE_CERTIFICATE: &str = "the certificate";
+
 /// Both sides of TLS.
 pub(super) struct Sides {
     pub(super) server: ServerConfig,
@@ -116,6 +119,18 @@ fn refused(text: String) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Verdict(text)))))
 }
 
+/// A certificate that is not accepted, in words.
+fn verdict_of(error: &rustls::Error, certificate: &CertificateDer<'_>) -> String {
+    let misplaced = matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForNameContext { .. } | CertificateError::NotValidForName
+        )
+    );
+    let hint = if misplaced { " (have both the same list of peers?)" } else { "" };
+    format!("{THE_CERTIFICATE} {}{hint}", words(error, certificate))
+}
+
 /// The text of a [`Verdict`] in the text of the error that it has become.
 pub(super) fn verdict(error: &str) -> Option<&str> {
     error.strip_prefix("invalid peer certificate: Other(OtherError(")?.strip_suffix("))")
@@ -138,7 +153,7 @@ impl ServerCertVerifier for Servers {
     ) -> Result<ServerCertVerified, rustls::Error> {
         self.inner
             .verify_server_cert(certificate, others, name, ocsp, now)
-            .map_err(|error| refused(format!("the certificate {}", words(&error, certificate))))
+            .map_err(|error| refused(verdict_of(&error, certificate)))
     }
 
     fn verify_tls12_signature(
@@ -185,11 +200,11 @@ impl ClientCertVerifier for Clients {
         let verified = self
             .inner
             .verify_client_cert(certificate, others, now)
-            .map_err(|error| refused(format!("the certificate {}", words(&error, certificate))))?;
+            .map_err(|error| refused(verdict_of(&error, certificate)))?;
         match instances_of(certificate, self.instances).is_empty() {
             false => Ok(verified),
             true => Err(refused(format!(
-                "the certificate is made out to {}, and to none of the {} instances",
+                "{THE_CERTIFICATE} is made out to {}, and to none of the {} instances",
                 listed(&names(certificate)),
                 self.instances
             ))),

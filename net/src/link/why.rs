@@ -123,15 +123,16 @@ impl Why {
         const NO_APPLICATION_PROTOCOL: u64 = ALERTS + 120;
         const REFUSED: u64 = 2;
         let verdict = if theirs { Verdict::Unfit } else { Verdict::Refused };
+        let whose = if theirs { "this instance's certificate" } else { "its certificate" };
         let text = match code {
             NO_APPLICATION_PROTOCOL => {
                 "the two speak different versions of the protocol: run the same version of the program everywhere"
                     .to_owned()
             }
-            CERTIFICATE_REQUIRED => "no certificate was shown".to_owned(),
+            CERTIFICATE_REQUIRED => format!("{whose} was not shown"),
             BAD_CERTIFICATE..=UNKNOWN_CA => match tls::verdict(reason) {
-                Some(verdict) => verdict.to_owned(),
-                None => format!("the certificate is not accepted ({reason})"),
+                Some(verdict) => verdict.replacen(tls::THE_CERTIFICATE, whose, 1),
+                None => format!("{whose} is not accepted ({reason})"),
             },
             REFUSED if theirs => return Self::lost("it takes no connections at the moment"),
             _ if reason.is_empty() => return Self::lost(format!("QUIC has ended with code {code:#x}")),

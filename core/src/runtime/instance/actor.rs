@@ -229,6 +229,9 @@ impl Actor {
         held: Option<Vec<Checkpoint>>,
         control: &Arc<Control>,
     ) -> Result<Inlet> {
+        if let Some(store) = self.store.as_ref().filter(|_| self.setup.is_transactional()) {
+            check_sink(store, held.as_deref()).await?;
+        }
         let held = match (held, &self.store) {
             (Some(held), _) => held,
             (None, Some(store)) => store.lock().await.load().await?,
@@ -438,6 +441,21 @@ impl Actor {
     fn tell(&self, told: Told) {
         let _ = self.tell.send(told);
     }
+}
+
+/// A sink that keeps positions with its data and holds none of those that the store says were committed has lost them,
+/// and its output with them.
+async fn check_sink(store: &SharedStore, held: Option<&[Checkpoint]>) -> Result<()> {
+    let lacks = |committed: &&Checkpoint| !held.unwrap_or_default().iter().any(|held| held.key == committed.key);
+    let committed = store.lock().await.load().await?;
+    let Some(Checkpoint { key, position }) = committed.iter().find(lacks) else { return Ok(()) };
+    let message = format!(
+        "the state folder says that {} is read up to {}, and the sink's instance holds nothing of it: its output, or what \
+         it keeps beside it, is gone. Bring it back, or remove the state folder to begin from the start",
+        key.partition,
+        position.label()
+    );
+    Err(Error::new(Cause::User, message))
 }
 
 /// Asks for a commit. `None`: there is nobody who could make one.

@@ -49,7 +49,7 @@ async fn has_more(setup: &Setup, kept: &Kept) -> Result<bool, Error> {
 }
 
 /// A run that ended before it did anything.
-fn over(setup: &Arc<Setup>, kept: &Kept) -> Running {
+pub(super) fn over(setup: &Arc<Setup>, kept: &Kept) -> Running {
     let shown = Arc::new(Shown::default());
     shown.committed_before(kept);
     let summary = summary(setup, &shown, Ended::Input, std::time::Duration::ZERO);

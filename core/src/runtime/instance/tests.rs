@@ -58,6 +58,7 @@ fn say(report: &Report) -> String {
         Report::Ready { hop } => format!("ready {hop}"),
         Report::Opened { partitions } => format!("opened {}", partitions.len()),
         Report::Claimed { partition } => format!("claimed {partition}"),
+        Report::Unclaimed { partition } => format!("unclaimed {partition}"),
         Report::Closed => "closed".into(),
         Report::Anew { hop } => format!("anew {hop}"),
         Report::Committed => "committed".into(),

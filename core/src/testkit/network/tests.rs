@@ -52,6 +52,7 @@ async fn told(links: &mut Box<dyn Links>) -> Told {
         Ok(Ok(LinkEvent::Up(hello))) => Told::Up(hello.instance, hello.epoch),
         Ok(Ok(LinkEvent::Down { peer, .. })) => Told::Down(peer),
         Ok(Ok(LinkEvent::Frame { peer, lane, frame })) => Told::Frame(peer, lane, number(&frame)),
+        Ok(Ok(LinkEvent::Unreached { why, .. })) => panic!("a simulated network refuses nobody: {why}"),
         Ok(Err(error)) => Told::Error(error.to_string()),
         Err(_) => Told::Nothing,
     }
@@ -331,6 +332,7 @@ impl Heard {
                     assert!(number(&frame) >= *last, "a lane keeps its order");
                     *last = number(&frame);
                 }
+                LinkEvent::Unreached { why, .. } => panic!("a simulated network refuses nobody: {why}"),
             }
         }
     }

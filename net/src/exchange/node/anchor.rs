@@ -16,6 +16,9 @@ use super::source::Against;
 /// How many positions a message has at most: of 4 KiB each they fit a frame.
 const POSITIONS: usize = 64;
 
+/// How many holds a message gives back at most.
+const RELEASES: usize = 4_096;
+
 /// The anchors of a run, and what those here have to answer for.
 pub(super) struct Anchors {
     /// All of them, by network stage and instance.
@@ -105,6 +108,7 @@ impl Node {
             anchor.anew = false;
             anchor.count += 1;
         }
+        self.feed_again(hop);
     }
 
     /// The part behind this network stage drops what it has, and begins anew.
@@ -116,6 +120,7 @@ impl Node {
         tracing::info!(stage = self.hops[hop].name, "what was taken in behind this stage is dropped: it begins anew");
         (anchor.open, anchor.against) = (false, None);
         self.peers[self.me].ready.remove(&hop);
+        (self.peers[self.me].ended, self.peers[self.me].done) = (false, false);
         self.anchors.holds.values_mut().filter(|at| at.hop == hop).for_each(|at| at.forgotten = true);
         self.anchors.asks.retain(|&(at, _), _| at != hop);
         self.ending.begin_anew(hop);
@@ -153,6 +158,15 @@ impl Node {
 
     /// A source somewhere opens as this epoch: what came of its older ones is over.
     pub(super) fn asked_to_open(&mut self, peer: PeerId, epoch: u64) {
+        if self.opened.insert(peer, epoch) == Some(epoch) {
+            // Said again over a new link: who has not been answered is.
+            self.ask_again(peer, epoch);
+            return;
+        }
+        if self.repeat_limit(peer) {
+            // Nothing more is read.
+            return;
+        }
         self.peers[peer].drained.remove(&0);
         (self.peers[peer].ended, self.peers[peer].done) = (false, false);
         self.close_older(peer, epoch);
@@ -163,13 +177,20 @@ impl Node {
             let took_in = self.hops[hop].folds && self.anchors.holds.values().any(|at| is_older(at) && !at.forgotten);
             if took_in || self.ending.has_ended(hop) {
                 self.begin_anew(hop);
-            } else {
-                let at = self.now + PATIENCE;
-                self.anchors.asks.insert((hop, peer), Ask { epoch, settling: None, at });
             }
         }
+        self.ask_again(peer, epoch);
+        self.revive();
         let instance = peer as u16;
         self.anchors.holds.retain(|_, at| at.origin.instance != instance || at.origin.epoch == epoch);
+    }
+
+    /// A peer's source waits for an answer of each anchor here.
+    fn ask_again(&mut self, peer: PeerId, epoch: u64) {
+        let at = self.now + PATIENCE;
+        for &hop in self.anchors.here.keys() {
+            self.anchors.asks.insert((hop, peer), Ask { epoch, settling: None, at });
+        }
     }
 
     /// Answers those who want to open, once what came of their older epochs has settled.
@@ -224,6 +245,10 @@ impl Node {
 
     /// A source somewhere has these partitions; whoever had them is told.
     pub(super) fn claimed(&mut self, peer: PeerId, epoch: u64, partitions: &[String]) {
+        if self.opened.get(&peer) != Some(&epoch) {
+            // It has not opened against this instance as it is now: what comes of it must not pass.
+            return;
+        }
         let partitions: Vec<Partition> = partitions.iter().map(Partition::new).collect();
         for origin in self.claim_in(peer, epoch, &partitions) {
             let partition = origin.partition.name().to_owned();
@@ -261,9 +286,11 @@ impl Node {
     /// A peer is reached: it may not have heard of all that was given back.
     pub(super) fn repeat_releases(&mut self, peer: PeerId) {
         if self.anchors.next_hold > 0 {
-            let holds = self.anchors.given.iter().copied().collect();
-            let below = self.anchors.below();
-            self.tell(peer, Message::Release { below, holds });
+            let (given, below) = (self.anchors.given.iter().copied().collect::<Vec<u64>>(), self.anchors.below());
+            self.tell(peer, Message::Release { below, holds: Vec::new() });
+            for holds in given.chunks(RELEASES) {
+                self.tell(peer, Message::Release { below, holds: holds.to_vec() });
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Ending {
     pub(super) sealed: bool,
     /// A limit has ended the run somewhere.
     limited: bool,
+    /// A limit here has: how far each source goes.
+    seals: Option<Vec<(WireOrigin, u64)>>,
     /// The source was told that nothing it waits for will come.
     finished: bool,
     /// Those that give this instance no more work.
@@ -59,6 +61,7 @@ impl Ending {
             quiesced: false,
             sealed: false,
             limited: false,
+            seals: None,
             finished: false,
             spared: BTreeSet::new(),
             told: BTreeSet::new(),
@@ -146,10 +149,34 @@ impl Node {
             let at = WireOrigin { instance, stage: stage.to_string(), partition: partition.name().to_owned(), epoch };
             frontiers.insert((at.instance, at.stage.clone(), at.partition.clone(), at.epoch), (at, sequence));
         }
-        for (at, sequence) in frontiers.into_values() {
-            self.tell(usize::from(at.instance), Message::Seal { at, sequence });
+        self.ending.seals = Some(frontiers.into_values().collect());
+        for peer in 0..self.peers.len() {
+            self.repeat_limit(peer);
         }
-        self.tell_all(&Message::Limited);
+    }
+
+    /// Tells a peer that a limit has ended the run, if one here has, and how far its source goes.
+    pub(super) fn repeat_limit(&mut self, peer: PeerId) -> bool {
+        let Some(seals) = self.ending.seals.clone() else { return false };
+        for (at, sequence) in seals.into_iter().filter(|(at, _)| usize::from(at.instance) == peer) {
+            self.tell(peer, Message::Seal { at, sequence });
+        }
+        self.tell(peer, Message::Limited);
+        true
+    }
+
+    /// Parts here that have ended, and others' records only pass, begin anew: more comes.
+    pub(super) fn revive(&mut self) {
+        let ended =
+            self.ending.parts.iter().filter(|(hop, part)| {
+                part.told.is_some() && self.ending.begins[**hop] == 0 && !self.hops[**hop].anchors
+            });
+        let ended: Vec<usize> = ended.map(|(&hop, _)| hop).collect();
+        for hop in ended {
+            self.ending.begin_anew(hop);
+            self.empty_inbox(hop);
+            self.order(Order::Anew { hop });
+        }
     }
 
     /// A limit has ended the run somewhere. A source that was not sealed had nothing in it, or only a fold's share.
@@ -192,7 +219,7 @@ impl Node {
                 continue;
             }
             let paused = match hop {
-                0 => self.source.stopped && !self.ending.limited,
+                0 => self.source.draining && !self.ending.limited,
                 _ => self.ending.parts.get(&(hop - 1)).and_then(|part| part.told).unwrap_or_default(),
             };
             self.peers[self.me].drained.insert(hop, paused);

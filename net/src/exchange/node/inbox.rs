@@ -83,6 +83,10 @@ pub(super) struct Inbox {
     window: u64,
     /// Bytes that have been passed on, to be granted again.
     passed: BTreeMap<PeerId, u64>,
+    /// Bytes that came and were not granted again.
+    owing: BTreeMap<PeerId, u64>,
+    /// The part begins anew: it is handed nothing until it has.
+    pub(super) rests: bool,
     /// A limit has ended the run here: nothing more passes.
     sealed: bool,
     /// Holds of others on records that came in here, until they are given back.
@@ -128,6 +132,8 @@ impl Inbox {
             handed: 0,
             window: limits.window,
             passed: BTreeMap::new(),
+            owing: BTreeMap::new(),
+            rests: false,
             sealed: false,
             holds: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -135,12 +141,14 @@ impl Inbox {
             before: Counts::default(),
         };
         inbox.empty();
+        inbox.rests = false;
         inbox
     }
 
-    /// Drops everything: the part behind it begins anew.
-    pub(super) fn empty(&mut self) {
+    /// Drops everything: the part behind it begins anew. Returns the bytes that who sent it may send again.
+    pub(super) fn empty(&mut self) -> BTreeMap<PeerId, u64> {
         self.before = self.counts();
+        self.passed.clear();
         self.waiting = match self.order {
             None => Waiting::Line(VecDeque::new()),
             Some(order) => Waiting::Merge(Box::new(Merge::new(order, self.budget, self.unclaimed))),
@@ -150,6 +158,8 @@ impl Inbox {
         self.holds.clear();
         self.asked.clear();
         (self.made, self.handed, self.sealed, self.stalled) = (self.made + 1, 0, false, None);
+        self.rests = true;
+        std::mem::take(&mut self.owing)
     }
 
     /// Nothing more passes; what waits is dropped. The frontiers of all origins.
@@ -244,6 +254,7 @@ impl Inbox {
     /// A link is lost: nobody is told anything over it any more, and what only waits in line is sent elsewhere.
     pub(super) fn lost(&mut self, peer: PeerId, link: u64) {
         self.passed.remove(&peer);
+        self.owing.remove(&peer);
         match &mut self.waiting {
             Waiting::Line(line) => line.retain(|(token, _)| token.peer != peer || token.link != link),
             Waiting::Merge(merge) => merge.lost(|token| token.peer == peer && token.link == link),
@@ -252,6 +263,7 @@ impl Inbox {
 
     /// A piece comes in.
     pub(super) fn came(&mut self, token: Token, piece: Piece) -> Vec<Answer> {
+        *self.owing.entry(token.peer).or_default() += piece.bytes();
         if self.sealed {
             *self.passed.entry(token.peer).or_default() += piece.bytes();
             return vec![Answer { to: token, records: piece.records(), outcome: Outcome::Abandoned }];
@@ -267,7 +279,7 @@ impl Inbox {
 
     /// The next piece for the part, if it takes one.
     pub(super) fn next(&mut self, now: Duration) -> Option<Handed> {
-        if self.handed >= HANDED || self.sealed {
+        if self.handed >= HANDED || self.sealed || self.rests {
             return None;
         }
         let (slot, piece, from) = self.take_next(now)?;
@@ -389,9 +401,12 @@ impl Inbox {
         }
         let worth = (self.window / 8).max(1);
         let due: Vec<_> = self.passed.iter().filter(|(_, bytes)| **bytes >= worth).map(|(&p, &b)| (p, b)).collect();
-        due.iter().for_each(|(peer, _)| {
+        for (peer, bytes) in &due {
             self.passed.remove(peer);
-        });
+            if let Some(owing) = self.owing.get_mut(peer) {
+                *owing = owing.saturating_sub(*bytes);
+            }
+        }
         due
     }
 

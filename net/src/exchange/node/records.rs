@@ -219,6 +219,9 @@ impl Node {
     }
 
     pub(super) fn pass_hold(&mut self, hop: usize, made: u64, slot: u64, record: u32, hold: RemoteHold) {
+        if self.is_given(&hold) {
+            return;
+        }
         if let Some(inbox) = self.inbox(hop, made) {
             inbox.pass_hold(slot, record, hold);
         }
@@ -249,8 +252,7 @@ impl Node {
     /// Keeps the commit behind a record that a fold elsewhere has taken in.
     fn keep_hold(&mut self, peer: PeerId, hop: usize, tag: u64, hold: &WireHold) {
         let name = RemoteHold { holder: hold.holder, epoch: hold.epoch, id: hold.id };
-        let given = self.below.get(&(hold.holder, hold.epoch)).is_some_and(|&below| hold.id < below);
-        if given || self.given.contains(&name) || self.kept.contains_key(&name) {
+        if self.is_given(&name) || self.kept.contains_key(&name) {
             return;
         }
         let Some(out) = &self.outboxes[hop] else { return };
@@ -258,6 +260,12 @@ impl Node {
         if let Some(kept) = mine.owed.hold(mine.record(hold.record), name) {
             self.kept.insert(name, (hop, kept));
         }
+    }
+
+    /// Whether a hold was given back already, by another way than it came.
+    fn is_given(&self, hold: &RemoteHold) -> bool {
+        let below = self.below.get(&(hold.holder, hold.epoch)).is_some_and(|&below| hold.id < below);
+        below || self.given.contains(hold)
     }
 
     /// A peer gives holds back.
@@ -318,13 +326,19 @@ impl Node {
     pub(super) fn bury(&mut self, peer: PeerId, hop: usize, tag: u64, record: u64, id: u64, note: Note) {
         let Some(link) = self.peers[peer].link else { return };
         let found = self.outboxes.get(hop).and_then(Option::as_ref).and_then(|out| out.outbox.with_claim(peer, tag));
-        let Some((mine, piece)) = found else { return };
+        let Some((mine, piece)) = found else {
+            let failed = Some("its origin has opened anew since".to_owned());
+            return self.tell(peer, Message::Buried { id, failed });
+        };
         let at = mine.record(record);
         if let Some(burial) = mine.owed.bury(at, note.clone()) {
             self.acts.push(Act::Await { burial, to: peer, link, id });
             return;
         }
-        let Some(shared) = piece.shared().cloned() else { return };
+        let Some(shared) = piece.shared().cloned() else {
+            let failed = Some("its original is not where it should be".to_owned());
+            return self.tell(peer, Message::Buried { id, failed });
+        };
         let mine = self.next_id();
         self.burials.insert(mine, Asker::Peer { peer, link, id });
         self.order(Order::Bury { id: mine, shared, record: at, note });
@@ -370,20 +384,19 @@ impl Node {
     /// The part behind this network stage begins anew.
     pub(super) fn empty_inbox(&mut self, hop: usize) {
         let Some(inbox) = &mut self.inboxes[hop] else { return };
-        inbox.empty();
+        let dropped = inbox.empty();
         let made = inbox.made;
         self.acts.push(Act::Feed { hop, made });
-        // Nothing is owed to those who sent what was dropped: they may send as much again.
-        let from = self.hops[hop].from.clone();
-        for peer in from {
-            self.regrant(peer, hop);
+        for (peer, bytes) in dropped {
+            self.tell(peer, Message::Grant { hop: hop as u16, bytes });
         }
     }
 
-    /// What a peer may send over this network stage is what it may at first.
-    fn regrant(&mut self, peer: PeerId, hop: usize) {
-        let bytes = self.limits.window;
-        self.tell(peer, Message::Grant { hop: hop as u16, bytes });
+    /// The part behind this network stage has begun anew: it is handed records again.
+    pub(super) fn feed_again(&mut self, hop: usize) {
+        if let Some(inbox) = &mut self.inboxes[hop] {
+            inbox.rests = false;
+        }
     }
 
     /// Nothing passes this network stage any more: the frontiers of its origins.

@@ -24,6 +24,8 @@ pub(super) struct Source {
     opened: u64,
     /// It reads no more: this instance leaves, or an anchor does.
     pub(super) stopped: bool,
+    /// The runtime was told so since it was opened.
+    pub(super) draining: bool,
     /// Questions of others: whom to answer, and under which name.
     questions: BTreeMap<u64, (PeerId, u64)>,
     /// Questions of the sink's part here that have not been answered.
@@ -55,6 +57,7 @@ impl Source {
             state: State::Closed,
             opened: 0,
             stopped: false,
+            draining: false,
             questions: BTreeMap::new(),
             asked: BTreeMap::new(),
         }
@@ -92,7 +95,7 @@ impl Node {
         if !self.source.here || self.ending.is_over() {
             return;
         }
-        if self.has_changed() || self.gives_up_claim() {
+        if self.has_changed() || self.gives_up_claim() || self.may_go_on() {
             self.close_source();
         }
         if self.source.state == State::Closed && !self.source.stopped {
@@ -100,7 +103,16 @@ impl Node {
         }
     }
 
+    /// Whether it was drained because an anchor wanted to leave, which does no more, or has left.
+    fn may_go_on(&self) -> bool {
+        self.source.draining && !self.source.stopped && !self.ending.is_limited()
+    }
+
+    /// Whether an anchor is another than it was opened against. One that has ended for good needs none of them any more.
     fn has_changed(&self) -> bool {
+        if matches!(self.source.state, State::Committed { paused: false, .. }) {
+            return false;
+        }
         let Some(against) = self.source.against() else { return false };
         against.iter().any(|(&(hop, peer), number)| self.peers[peer].ready.get(&hop).is_some_and(|now| now != number))
     }
@@ -122,6 +134,7 @@ impl Node {
     }
 
     pub(super) fn close_source(&mut self) {
+        self.source.draining = false;
         match self.source.state {
             State::Closed | State::Closing => {}
             State::Asking { .. } => self.source.state = State::Closed,
@@ -172,6 +185,7 @@ impl Node {
         }
         let (against, held) = (std::mem::take(against), held.take());
         self.source.state = State::Opening { epoch, against };
+        self.source.draining = false;
         tracing::info!(epoch, "the source opens");
         self.order(Order::Open { epoch, held });
     }
@@ -190,7 +204,20 @@ impl Node {
         self.source.state = State::Open { epoch, against, partitions };
         self.claim_at(None, opened);
         if self.source.stopped {
+            self.drain_source();
+        }
+    }
+
+    fn drain_source(&mut self) {
+        if !std::mem::replace(&mut self.source.draining, true) {
             self.order(Order::Drain);
+        }
+    }
+
+    /// The source has given a partition up.
+    pub(super) fn source_gave_up(&mut self, partition: &Partition) {
+        if let State::Open { partitions, .. } = &mut self.source.state {
+            partitions.retain(|held| held != partition);
         }
     }
 
@@ -208,17 +235,17 @@ impl Node {
     }
 
     /// A peer is reached: what it may not have heard is said again.
-    pub(super) fn repeat_open(&mut self, peer: PeerId) {
-        match &self.source.state {
-            State::Asking { epoch, waiting, .. } if waiting.iter().any(|&(_, of)| of == peer) => {
-                let epoch = *epoch;
+    pub(super) fn repeat_open(&mut self, peer: PeerId, same: bool) {
+        let anchors = self.anchors.all.iter().any(|&(_, at)| at == peer);
+        match self.source.state.clone() {
+            // One that has come back as another says when it is ready, and the source opens anew.
+            _ if anchors && !same => {}
+            State::Asking { epoch, .. } | State::Opening { epoch, .. } => self.tell(peer, Message::Open { epoch }),
+            State::Open { epoch, partitions, .. } => {
                 self.tell(peer, Message::Open { epoch });
-            }
-            State::Open { partitions, .. } => {
-                let partitions = partitions.clone();
                 self.claim_at(Some(peer), &partitions);
             }
-            _ => {}
+            State::Closed | State::Closing | State::Committed { .. } => {}
         }
         let asked: Vec<_> = self.source.asked.iter().filter(|(_, at)| usize::from(at.instance) == peer).collect();
         let messages: Vec<Message> = asked.into_iter().map(|(&id, at)| locate(id, at)).collect();
@@ -229,7 +256,9 @@ impl Node {
 
     /// Another instance has claimed a partition of this one.
     pub(super) fn fenced(&mut self, epoch: u64, partition: &str) {
-        if self.source.epoch() == Some(epoch) {
+        let State::Open { partitions, .. } = &self.source.state else { return };
+        let held = partitions.iter().any(|held| held.name() == partition);
+        if held && self.source.epoch() == Some(epoch) {
             tracing::warn!(partition, "another instance has this partition now: the source opens anew");
             self.close_source();
         }
@@ -244,15 +273,16 @@ impl Node {
     pub(super) fn source_committed(&mut self) {
         if let State::Open { against, .. } | State::Opening { against, .. } = &mut self.source.state {
             let against = std::mem::take(against);
-            let paused = self.source.stopped && !self.ending.is_limited();
+            let paused = self.source.draining && !self.ending.is_limited();
             self.source.state = State::Committed { against, paused };
         }
     }
 
     /// The source reads no more; what is in flight goes through.
     pub(super) fn stop_source(&mut self) {
-        if !std::mem::replace(&mut self.source.stopped, true) && matches!(self.source.state, State::Open { .. }) {
-            self.order(Order::Drain);
+        self.source.stopped = true;
+        if matches!(self.source.state, State::Open { .. }) {
+            self.drain_source();
         }
     }
 

@@ -25,6 +25,7 @@ impl Setup {
                 Taken::Up(peer, link) => format!("{peer} up {link}"),
                 Taken::Down(peer, why) => format!("{peer} down {why}"),
                 Taken::Frame(peer, _, frame) => format!("{peer} {}", String::from_utf8_lossy(&frame)),
+                Taken::Unreached(peer, why) => format!("{peer:?} unreached {why}"),
                 Taken::Fatal(error) => panic!("{error}"),
             })
             .collect()
@@ -42,6 +43,20 @@ fn a_link_is_up_then_gives_its_frames_then_is_down() {
     setup.frame(0, 1, Lane::Control, b"late");
     assert_eq!(setup.all(), [""; 0], "nothing comes behind its end");
     assert_eq!(setup.room.available_permits(), 100, "all room is given back");
+}
+
+#[test]
+fn a_reason_that_nobody_has_looked_at_gives_way_to_the_next_and_to_the_link() {
+    let setup = Setup::new();
+    let unreached = |peer, why: &str| setup.inbox.unreached(peer, why.to_owned());
+    unreached(Some(0), "expired");
+    unreached(Some(0), "foreign");
+    unreached(None, "no certificate");
+    unreached(Some(1), "expired");
+    setup.inbox.up(1, 1, "first");
+    assert_eq!(setup.all(), ["None unreached no certificate", "Some(0) unreached foreign", "1 up first"]);
+    unreached(Some(0), "foreign");
+    assert_eq!(setup.all(), ["Some(0) unreached foreign"]);
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Who doesn't belong here gets nothing, is told why, and harms nobody.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use millstream_core::contracts::{Cause, Hello, Lane};
 use quinn::crypto::rustls::QuicServerConfig;
 
 use super::support::{
-    DAY, Node, Stranger, addresses, certificates, greeting, hello, made, own, pair, peers, put, reason, signed,
+    DAY, Node, Stranger, addresses, certificates, free, greeting, hello, made, own, pair, peers, put, reason, signed,
     still_works,
 };
 use crate::link::certs::{self, Authority};
@@ -64,9 +64,7 @@ async fn one_that_is_dialed_has_to_show_the_right_certificate_too() {
         assert!(error.contains(why), "expected `{why}`: {error}");
         endpoint.close(0_u32.into(), b"");
         drop(endpoint);
-        while std::net::UdpSocket::bind(&list[1]).is_err() {
-            tokio::task::yield_now().await;
-        }
+        free(&list[1]).await;
     }
     // It goes on trying, and reaches the right one.
     put(folder.path(), 1, ours.sign(&certs::name_of(1), from, until).unwrap());
@@ -87,8 +85,76 @@ async fn an_instance_whose_certificate_others_refuse_can_not_join() {
     let error = Node::start(&list, 0, other.path()).await.error().await;
     assert_eq!(error.cause(), Cause::User);
     let text =
-        format!("instance 2 ({}) refuses this instance: the certificate is signed by a foreign authority", list[1]);
+        format!("instance 2 ({}) refuses this instance: this instance's certificate is signed by a foreign", list[1]);
     assert!(error.message().starts_with(&text), "{error}");
+}
+
+#[tokio::test]
+async fn who_is_refused_and_who_refuses_are_told_once_what_is_wrong() {
+    let (list, folder, other) = (addresses(2), certificates(2), certificates(2));
+    let mut one = Node::start(&list, 0, folder.path()).await;
+    let mut two = Node::start(&list, 1, other.path()).await;
+    let (told_one, told_two) = tokio::join!(one.unreached(), two.unreached());
+    let foreign = "certificate is signed by a foreign authority (not by that of ca.pem)";
+    assert_eq!(told_one, (Some(1), format!("refused instance 2 ({}): its {foreign}", list[1])));
+    let dialer = format!("whoever dials from {} refuses this instance", list[0]);
+    assert_eq!(told_two, (None, format!("{dialer}: this instance's {foreign}")));
+    // Many tries later.
+    let long = Duration::from_secs(1);
+    tokio::join!(one.quiet(long), two.quiet(long));
+    // The right one comes, and later the wrong one again.
+    two.end(&list[1]).await;
+    let mut right = Node::start(&list, 1, folder.path()).await;
+    assert_eq!((one.up().await.instance, right.up().await.instance), (1, 0));
+    right.end(&list[1]).await;
+    one.down().await;
+    let _two = Node::start(&list, 1, other.path()).await;
+    assert_eq!(one.unreached().await, told_one);
+}
+
+#[tokio::test]
+async fn a_dialer_that_is_refused_is_told_of_and_its_neighbour_goes_on() {
+    let (list, folder) = (addresses(2), tempfile::tempdir().unwrap());
+    let (now, from, until) = (SystemTime::now(), SystemTime::now() - DAY, SystemTime::now() + DAY);
+    let ours = made(folder.path(), 1, &certs::name_of(1), from, until);
+    let mut two = Node::start(&list, 1, folder.path()).await;
+    let shown = signed(&ours, &certs::name_of(0), now - 3 * DAY, now - DAY);
+    let stranger = Stranger::new(Some(shown));
+    stranger.refusal(1, &list[1]).await;
+    let from = stranger.endpoint.local_addr().unwrap();
+    let (peer, why) = two.unreached().await;
+    assert_eq!(peer, None);
+    assert!(why.starts_with(&format!("refused a connection from {from}: its certificate has expired on 20")), "{why}");
+}
+
+#[tokio::test]
+async fn one_at_another_place_of_the_list_is_told_of() {
+    let (mut list, folder) = (addresses(2), certificates(2));
+    let mut one = Node::start(&list, 0, folder.path()).await;
+    list.reverse();
+    let mut other = Node::start(&list, 0, folder.path()).await;
+    let (first, second) = tokio::join!(one.unreached(), other.unreached());
+    for (peer, why) in [first, second] {
+        let place = "is made out to instance-1.millstream, not to instance-2.millstream (have both the same list of";
+        assert!(peer == Some(1) && why.contains(place) || peer.is_none() && why.contains("instance-1"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_does_not_fit_is_told_of_by_those_in_the_run() {
+    let (list, folder) = (addresses(3), certificates(3));
+    let (mut one, mut two) = pair(&list, folder.path()).await;
+    let other = Hello { plan: "List >> Collect".to_owned(), ..hello(2, 3) };
+    let mut three = Node::open(&peers(&list, 2, folder.path()), other).await.unwrap();
+    three.error().await;
+    three.links.close().await;
+    // Each has dialed it, and whoever was first has ended it.
+    let (peer, why) = tokio::select! {
+        told = one.unreached() => told,
+        told = two.unreached() => told,
+    };
+    assert_eq!(peer, Some(2));
+    assert!(why.contains(&format!("instance 3 ({})", list[2])) && why.contains("the plans differ: stage 2"), "{why}");
 }
 
 /// An instance that says this of itself can't join a run of two, which goes on.

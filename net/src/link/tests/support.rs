@@ -30,6 +30,13 @@ pub(super) fn addresses(count: usize) -> Vec<String> {
     sockets.iter().map(|socket| socket.local_addr().unwrap().to_string()).collect()
 }
 
+/// Waits until nobody has this address.
+pub(super) async fn free(address: &str) {
+    while UdpSocket::bind(address).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A folder of certificates for so many instances.
 pub(super) fn certificates(instances: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -61,8 +68,33 @@ impl Node {
         Self::open(&peers(list, me, folder), hello(me, 1 + me as u64)).await.unwrap()
     }
 
+    /// The next to happen; who is refused is left out.
     pub(super) async fn next(&mut self) -> Result<LinkEvent, Error> {
+        loop {
+            match self.any().await {
+                Ok(LinkEvent::Unreached { .. }) => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn any(&mut self) -> Result<LinkEvent, Error> {
         tokio::time::timeout(PATIENCE, self.links.next()).await.expect("something happens")
+    }
+
+    /// Who is not reached, and why.
+    pub(super) async fn unreached(&mut self) -> (Option<PeerId>, String) {
+        match self.any().await {
+            Ok(LinkEvent::Unreached { peer, why }) => (peer, why),
+            other => panic!("nobody is refused: {other:?}"),
+        }
+    }
+
+    /// Nothing happens for so long.
+    pub(super) async fn quiet(&mut self, time: Duration) {
+        if let Ok(event) = tokio::time::timeout(time, self.links.next()).await {
+            panic!("something happens: {event:?}");
+        }
     }
 
     /// The next to come up.
@@ -97,6 +129,13 @@ impl Node {
             Err(error) => error,
             other => panic!("it goes on: {other:?}"),
         }
+    }
+
+    /// It leaves, and somebody else may have its address.
+    pub(super) async fn end(mut self, address: &str) {
+        self.links.close().await;
+        drop(self);
+        free(address).await;
     }
 
     pub(super) fn send(&mut self, to: PeerId, lane: Lane, frame: &[u8]) {

@@ -186,6 +186,25 @@ async fn what_can_not_be_read_is_an_error_before_the_others_are_joined() {
     assert_eq!(error.chain(), "SCRIPT: the script says that record 1000 fails");
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_input_that_ends_as_its_source_is_told_to_finish_has_ended() {
+    let state = State::new();
+    let (running, mut hand) = state.rig(1_000).start(0, 2).await;
+    hand.order(open(5));
+    hears(&mut hand, &["opened 1"]).await;
+    let mut tickets = Vec::new();
+    while let Some(Left::Sent(_, ticket)) = hand.exits[0].recv().await {
+        tickets.push(ticket);
+    }
+    // The sinks have closed, so that nothing more can come: the exchange doesn't wait for the source to say so itself.
+    tickets.into_iter().for_each(|ticket| ticket.delivered());
+    hand.order(Order::Finish);
+    hears(&mut hand, &["committed"]).await;
+    hand.order(Order::Over(Ok(())));
+    assert_eq!(ends(running).await.expect("it runs well").committed, ["p0: 1000"]);
+    assert!(state.ended().await);
+}
+
 /// Why a run has not seen its input to the end.
 #[derive(Debug, Clone, Copy)]
 enum Cut {

@@ -89,7 +89,8 @@ impl Exchange for Alone {
     }
 
     fn join(&self, _: About) -> BoxFuture<'_, Result<Box<dyn Joined>>> {
-        panic!("there is nothing to join the others for")
+        // Nobody comes.
+        Box::pin(std::future::pending())
     }
 }
 
@@ -347,7 +348,7 @@ impl Rig {
     pub(super) async fn try_start(self, me: PeerId, of: usize) -> (Result<Running>, Option<Hand>) {
         let (hand, mut hands) = mpsc::unbounded_channel();
         let peers = names(of);
-        let started = self.over(Wires { roll: Roll { me, peers, last_joined: of - 1 }, hand }).await;
+        let started = self.over(Wires { roll: Roll { me, peers, last_joined: of - 1, epoch: 1 }, hand }).await;
         (started, hands.try_recv().ok())
     }
 

@@ -1,0 +1,91 @@
+//! [`Process`]: an example's process, and what it says.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The longest that anything here takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two looks.
+pub(crate) const GLANCE: Duration = Duration::from_millis(5);
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    said: Arc<Mutex<String>>,
+    /// Gone once it has been joined.
+    reader: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("an example starts");
+        let stderr = child.stderr.take().expect("it is piped");
+        let said = Arc::default();
+        let reader = Some(listen(stderr, &said));
+        Self { child, said, reader }
+    }
+
+    /// What it has said to standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn has_said(&self, what: &str) -> bool {
+        self.said().contains(what)
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
+    /// SIGKILL, in whatever it is doing. `false` if it had ended before.
+    pub(crate) fn kill(mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt as _;
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child").signal() == Some(9)
+    }
+
+    /// SIGTERM.
+    pub(crate) fn term(&self) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(sent.expect("there is a shell").success(), "the process is there to be sent SIGTERM");
+    }
+
+    /// Waits for its end. Returns how it ended and all that it said.
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let began = Instant::now();
+        while !self.has_ended() {
+            assert!(began.elapsed() < PATIENCE, "it has not ended in {PATIENCE:?}; it said: {}", self.said());
+            std::thread::sleep(GLANCE);
+        }
+        let status = self.child.wait().expect("it has ended");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("it only reads");
+        }
+        (status, self.said())
+    }
+}
+
+fn listen(stderr: ChildStderr, said: &Arc<Mutex<String>>) -> std::thread::JoinHandle<()> {
+    let said = said.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push_str(&line);
+            said.push('\n');
+        }
+    })
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // After its end this is an error that says so.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

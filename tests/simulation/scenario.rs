@@ -1,0 +1,152 @@
+//! [`Scenario`]: what a seed decides.
+
+use std::fmt;
+use std::time::Duration;
+
+use millstream::contracts::Where;
+use millstream_core::testkit::{Delays, Seeded};
+
+use crate::downstream::Writing;
+use crate::faults::{self, Fault};
+use crate::shape::Shape;
+use crate::truth::Truth;
+use crate::upstream::{Feed, Reading};
+
+/// The most instances; at most 5. One is a run without a network.
+pub(crate) const MOST_INSTANCES: u64 = 5;
+
+/// What a seed decides.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    pub(crate) instances: usize,
+    pub(crate) shape: Shape,
+    pub(crate) feed: Feed,
+    pub(crate) truth: Truth,
+    pub(crate) reading: Reading,
+    pub(crate) writing: Writing,
+    /// How many workers each stage has.
+    pub(crate) par: usize,
+    /// How many of the source's records, and bytes, may be in flight.
+    pub(crate) in_flight: (u64, u64),
+    /// How many bytes one instance may send another over a network stage before they are granted anew.
+    pub(crate) window: u64,
+    /// How many records may wait between two tasks.
+    pub(crate) buffer: Option<u64>,
+    /// A fold emits after so many records.
+    pub(crate) trigger: Option<u64>,
+    pub(crate) commit_interval: Duration,
+    /// Whether each instance has a disk of its own for positions.
+    pub(crate) store: bool,
+    pub(crate) delays: Delays,
+    pub(crate) faults: Vec<Fault>,
+    /// The network's own randomness.
+    pub(crate) network: u64,
+    /// That of what is outside.
+    pub(crate) outside: u64,
+}
+
+impl Scenario {
+    pub(crate) fn of(seed: u64) -> Self {
+        let random = &mut Seeded::new(seed.wrapping_mul(0x9E37_79B9).wrapping_add(77));
+        let least = MOST_INSTANCES.min(2);
+        let instances = random.within(least, MOST_INSTANCES) as usize;
+        let shape = *random.one_of(&Shape::ALL);
+        let feed = *random.one_of(shape.feeds());
+        let truth = truth(random, shape, feed, instances);
+        let total: u64 = truth.records.iter().sum();
+        let reading = reading(random, total, feed);
+        // Half of the runs are undisturbed for some seconds after the start, and last for 10 to 40 s.
+        let mut faults = faults::draw(random, instances, Duration::from_secs(40));
+        let writing = writing(random, shape, feed);
+        if writing.transactional || instances == 1 {
+            // Its sink settles what it was given when it commits, and has no ticket to let go of.
+            faults.iter_mut().for_each(Fault::lets_go_of_nothing);
+        }
+        Self {
+            seed,
+            instances,
+            shape,
+            feed,
+            reading,
+            writing,
+            par: random.within(1, 3) as usize,
+            in_flight: in_flight(random),
+            window: *random.one_of(&[1, 100, 4_000, 8 << 20, 8 << 20]),
+            buffer: random.one_in(3).then(|| random.within(1, 64)),
+            trigger: random.one_in(2).then(|| random.within(1, 40)),
+            commit_interval: Duration::from_millis(*random.one_of(&[20, 250, 250, 1_000])),
+            store: feed == Feed::First || random.one_in(2),
+            delays: delays(random),
+            faults,
+            network: random.below(u64::MAX),
+            outside: random.below(u64::MAX),
+            truth,
+        }
+    }
+}
+
+fn truth(random: &mut Seeded, shape: Shape, feed: Feed, instances: usize) -> Truth {
+    let partitions = match feed {
+        Feed::Each => instances,
+        Feed::First | Feed::Broker => *random.one_of(&[1, 1, 1, 2]),
+    };
+    let partitions = if shape == Shape::Limited { 1 } else { partitions };
+    let total = *random.one_of(&[0, 40, 150, 300, 300, 500]);
+    let records = (0..partitions).map(|_| random.within(total / 2, total) / partitions as u64).collect::<Vec<_>>();
+    let filtered = random.one_in(2).then(|| random.within(1, 7));
+    let poison = (shape == Shape::Poisoned).then(|| random.within(3, 30));
+    let rows = if shape.copies() { random.within(1, 3) } else { 1 };
+    let limit = (shape == Shape::Limited).then(|| random.within(1, total.max(1)));
+    Truth { records, filtered, poison, letters: random.one_in(2), rows, limit }
+}
+
+fn reading(random: &mut Seeded, total: u64, feed: Feed) -> Reading {
+    let batch = *random.one_of(&[1_u64, 3, 10, 30, 100]);
+    let batches = (total / batch.div_ceil(2)).max(1);
+    let lasts = random.within(2_000, 40_000);
+    let every = Duration::from_millis((lasts * 2 / batches).min(2_000));
+    let slow = Duration::from_millis(*random.one_of(&[0, 5, 50]));
+    Reading { batch, every, slow, kept_by_server: feed != Feed::First }
+}
+
+fn writing(random: &mut Seeded, shape: Shape, feed: Feed) -> Writing {
+    // What the broker moves while the sink keeps its position can't be exactly once.
+    let transactional = feed != Feed::Broker && random.one_in(2);
+    let place = if shape == Shape::Scattered { Where::Everywhere } else { Where::Last };
+    let ordered = shape.sorts() && !random.one_in(6);
+    let slow = Duration::from_millis(*random.one_of(&[0, 0, 2, 30]));
+    let late = random.one_in(4) && !transactional;
+    Writing { place, transactional, ordered, late, slow }
+}
+
+/// Some are so small that a naive exchange stands still for ever.
+fn in_flight(random: &mut Seeded) -> (u64, u64) {
+    let records = *random.one_of(&[1, 2, 10, 100, 100_000, 100_000]);
+    let bytes = *random.one_of(&[1, 200, 2_000, 64 << 20, 64 << 20]);
+    (records, bytes)
+}
+
+fn delays(random: &mut Seeded) -> Delays {
+    // Never none at all: what two tell each other again and again would take no time.
+    let millis = |all: &[u64], random: &mut Seeded| Duration::from_millis(*random.one_of(all));
+    Delays {
+        frame: millis(&[1, 5, 20, 20, 200, 1_000], random),
+        detection: millis(&[1_000, 5_000], random),
+        retry: millis(&[10, 200, 1_000], random),
+        ..Delays::default()
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, instances, shape, feed, truth, reading, writing, par, in_flight, .. } = self;
+        writeln!(f, "seed {seed}: {instances} instances, {shape:?}, read by {feed:?}, {par} workers a stage")?;
+        writeln!(f, "  {truth:?}")?;
+        writeln!(f, "  {reading:?}, {in_flight:?} records and bytes in flight, a window of {} bytes", self.window)?;
+        writeln!(f, "  {writing:?}, commits each {:?}, keeps positions: {}", self.commit_interval, self.store)?;
+        writeln!(f, "  folds emit after {:?} records, {:?} records wait between tasks", self.trigger, self.buffer)?;
+        writeln!(f, "  {:?}", self.delays)?;
+        self.faults.iter().try_for_each(|fault| writeln!(f, "  {fault:?}"))
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Tally`]: what happened, in numbers.
+
+use std::fmt;
+
+use millstream_core::testkit::Traffic;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) records: u64,
+    pub(crate) rows: u64,
+    pub(crate) letters: u64,
+    /// Instances that were killed while they ran, and those while something was left to do.
+    pub(crate) kills: u64,
+    pub(crate) mid_run: u64,
+    pub(crate) drains: u64,
+    pub(crate) cuts: u64,
+    pub(crate) moves: u64,
+    pub(crate) moods: u64,
+    /// Second starts of an instance that was there.
+    pub(crate) refused: u64,
+    /// Instances that ended with an error and were started again.
+    pub(crate) failed: u64,
+    /// Records that a source read again.
+    pub(crate) again: u64,
+    /// Rows that are there more than once.
+    pub(crate) repeated: u64,
+    pub(crate) frames: u64,
+    pub(crate) lost: u64,
+    pub(crate) overtaken: u64,
+    pub(crate) downs: u64,
+    /// Links that were given up because of what came over them.
+    pub(crate) given_up: u64,
+    /// Runs that promised each effect once.
+    pub(crate) exactly_once: u64,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (mine, others) in self.all_mut().into_iter().zip(other.clone().all_mut()) {
+            *mine += *others;
+        }
+    }
+
+    pub(crate) fn saw(&mut self, traffic: Traffic) {
+        (self.frames, self.lost) = (traffic.frames, traffic.lost);
+        (self.overtaken, self.downs, self.given_up) = (traffic.overtaken, traffic.downs, traffic.given_up);
+    }
+
+    fn all_mut(&mut self) -> [&mut u64; 19] {
+        [
+            &mut self.records,
+            &mut self.rows,
+            &mut self.letters,
+            &mut self.kills,
+            &mut self.mid_run,
+            &mut self.drains,
+            &mut self.cuts,
+            &mut self.moves,
+            &mut self.moods,
+            &mut self.refused,
+            &mut self.failed,
+            &mut self.again,
+            &mut self.repeated,
+            &mut self.frames,
+            &mut self.lost,
+            &mut self.overtaken,
+            &mut self.downs,
+            &mut self.given_up,
+            &mut self.exactly_once,
+        ]
+    }
+
+    /// A set of seeds in which nothing happened proves nothing.
+    pub(crate) fn proves_something(&self) {
+        let had = [
+            ("records", self.records),
+            ("rows", self.rows),
+            ("kills in mid-run", self.mid_run),
+            ("drains", self.drains),
+            ("sinks that were slow or failed", self.moods),
+            ("records that were read again", self.again),
+            ("runs that promised each effect once", self.exactly_once),
+        ];
+        let over_a_network = [
+            ("cuts", self.cuts),
+            ("frames", self.frames),
+            ("frames that were lost", self.lost),
+            ("frames that were overtaken", self.overtaken),
+            ("peers that were lost", self.downs),
+            ("letters", self.letters),
+        ];
+        let over_a_network = over_a_network.into_iter().filter(|_| crate::scenario::MOST_INSTANCES > 1);
+        for (what, count) in had.into_iter().chain(over_a_network) {
+            assert!(count > 0, "no {what}: this test proves nothing");
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
+        let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
+        write!(
+            f,
+            "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
+             drains, {cuts} cuts, {moves} moves of the broker's choice, {moods} times a slow or failing sink, {refused} \
+             second starts refused, {failed} runs that failed; {again} records read again, {repeated} rows repeated; \
+             {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {exactly_once} runs \
+             were exactly-once"
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! [`check`]: whether what the plan promises holds, once all is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream::plan::Guarantee;
+
+use crate::faults::What;
+use crate::outside::Outside;
+use crate::scenario::Scenario;
+use crate::tally::Tally;
+use crate::truth::{Fate, Row};
+
+/// Whether what the plan promises holds; what doesn't is written down outside.
+pub(crate) fn check(scenario: &Scenario, outside: &Outside, promise: Option<Guarantee>, tally: &mut Tally) {
+    let Some(promise) = promise else { return };
+    let verdict = Verdict { scenario, outside, promise, rows: outside.downstream.rows() };
+    if outside.all_wrong().is_empty() {
+        verdict.nothing_is_missing();
+        verdict.commits_are_exact();
+    }
+    verdict.nothing_is_more_than_promised();
+    verdict.order_is_kept();
+    verdict.letters_are_right();
+    verdict.all_was_understood(tally);
+    verdict.count(tally);
+}
+
+struct Verdict<'a> {
+    scenario: &'a Scenario,
+    outside: &'a Outside,
+    promise: Guarantee,
+    /// How often each row is there.
+    rows: BTreeMap<Row, u32>,
+}
+
+impl Verdict<'_> {
+    fn wrong(&self, what: String) {
+        self.outside.wrong(what);
+    }
+
+    fn partitions(&self) -> std::ops::Range<usize> {
+        0..self.scenario.truth.records.len()
+    }
+
+    /// How many rows have to pass the limit at least: a source record passes whole or not at all.
+    fn limit(&self) -> Option<usize> {
+        let truth = &self.scenario.truth;
+        truth.limit.map(|limit| (limit / truth.rows * truth.rows) as usize)
+    }
+
+    fn nothing_is_missing(&self) {
+        for partition in self.partitions() {
+            let mut expected = self.scenario.truth.rows_of_all(partition);
+            expected.truncate(self.limit().unwrap_or(usize::MAX));
+            let missing: Vec<_> = expected.iter().filter(|row| !self.rows.contains_key(row)).collect();
+            if let Some(first) = missing.first() {
+                self.wrong(format!("{} rows are missing, the first is {first}", missing.len()));
+            }
+        }
+    }
+
+    /// No row that must not be there, and none twice where each effect is promised once.
+    fn nothing_is_more_than_promised(&self) {
+        for (&row, &times) in &self.rows {
+            let record = row.record;
+            let known = self.partitions().contains(&record.partition)
+                && record.number < self.scenario.truth.records[record.partition];
+            if !known || !self.scenario.truth.rows_of(record).any(|one| one == row) {
+                self.wrong(format!("{row} is there, and must not be"));
+            }
+            if times > 1 && self.promise == Guarantee::ExactlyOnce && !self.scenario.shape.folds() {
+                self.wrong(format!("{row} is there {times} times, and exactly-once was promised"));
+            }
+        }
+        let passed = self.rows.len();
+        if let Some(limit) = self.limit()
+            && passed > limit
+            && self.scenario.faults.is_empty()
+        {
+            self.wrong(format!("{passed} rows passed a limit of {limit}"));
+        }
+    }
+
+    fn commits_are_exact(&self) {
+        for partition in self.partitions() {
+            let (committed, all) = (self.outside.upstream.committed(partition), self.scenario.truth.records[partition]);
+            if self.limit().is_none() && committed != all {
+                self.wrong(format!("p{partition} is committed up to {committed}, and has {all} records"));
+            }
+            if self.limit().is_some() {
+                self.commit_is_at_the_limit(partition, committed);
+            }
+        }
+    }
+
+    /// All rows before the commit are there, and what lies behind it only where a crash may repeat it.
+    fn commit_is_at_the_limit(&self, partition: usize, committed: u64) {
+        let rows = self.scenario.truth.rows_of_all(partition);
+        let before = rows.iter().filter(|row| row.record.number < committed).count();
+        let passed = self.rows.len();
+        let exact = self.promise == Guarantee::ExactlyOnce || self.scenario.faults.is_empty();
+        if before > passed || (exact && before != passed) {
+            self.wrong(format!("p{partition} is committed up to {committed}: {before} rows, and {passed} have passed"));
+        }
+    }
+
+    fn order_is_kept(&self) {
+        if !self.scenario.writing.ordered || self.lets_go() {
+            return;
+        }
+        let landed = self.outside.downstream.landed();
+        if self.scenario.shape.folds() {
+            landed.iter().for_each(|state| self.is_ascending(state));
+            return;
+        }
+        let mut seen = BTreeSet::new();
+        let first = |row: &Row| seen.insert(*row);
+        let rows: Vec<_> = landed.iter().filter_map(|row| Row::parse(row)).filter(first).collect();
+        for partition in self.partitions() {
+            let of = rows.iter().filter(|row| row.record.partition == partition);
+            let unsorted = of.clone().zip(of.skip(1)).find(|(one, next)| one >= next);
+            if let Some((one, next)) = unsorted {
+                self.wrong(format!("{next} came for the first time after {one}"));
+            }
+        }
+    }
+
+    /// A fold takes in each record of a partition in order, and none twice.
+    fn is_ascending(&self, state: &str) {
+        let mut last = BTreeMap::new();
+        for row in state.split_whitespace().filter_map(Row::parse) {
+            let before = last.insert(row.record.partition, row);
+            if let Some(before) = before.filter(|before| *before >= row) {
+                self.wrong(format!("a fold has taken in {row} after {before}: {state}"));
+                return;
+            }
+        }
+    }
+
+    /// Whether a sink let go of records, which then come later than those behind them.
+    fn lets_go(&self) -> bool {
+        let lets_go = |what: &What| matches!(what, What::Mood(mood) if mood.lets_go.is_some());
+        self.scenario.faults.iter().any(|fault| lets_go(&fault.what))
+    }
+
+    fn letters_are_right(&self) {
+        let letters = self.outside.downstream.letters();
+        for record in letters.keys() {
+            if self.scenario.truth.fate(*record) != Fate::Buried {
+                self.wrong(format!("there is a letter of {record}, which is no poison"));
+            }
+        }
+        for record in self.partitions().flat_map(|partition| self.scenario.truth.all(partition)) {
+            if self.scenario.truth.fate(record) == Fate::Buried && !letters.contains_key(&record) {
+                self.wrong(format!("there is no letter of {record}, which is poison"));
+            }
+        }
+    }
+
+    fn all_was_understood(&self, tally: &Tally) {
+        if tally.given_up > 0 {
+            self.wrong(format!("{} links were given up: a peer had sent what can't be read", tally.given_up));
+        }
+    }
+
+    fn count(&self, tally: &mut Tally) {
+        tally.records = self.scenario.truth.records.iter().sum();
+        tally.rows = self.rows.len() as u64;
+        tally.letters = self.outside.downstream.letters().values().map(|&times| u64::from(times)).sum();
+        tally.again = self.outside.upstream.read().1;
+        tally.repeated = self.rows.values().filter(|&&times| times > 1).count() as u64;
+        tally.exactly_once = u64::from(self.promise == Guarantee::ExactlyOnce);
+    }
+}

@@ -1,5 +1,6 @@
 //! The flags of instances: `--peers`, `--listen`, `--tls`.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,9 +60,11 @@ impl Peers {
 
 fn say(missing: &[String], of: usize, trouble: Option<&str>) {
     let joined = of - missing.len();
-    match (trouble, missing) {
-        (Some(trouble), _) => eprintln!("{trouble}"),
-        (None, []) => eprintln!("joined {joined} of {of}"),
-        (None, missing) => eprintln!("joined {joined} of {of}: waits for {}", missing.join(", ")),
-    }
+    let line = match (trouble, missing) {
+        (Some(trouble), _) => trouble.to_owned(),
+        (None, []) => format!("joined {joined} of {of}"),
+        (None, missing) => format!("joined {joined} of {of}: waits for {}", missing.join(", ")),
+    };
+    // Where nobody reads it, nobody waits for it.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

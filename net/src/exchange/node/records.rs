@@ -128,6 +128,9 @@ impl Node {
     pub(super) fn put(&mut self, hop: usize, made: u64, piece: Piece, owed: Owed) {
         let bytes = piece.bytes();
         self.acts.push(Act::Took { hop, bytes });
+        if self.is_over_before(hop, piece.origin()) {
+            return;
+        }
         let (kind, to) = (self.hops[hop].kind, &self.hops[hop].to);
         let Some(out) = self.outboxes[hop].as_mut().filter(|out| out.made == made) else { return };
         let mine = Mine { owed, first: piece.span().first };
@@ -160,6 +163,14 @@ impl Node {
         for (origin, record) in missing {
             out.outbox.make_room(&origin, record);
         }
+    }
+
+    /// Whether a piece that leaves a part here is of an epoch that its source is not open as any more: nobody would
+    /// take it.
+    fn is_over_before(&self, hop: usize, origin: &Origin) -> bool {
+        let began_elsewhere = hop > 0 && !self.hops[1..=hop].iter().any(|at| at.begins);
+        let opened = self.opened.get(&usize::from(origin.instance));
+        began_elsewhere && opened.is_some_and(|&epoch| epoch != origin.epoch)
     }
 
     /// Records come in from a peer.

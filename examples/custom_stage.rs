@@ -1,5 +1,4 @@
-//! Stages of one's own: a source, a transform, a coder and a sink. A sensor is read, its readings are smoothed, and what
-//! comes of them is printed.
+//! Stages of one's own: a source, a transform, a coder and a sink, for the readings of a sensor.
 
 mod support;
 
@@ -95,7 +94,6 @@ impl Sink for Printer {
 fn main() -> ExitCode {
     let sensor = source(SourceTraits::new("SENSOR", "a sensor"), || Sensor(0..12));
     let printer = sink(SinkTraits::new("PRINTER", "standard output", "print can't be taken back"), || Printer);
-    // How readings cross from one instance to another, where several share the work.
-    let pipeline = Pipeline::source(sensor).apply(Smooth::default()).sink(printer).with(wire::of::<Reading>());
-    support::run(pipeline.with_coder(encoder(Celsius)))
+    let pipeline = Pipeline::source(sensor).apply(Smooth::default()).sink(printer).with_coder(encoder(Celsius));
+    support::run(pipeline.with(wire::of::<Reading>())) // for readings that cross from one instance to another
 }

@@ -22,6 +22,7 @@ use super::super::summary::Ended;
 use super::super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Checkpoint, Error, ExitFactory, Report, Result};
 use crate::data::{Partition, Position};
+use crate::plan::Step;
 
 /// How long to wait before a commit that could not be made just now is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -229,7 +230,10 @@ impl Actor {
         held: Option<Vec<Checkpoint>>,
         control: &Arc<Control>,
     ) -> Result<Inlet> {
-        if let Some(store) = self.store.as_ref().filter(|_| self.setup.is_transactional()) {
+        // Behind a fold the sink holds none of the source's positions.
+        let folds =
+            self.setup.has_step(&(0..self.setup.job.graph.tasks.len()), |step| matches!(step, Step::Fold { .. }));
+        if let Some(store) = self.store.as_ref().filter(|_| self.setup.is_transactional() && !folds) {
             check_sink(store, held.as_deref()).await?;
         }
         let held = match (held, &self.store) {

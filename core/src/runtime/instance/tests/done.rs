@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::*;
-use crate::contracts::{BoxFuture, Checkpoint, Key, Opened, Result as Outcome, Store, StoreFactory};
+use crate::contracts::{BoxFuture, Checkpoint, Key, Opened, PeerId, Result as Outcome, Store, StoreFactory};
 
 /// The same pipeline over the same state, with a source of so many records.
 struct State {
@@ -102,6 +102,12 @@ async fn all_arrives(rig: Rig) -> Summary {
     ends(running).await.expect("it runs well")
 }
 
+/// Started without the others it waits for them.
+async fn waits(rig: Rig, me: PeerId, of: usize) {
+    let started = tokio::time::timeout(Duration::from_secs(3_600), rig.start_without_others(me, of)).await;
+    assert!(started.is_err(), "it doesn't wait");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_input_that_has_ended_needs_no_others_to_find_that_out() {
     let named = |name: &str| Where::Named(name.into());
@@ -139,6 +145,7 @@ async fn an_input_without_records_ends_too() {
 async fn what_has_come_since_is_read_by_all() {
     let state = State::new();
     state.has_ended(1_000).await;
+    waits(state.rig(1_050), 0, 2).await;
     let (running, mut hand) = state.rig(1_050).start(0, 2).await;
     assert!(state.ended().await, "until the source opens");
     hand.order(open(6));
@@ -155,15 +162,14 @@ async fn what_has_come_since_is_read_by_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_it_can_not_be_told_the_others_are_joined() {
+async fn where_it_can_not_be_told_the_others_are_waited_for() {
     for (me, place) in [(1, Where::First), (0, Where::Last), (1, Where::Everywhere), (1, Where::LastJoined)] {
         let state = State::new();
         state.has_ended(1_000).await;
         let mut rig = state.rig(1_000);
         rig.places[0] = place;
         rig.places[2] = Where::Named("peer-0".into());
-        // There is a hand only once it has joined.
-        let (_running, _hand) = rig.start(me, 2).await;
+        waits(rig, me, 2).await;
     }
     let sources = [|script: Script<u64>| script.waits(), |script: Script<u64>| script.pessimistic()];
     for change in sources {
@@ -171,9 +177,28 @@ async fn where_it_can_not_be_told_the_others_are_joined() {
         state.has_ended(1_000).await;
         let source = change(Script::of(&state.ledger, 0..1_000));
         let before = state.ledger.entries().len();
-        let (_running, _hand) = Rig { source: Arc::new(source), ..state.rig(1_000) }.start(0, 2).await;
+        waits(Rig { source: Arc::new(source), ..state.rig(1_000) }, 0, 2).await;
         assert_eq!(state.ledger.entries().len(), before, "the source is not touched");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_was_read_may_be_committed_before_the_end_is_known() {
+    let state = State::new();
+    state.has_ended(1_000).await;
+    state.store.clone().set_ended(false).await.expect("it can be kept");
+    waits(state.rig(1_000), 0, 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn others_that_are_there_end_with_it() {
+    let state = State::new();
+    state.has_ended(1_000).await;
+    let (running, mut hand) = state.rig(1_000).start(0, 2).await;
+    delivered(&mut hand).await;
+    hand.order(Order::Over(Ok(())));
+    let summary = ends(running).await.expect("it runs well");
+    assert_eq!((summary.ended, summary.records_in, state.ended().await), (Ended::Input, 0, true));
 }
 
 #[tokio::test(start_paused = true)]

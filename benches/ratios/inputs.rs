@@ -54,6 +54,23 @@ pub(crate) fn lines(path: &Path, bytes: u64) -> Result<(), Failure> {
     Ok(file.flush()?)
 }
 
+/// About `bytes` bytes of lines of `length` bytes, line end included, that begin with their numbers.
+pub(crate) fn numbered(path: &Path, bytes: u64, length: usize) -> Result<(), Failure> {
+    let (mut file, mut numbers, mut line) = (create(path)?, Numbers(5), String::new());
+    for number in 0..bytes / length as u64 {
+        line.clear();
+        write!(line, "{number:012}")?;
+        while line.len() < length - 1 {
+            line.push(' ');
+            line.push_str(numbers.word());
+        }
+        line.truncate(length - 1);
+        line.push('\n');
+        file.write_all(line.as_bytes())?;
+    }
+    Ok(file.flush()?)
+}
+
 /// One document of about `bytes` bytes for each path, orders of about 265 bytes numbered on from one to the next; one
 /// in two is paid.
 pub(crate) fn orders_xml(paths: &[&Path], bytes: u64) -> Result<(), Failure> {

@@ -21,18 +21,26 @@
 //! claims.rs    tracker and tickets
 //! process.rs   memory and start of a real process, and what that process runs
 //! latency.rs   how much later records arrive
+//! instances.rs several instances, each a process
+//! cluster.rs   several processes at once, and what they say
+//! member.rs    what each of them runs
+//! streams.rs   split and merge by hand, over plain QUIC streams
 //! ```
 
 mod by_hand;
 mod claims;
+mod cluster;
 mod inputs;
+mod instances;
 mod json;
 mod latency;
 mod lines;
 mod measure;
+mod member;
 mod numbers;
 mod process;
 mod report;
+mod streams;
 mod words;
 mod xml;
 
@@ -86,7 +94,7 @@ impl Bench {
 type Row = fn(&Bench, &mut Report) -> Result<(), Failure>;
 
 /// The rows, by the names they are asked for with.
-const ROWS: [(&str, Row); 12] = [
+const ROWS: [(&str, Row); 17] = [
     ("lines-copy", lines::copy),
     ("lines-filter", lines::filter),
     ("xml", xml::one_worker),
@@ -99,6 +107,11 @@ const ROWS: [(&str, Row); 12] = [
     ("latency", latency::idle),
     ("latency-busy", latency::busy),
     ("words", words::count),
+    ("split-merge-100", instances::split_merge_100),
+    ("split-merge-1k", instances::split_merge_1k),
+    ("hop-latency", instances::latency),
+    ("xml-instances", instances::xml_filter),
+    ("instance-memory", instances::memory),
 ];
 
 fn main() -> Result<(), Failure> {
@@ -106,6 +119,11 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if arguments.first().is_some_and(|first| first == process::CHILD) {
         return process::child();
+    }
+    if let [first, task] = &arguments[..]
+        && first == cluster::MEMBER
+    {
+        return member::run(task);
     }
     let (options, names): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| argument.starts_with("--"));
     if let Some(unknown) = options.iter().find(|option| **option != "--brief") {

@@ -19,6 +19,12 @@ pub(crate) struct Spent {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Runs(Vec<Spent>);
 
+impl From<Vec<Spent>> for Runs {
+    fn from(spent: Vec<Spent>) -> Self {
+        Self(spent)
+    }
+}
+
 impl Runs {
     pub(crate) fn wall(&self) -> Vec<Duration> {
         self.0.iter().map(|spent| spent.wall).collect()

@@ -34,7 +34,7 @@ pub(crate) fn memory(bench: &Bench, report: &mut Report) -> Result<(), Failure> 
     for _ in 0..bench.runs {
         let (mut child, _) = begun()?;
         std::thread::sleep(Duration::from_millis(500));
-        let resident = resident(child.id());
+        let resident = status_of(&child.id().to_string(), "VmRSS:");
         end(&mut child)?;
         found.extend(resident);
     }
@@ -96,10 +96,10 @@ fn end(child: &mut Child) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(format!("the child ended with {status}").into()) }
 }
 
-/// In MB, where it can be told.
-fn resident(process: u32) -> Option<f64> {
+/// Memory of a process in MB, by its name in the system's account of it; `None` where there is no such account.
+pub(crate) fn status_of(process: &str, name: &str) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: f64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
 }

@@ -73,7 +73,7 @@ fn pipeline(inputs: &[std::path::PathBuf], output: &Path, workers: usize) -> Pip
 }
 
 /// The input in two documents.
-fn halves(bench: &Bench) -> Result<[std::path::PathBuf; 2], Failure> {
+pub(crate) fn halves(bench: &Bench) -> Result<[std::path::PathBuf; 2], Failure> {
     let halves = ["orders-1.xml", "orders-2.xml"].map(|name| bench.path(name));
     if !halves[0].exists() {
         inputs::orders_xml(&[&halves[0], &halves[1]], bench.scaled(BYTES) / 2)?;

@@ -424,7 +424,7 @@ impl Node {
             Message::Leaving => self.peers[peer].leaving = true,
             Message::Spared => self.ending.spared(peer),
             Message::Failed { why } => self.failed_elsewhere(peer, &why),
-            Message::Need { hop, origin, sequence } => self.needed(usize::from(hop), &origin, sequence),
+            Message::Need { hop, origin, sequence } => self.needed(peer, usize::from(hop), &origin, sequence),
             Message::Grant { hop, bytes } => self.granted(peer, usize::from(hop), bytes),
             Message::Outcome { hop, tag, from, to, outcome, holds } => {
                 self.outcome(peer, usize::from(hop), tag, from..to, outcome, &holds);

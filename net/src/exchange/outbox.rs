@@ -116,8 +116,8 @@ pub(crate) struct Outbox<P, C> {
     names: BTreeMap<Arc<Origin>, u64>,
     /// An origin each, numbered as they came.
     lanes: BTreeMap<u64, Lane>,
-    /// The record that a merge waits for, by lane, until an item that has it is dealt.
-    needs: BTreeMap<u64, u64>,
+    /// The record that the merge of a peer waits for, by lane and peer, until an item that has it is dealt to that peer.
+    needs: BTreeMap<(u64, PeerId), u64>,
     waiting: Waiting,
     /// Waiting items that have a needed record.
     needed: Sets<Whom, u64>,
@@ -176,8 +176,8 @@ struct Lane {
     items: BTreeSet<(u64, u64)>,
     /// Those of them that are in [`Outbox::lowest`].
     lowest: Vec<(Whom, u64)>,
-    /// That of them that is in [`Outbox::needed`].
-    needed: Option<(Whom, u64)>,
+    /// Those of them that are in [`Outbox::needed`].
+    needed: Vec<(Whom, u64)>,
     /// No item ever spanned more records.
     longest: u64,
 }
@@ -266,9 +266,10 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         self.deal(item, peer)
     }
 
-    /// A merge waits for this record: what has it goes before all else, and without credit. Remembered, one an origin,
-    /// until it is dealt: it may not be here yet. Means nothing where what is lost is dealt to another.
-    pub(crate) fn need(&mut self, origin: &Origin, sequence: u64) {
+    /// The merge of this peer waits for this record: what has it for that peer goes before all else, and without credit.
+    /// Remembered, one an origin and peer, until it is dealt: it may not be here yet. Means nothing where what is lost is
+    /// dealt to another.
+    pub(crate) fn need(&mut self, peer: PeerId, origin: &Origin, sequence: u64) {
         if self.loss == Loss::Redeal {
             return;
         }
@@ -276,26 +277,27 @@ impl<P: Load, C: Owes> Outbox<P, C> {
             Some(&lane) => lane,
             None => self.lane(Arc::new(origin.clone())),
         };
-        self.needs.insert(lane, sequence);
+        self.needs.insert((lane, peer), sequence);
         self.review(lane);
     }
 
-    /// Records that a merge waits for and that have not come here: they are still inside the part, or elsewhere.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (&Arc<Origin>, u64)> {
-        let missing = self.needs.iter().filter(|&(&lane, &sequence)| self.find(lane, sequence).is_none());
-        missing.filter_map(|(lane, &sequence)| Some((&self.lanes.get(lane)?.origin, sequence)))
+    /// Records that merges wait for and that have not come here: they are still inside the part, or elsewhere. With who
+    /// waits.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = (PeerId, &Arc<Origin>, u64)> {
+        let missing = self.needs.iter().filter(|&(&(lane, peer), &sequence)| self.find(lane, peer, sequence).is_none());
+        missing.filter_map(|(&(lane, peer), &sequence)| Some((peer, &self.lanes.get(&lane)?.origin, sequence)))
     }
 
     /// A merge waits for a record that is still inside the part: hands back what waits, the highest sequence numbers of
     /// any origin first and never what is needed, until there is room. Nothing if there is room already, if the record
     /// is here, or where nothing is handed back. Returns how many records were. The record is not the next to come, so
     /// this is to be done anew as long as it is [`missing`](Self::missing) and there is no room.
-    pub(crate) fn make_room(&mut self, origin: &Origin, sequence: u64) -> u64 {
+    pub(crate) fn make_room(&mut self, peer: PeerId, origin: &Origin, sequence: u64) -> u64 {
         if self.loss != Loss::HandBack {
             return 0;
         }
-        self.need(origin, sequence);
-        if self.names.get(origin).is_none_or(|&lane| self.find(lane, sequence).is_some()) {
+        self.need(peer, origin, sequence);
+        if self.names.get(origin).is_none_or(|&lane| self.find(lane, peer, sequence).is_some()) {
             return 0;
         }
         let before = self.counts.handed_back;
@@ -342,7 +344,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
 
     fn drop_origin(&mut self, origin: &Origin) {
         let Some(&lane) = self.names.get(origin) else { return };
-        self.needs.remove(&lane);
+        self.needs.retain(|&(of, _), _| of != lane);
         let items = self.lanes.get(&lane).map(|lane| lane.items.clone()).unwrap_or_default();
         for (_, item) in items {
             self.give_up(item);
@@ -452,7 +454,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         }
         let lane = self.number();
         self.names.insert(origin.clone(), lane);
-        self.lanes.insert(lane, Lane { origin, items: BTreeSet::new(), lowest: Vec::new(), needed: None, longest: 0 });
+        self.lanes.insert(lane, Lane { origin, items: BTreeSet::new(), lowest: Vec::new(), needed: Vec::new(), longest: 0 });
         lane
     }
 
@@ -570,7 +572,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     /// Hands a waiting item back, unless a merge waits for it.
     fn hand_back(&mut self, id: u64) {
         let Some(item) = self.items.get(&id) else { return };
-        if self.needs.get(&item.stock.lane).is_some_and(|&need| item.open.contains(need)) {
+        if self.needs_of(item.stock.lane).any(|(peer, need)| item.is_for(peer) && item.open.contains(need)) {
             return;
         }
         self.counts.handed_back = self.counts.handed_back.saturating_add(item.open.count());
@@ -584,20 +586,26 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         }
     }
 
-    /// The item that answers for a record.
-    fn find(&self, lane: u64, record: u64) -> Option<u64> {
+    /// Which records of a lane are waited for, and by whom.
+    fn needs_of(&self, lane: u64) -> impl Iterator<Item = (PeerId, u64)> {
+        self.needs.range((lane, 0)..=(lane, PeerId::MAX)).map(|(&(_, peer), &record)| (peer, record))
+    }
+
+    /// The item that answers for a record to this peer.
+    fn find(&self, lane: u64, peer: PeerId, record: u64) -> Option<u64> {
         let state = self.lanes.get(&lane)?;
-        // Items overlap only where a batch was cut by key, or where records came a second time: the first look tells.
+        // Items overlap only where a batch was cut by key, or where records came a second time: the first looks tell.
         let before = state.items.range(..=(record, u64::MAX)).rev();
         let mut near = before.take_while(|&&(lowest, _)| record - lowest < state.longest);
-        near.find(|(_, id)| self.items.get(id).is_some_and(|item| item.open.contains(record))).map(|&(_, id)| id)
+        let answers = |item: &Item<P>| item.is_for(peer) && item.open.contains(record);
+        near.find(|(_, id)| self.items.get(id).is_some_and(answers)).map(|&(_, id)| id)
     }
 
     /// Works out anew which waiting items of a lane may go without credit. A lane with nothing in it goes.
     fn review(&mut self, lane: u64) {
         self.review_needed(lane);
         self.review_lowest(lane);
-        if !self.needs.contains_key(&lane)
+        if self.needs_of(lane).next().is_none()
             && let Some(state) = self.lanes.get(&lane).filter(|state| state.items.is_empty())
         {
             self.names.remove(&state.origin);
@@ -606,18 +614,19 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     }
 
     fn review_needed(&mut self, lane: u64) {
-        if let Some((whom, id)) = self.lanes.get_mut(&lane).and_then(|state| state.needed.take()) {
+        let listed = self.lanes.get_mut(&lane).map(|state| std::mem::take(&mut state.needed)).unwrap_or_default();
+        for (whom, id) in listed {
             self.needed.remove(&whom, &id);
         }
-        let Some(&record) = self.needs.get(&lane) else { return };
-        let Some(id) = self.find(lane, record) else { return };
-        match self.items.get(&id).map(|item| item.at) {
-            Some(At::Waiting(whom)) => {
-                self.needed.insert(whom, id);
-                self.lanes.entry(lane).and_modify(|state| state.needed = Some((whom, id)));
-            }
-            _ => {
-                self.needs.remove(&lane);
+        let needs: Vec<_> = self.needs_of(lane).collect();
+        for (peer, record) in needs {
+            let Some(id) = self.find(lane, peer, record) else { continue };
+            match self.items.get(&id).map(|item| item.at) {
+                Some(At::Waiting(whom)) => {
+                    self.needed.insert(whom, id);
+                    self.lanes.entry(lane).and_modify(|state| state.needed.push((whom, id)));
+                }
+                _ => drop(self.needs.remove(&(lane, peer))),
             }
         }
     }
@@ -634,6 +643,13 @@ impl<P: Load, C: Owes> Outbox<P, C> {
                 lowest.push((whom, id));
             }
         }
+    }
+}
+
+impl<P> Item<P> {
+    /// Whether it is meant for this peer, too.
+    fn is_for(&self, peer: PeerId) -> bool {
+        self.stock.aim == Aim::Any || self.stock.aim == Aim::Peer(peer)
     }
 }
 

@@ -157,11 +157,12 @@ impl Node {
             return;
         }
         let inbox = hop.checked_sub(1).and_then(|before| self.inboxes[before].as_ref());
-        let here = |(origin, record): &(&Arc<Origin>, u64)| inbox.is_some_and(|inbox| inbox.has(origin, *record));
-        let missing: Vec<_> = out.outbox.missing().filter(here).map(|(at, record)| (at.clone(), record)).collect();
+        let here = |(_, at, record): &(PeerId, &Arc<Origin>, u64)| inbox.is_some_and(|inbox| inbox.has(at, *record));
+        let missing = out.outbox.missing().filter(here);
+        let missing: Vec<_> = missing.map(|(peer, origin, record)| (peer, origin.clone(), record)).collect();
         let Some(out) = &mut self.outboxes[hop] else { return };
-        for (origin, record) in missing {
-            out.outbox.make_room(&origin, record);
+        for (peer, origin, record) in missing {
+            out.outbox.make_room(peer, &origin, record);
         }
     }
 
@@ -306,10 +307,10 @@ impl Node {
         }
     }
 
-    /// A merge waits for a record that may be in the part before it here.
-    pub(super) fn needed(&mut self, hop: usize, origin: &WireOrigin, sequence: u64) {
+    /// The merge of a peer waits for a record that may be in the part before it here.
+    pub(super) fn needed(&mut self, peer: PeerId, hop: usize, origin: &WireOrigin, sequence: u64) {
         let Some(Some(out)) = self.outboxes.get_mut(hop) else { return };
-        out.outbox.need(&origin.origin(), sequence);
+        out.outbox.need(peer, &origin.origin(), sequence);
         self.make_room(hop);
     }
 

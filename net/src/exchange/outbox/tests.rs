@@ -458,7 +458,7 @@ fn of_an_origin_that_is_over_nothing_is_left() {
 fn of_a_part_that_begins_anew_nothing_is_left_but_what_a_merge_waits_for() {
     let mut bench = Bench::with(Loss::HandBack, 0..1, 1);
     (0..3).for_each(|at| bench.put(0, at..at + 1, To(0)));
-    bench.outbox.need(&origin(0), 7);
+    bench.outbox.need(0, &origin(0), 7);
     let tag = bench.outbox.next().expect("a deal").tag;
     bench.outbox.clear();
     bench.outbox.outcome(0, tag, 0..1, Delivered);
@@ -515,9 +515,9 @@ fn a_piece_without_records_is_nothing() {
 fn what_a_merge_waits_for_goes_first_and_without_credit() {
     let mut bench = Bench::with(Loss::HandBack, 0..1, 0);
     (0..4).for_each(|at| bench.put(0, at * 2..at * 2 + 2, To(0)));
-    bench.outbox.need(&origin(0), 5);
+    bench.outbox.need(0, &origin(0), 5);
     assert_eq!(bench.dealt(), [(0, 0, 4..6), (0, 0, 0..2)]);
-    bench.outbox.need(&origin(0), 5);
+    bench.outbox.need(0, &origin(0), 5);
     assert_eq!(bench.dealt(), [], "it is dealt already");
     assert!(bench.outbox.needs.is_empty());
 }
@@ -525,11 +525,11 @@ fn what_a_merge_waits_for_goes_first_and_without_credit() {
 #[test]
 fn what_a_merge_waits_for_is_remembered_until_it_comes() {
     let mut bench = Bench::with(Loss::Keep, 0..1, 0);
-    bench.outbox.need(&origin(0), 5);
+    bench.outbox.need(0, &origin(0), 5);
     bench.put(0, 0..2, To(0));
     bench.put(0, 2..4, To(0));
     assert_eq!(bench.dealt(), [(0, 0, 0..2)]);
-    assert_eq!(bench.outbox.missing().map(|(_, record)| record).collect::<Vec<_>>(), [5]);
+    assert_eq!(bench.outbox.missing().map(|(_, _, record)| record).collect::<Vec<_>>(), [5]);
     bench.put(0, 4..6, To(0));
     assert_eq!(bench.outbox.missing().count(), 0);
     assert_eq!(bench.dealt(), [(0, 0, 4..6)]);
@@ -544,7 +544,7 @@ fn a_long_piece_is_found_behind_short_ones_that_overlap_it() {
     bench.put(0, 1..20, To(0));
     (3..9).for_each(|at| bench.put(0, at..at + 1, To(0)));
     assert_eq!(bench.dealt(), [(0, 0, 0..1)]);
-    bench.outbox.need(&origin(0), 15);
+    bench.outbox.need(0, &origin(0), 15);
     assert_eq!(bench.dealt(), [(0, 0, 1..20)]);
 }
 
@@ -554,14 +554,14 @@ fn to_make_room_the_highest_records_are_handed_back_and_never_what_is_needed() {
     for (of, start) in [(0, 0), (0, 4), (1, 10), (0, 8), (1, 20)] {
         bench.put(of, start..start + 4, To(0));
     }
-    bench.outbox.need(&origin(1), 22);
-    assert_eq!(bench.outbox.make_room(&origin(0), 50), 12);
+    bench.outbox.need(0, &origin(1), 22);
+    assert_eq!(bench.outbox.make_room(0, &origin(0), 50), 12);
     let abandoned = (0..5).map(|id| !bench.told(id).is_empty()).collect::<Vec<_>>();
     assert_eq!(abandoned, [false, true, true, true, false], "200 bytes waited, and 80 still do");
     assert_eq!(bench.outbox.counts().handed_back, 12);
-    assert_eq!(bench.outbox.make_room(&origin(0), 50), 0, "there is room");
+    assert_eq!(bench.outbox.make_room(0, &origin(0), 50), 0, "there is room");
     bench.put(0, 50..54, To(0));
-    assert_eq!(bench.outbox.make_room(&origin(0), 50), 0, "it is here");
+    assert_eq!(bench.outbox.make_room(0, &origin(0), 50), 0, "it is here");
 }
 
 #[test]
@@ -569,7 +569,7 @@ fn where_nothing_is_handed_back_no_room_is_made() {
     for loss in [Loss::Redeal, Loss::Keep] {
         let mut bench = Bench::new(loss);
         bench.put(0, 0..20, To(0));
-        assert_eq!(bench.outbox.make_room(&origin(0), 50), 0);
+        assert_eq!(bench.outbox.make_room(0, &origin(0), 50), 0);
         assert!(!bench.outbox.has_room());
     }
 }
@@ -578,11 +578,11 @@ fn where_nothing_is_handed_back_no_room_is_made() {
 fn an_exit_that_makes_room_as_often_as_it_is_full_lets_the_needed_record_out() {
     let mut bench = Bench::new(Loss::HandBack);
     bench.outbox.up(0, 0);
-    bench.outbox.need(&origin(0), 99);
+    bench.outbox.need(0, &origin(0), 99);
     let mut inside = (0..100).rev();
     while bench.outbox.missing().next().is_some() {
         if !bench.outbox.has_room() {
-            assert!(bench.outbox.make_room(&origin(0), 99) > 0, "full, and nothing to hand back");
+            assert!(bench.outbox.make_room(0, &origin(0), 99) > 0, "full, and nothing to hand back");
         }
         let at = inside.next().expect("it is inside");
         bench.put(0, (99 - at)..(100 - at), To(0));
@@ -591,6 +591,18 @@ fn an_exit_that_makes_room_as_often_as_it_is_full_lets_the_needed_record_out() {
 }
 
 // ---- Cut by key ----
+
+#[test]
+fn each_merge_waits_for_its_own_piece_of_a_record() {
+    let mut bench = Bench::with(Loss::HandBack, 0..2, 0);
+    bench.put_cut(0..2, &[(0, vec![0..2]), (1, vec![0..2])]);
+    bench.put_cut(2..4, &[(0, vec![2..4]), (1, vec![2..4])]);
+    bench.outbox.need(0, &origin(0), 3);
+    let peers = |bench: &mut Bench| bench.dealt().into_iter().map(|(peer, _, at)| (peer, at.start)).collect::<Vec<_>>();
+    assert_eq!(peers(&mut bench), [(0, 2), (0, 0), (1, 0)]);
+    bench.outbox.need(1, &origin(0), 3);
+    assert_eq!(peers(&mut bench), [(1, 2)], "what the other got is no use to this one");
+}
 
 #[test]
 fn a_record_of_several_pieces_settles_with_the_last_of_them() {

@@ -178,10 +178,8 @@ impl Instance {
         let entries = std::iter::once(None).chain(entries);
         let exits = exits.into_iter().chain(std::iter::once(None));
         for ((number, part), (entry, exit)) in parts.iter().enumerate().zip(entries.zip(exits)) {
-            let place = &places[number];
-            let is_here = place.contains(&roll.me);
-            let part = (part, place.len());
-            let commands = is_here.then(|| instance.begin_part(number, part, entry, exit));
+            let is_here = places[number].contains(&roll.me);
+            let commands = is_here.then(|| instance.begin_part(number, (part, places), entry, exit));
             instance.parts.push(commands);
         }
         tracing::debug!(instance = roll.me, "the parts of this instance have begun");
@@ -194,18 +192,20 @@ impl Instance {
     fn begin_part(
         &mut self,
         number: usize,
-        (part, instances): (&Part, usize),
+        (part, places): (&Part, &[Vec<PeerId>]),
         entry: Option<Box<dyn Entry>>,
         exit: Option<Box<dyn ExitFactory>>,
     ) -> mpsc::UnboundedSender<Command> {
         let (commands, commanded) = mpsc::unbounded_channel();
+        let positions = places::sink_keeps_positions(&self.setup, places);
         let actor = Actor {
             tasks: part.tasks.clone(),
             hop: number.checked_sub(1),
             has_sink: part.tasks.end == self.setup.job.graph.tasks.len(),
-            arrivals: entry.as_ref().and_then(|_| arrivals(&self.setup, part, instances)),
+            arrivals: entry.as_ref().and_then(|_| arrivals(&self.setup, part, places[number].len(), positions)),
             entry: entry.map(|entry| Arc::new(Mutex::new(entry))),
             exit,
+            positions,
             keeps: false,
             store: self.store.clone(),
             partitions: None,
@@ -460,14 +460,14 @@ impl Instance {
 
 /// What hears of outcomes on their way back from a part that begins by a network stage and runs on so many instances;
 /// `None`: nothing has to.
-fn arrivals(setup: &Setup, part: &Part, instances: usize) -> Option<Arc<Arrivals>> {
+fn arrivals(setup: &Setup, part: &Part, instances: usize, positions: bool) -> Option<Arc<Arrivals>> {
     let has_sink = part.tasks.end == setup.job.graph.tasks.len();
     if !has_sink && !places::has_fold(setup, part) && !places::has_limit(setup, part) {
         return None;
     }
     let tells = if has_sink { Tells::OnceDurable } else { Tells::AtOnce };
     let follows = match instances {
-        1 if has_sink && setup.sink_keeps_positions() => Follows::Positions,
+        1 if has_sink && positions => Follows::Positions,
         1 => Follows::Records,
         _ => Follows::Nothing,
     };

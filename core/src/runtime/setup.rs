@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::control::Control;
 use super::job::{Job, Settings};
 use super::keep::KeepBytes;
-use super::kept::Kept;
+use super::kept::{Kept, OpenAt};
 use super::letters::Letterbox;
 use super::metrics::Meters;
 use super::resolve::Resolver;
@@ -94,13 +94,18 @@ impl Setup {
     /// Opens the source where its partitions are held, as this epoch.
     pub(super) async fn open_source(
         &self,
-        held: Vec<Checkpoint>,
+        at: OpenAt,
         epoch: u64,
         control: &Arc<Control>,
         reports: Option<mpsc::UnboundedSender<Report>>,
     ) -> Result<(SourceEnd, Arc<Partitions>)> {
         let opened_as = (self.instance.unwrap_or_default(), epoch);
-        let partitions = Partitions::new(self.kept(held), opened_as, self.is_pessimistic(), self.bounds());
+        let (held, by_sink) = match at {
+            OpenAt::Sink(held) => (held, true),
+            OpenAt::Store(held) => (held, false),
+        };
+        let kept = self.kept(held);
+        let partitions = Partitions::new(kept, by_sink, opened_as, self.is_pessimistic(), self.bounds());
         let mut source = SourceEnd::new(
             self.source.0.make(),
             partitions.clone(),
@@ -142,9 +147,11 @@ impl Setup {
         self.sink.1.transactional.is_ok()
     }
 
-    /// Whether positions of the source are kept by the sink, with its data.
-    pub(super) fn sink_keeps_positions(&self) -> bool {
-        self.is_transactional() && self.source.1.commits != Commits::None
+    /// Whether the sink, on so many instances, keeps positions of the source with its data. What a fold has taken in is
+    /// committed later than what the sink has of other records.
+    pub(super) fn sink_keeps_positions(&self, instances: usize) -> bool {
+        let folds = self.has_step(&(0..self.job.graph.tasks.len()), |step| matches!(step, Step::Fold { .. }));
+        self.is_transactional() && self.source.1.commits != Commits::None && instances == 1 && !folds
     }
 
     pub(super) fn policy(&self, stage: StageId) -> Policy {

@@ -20,6 +20,8 @@ use crate::plan::StageId;
 /// The partitions of a source, shared with whoever commits.
 pub(super) struct Partitions {
     pub(super) kept: Kept,
+    /// Whether the sink has said where to open them.
+    pub(super) by_sink: bool,
     /// The instance and the epoch that stamps carry.
     pub(super) opened_as: (u16, u64),
     pub(super) pessimistic: bool,
@@ -29,8 +31,14 @@ pub(super) struct Partitions {
 }
 
 impl Partitions {
-    pub(super) fn new(kept: Kept, opened_as: (u16, u64), pessimistic: bool, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { kept, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds) })
+    pub(super) fn new(
+        kept: Kept,
+        by_sink: bool,
+        opened_as: (u16, u64),
+        pessimistic: bool,
+        bounds: Bounds,
+    ) -> Arc<Self> {
+        Arc::new(Self { kept, by_sink, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds) })
     }
 
     /// Those that are open.

@@ -12,6 +12,7 @@ use super::super::arrivals::Arrivals;
 use super::super::committer::Ask;
 use super::super::control::{Control, Phase};
 use super::super::entry_end::{EntryEnd, SharedEntry};
+use super::super::kept::OpenAt;
 use super::super::ledger::Ledger;
 use super::super::locator::Locator;
 use super::super::part::{Inlet, Outlet, Part};
@@ -22,7 +23,6 @@ use super::super::summary::Ended;
 use super::super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Checkpoint, Error, ExitFactory, Report, Result};
 use crate::data::{Partition, Position};
-use crate::plan::Step;
 
 /// How long to wait before a commit that could not be made just now is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -72,7 +72,9 @@ pub(super) struct Actor {
     pub(super) entry: Option<SharedEntry>,
     pub(super) exit: Option<Box<dyn ExitFactory>>,
     pub(super) arrivals: Option<Arc<Arrivals>>,
-    /// Whether the sink has said that it keeps positions.
+    /// Whether the sink, wherever it is, keeps positions of the source with its data.
+    pub(super) positions: bool,
+    /// Whether the sink here has said that it has kept any.
     pub(super) keeps: bool,
     /// Where the source is.
     pub(super) store: Option<SharedStore>,
@@ -230,19 +232,16 @@ impl Actor {
         held: Option<Vec<Checkpoint>>,
         control: &Arc<Control>,
     ) -> Result<Inlet> {
-        // Behind a fold the sink holds none of the source's positions.
-        let folds =
-            self.setup.has_step(&(0..self.setup.job.graph.tasks.len()), |step| matches!(step, Step::Fold { .. }));
-        if let Some(store) = self.store.as_ref().filter(|_| self.setup.is_transactional() && !folds) {
+        if let Some(store) = self.store.as_ref().filter(|_| self.positions) {
             check_sink(store, held.as_deref()).await?;
         }
-        let held = match (held, &self.store) {
-            (Some(held), _) => held,
-            (None, Some(store)) => store.lock().await.load().await?,
-            (None, None) => Vec::new(),
+        let at = match (held, &self.store) {
+            (Some(held), _) => OpenAt::Sink(held),
+            (None, Some(store)) => OpenAt::Store(store.lock().await.load().await?),
+            (None, None) => OpenAt::Store(Vec::new()),
         };
         let reports = Some(self.reports.clone());
-        let (source, partitions) = self.setup.open_source(held, epoch, control, reports).await?;
+        let (source, partitions) = self.setup.open_source(at, epoch, control, reports).await?;
         if let Some(store) = &self.store {
             upstream::begins(store).await?;
         }
@@ -263,7 +262,7 @@ impl Actor {
             for (partition, position) in self.setup.kept(held.unwrap_or_default()).held.all() {
                 arrivals.kept.held.put(partition, position);
             }
-            if self.setup.is_transactional() {
+            if self.positions {
                 self.shown.sink(&arrivals.kept);
             }
         }
@@ -395,14 +394,9 @@ impl Actor {
         };
         let (asks, reports, commands) = (life.asks.clone(), self.reports.clone(), self.commands.clone());
         let clock = self.setup.settings.world.clock.clone();
-        let (transactional, keeps) = (self.setup.is_transactional(), self.keeps);
-        let (folds, tell) = (!life.folds.is_empty(), self.tell.clone());
+        let (positions, keeps) = (self.positions, self.keeps);
         tokio::spawn(async move {
             while commit(&asks).await == Some(false) {
-                if arrivals.is_lost() && folds {
-                    let _ = tell.send(Told::Failed(state_is_lost()));
-                    return;
-                }
                 if arrivals.is_lost() {
                     // Only without what can't be committed can the sink say where it stands.
                     let _ = commands.upgrade().map(|commands| commands.send(Command::Reopen { id }));
@@ -410,7 +404,7 @@ impl Actor {
                 }
                 clock.sleep(AGAIN).await;
             }
-            let held = transactional.then(|| arrivals.kept.checkpoints());
+            let held = positions.then(|| arrivals.kept.checkpoints());
             let held = held.filter(|held| keeps || !held.is_empty());
             let _ = reports.send(Report::Settled { id, held });
         });
@@ -432,7 +426,7 @@ impl Actor {
 
     /// What the sink holds, if it keeps positions.
     fn held(&self) -> Option<Vec<Checkpoint>> {
-        let arrivals = self.arrivals.as_ref().filter(|_| self.has_sink && self.setup.is_transactional())?;
+        let arrivals = self.arrivals.as_ref().filter(|_| self.has_sink && self.positions)?;
         // One that has never committed anything leaves it to the store where the source begins.
         Some(arrivals.kept.checkpoints()).filter(|held| self.keeps || !held.is_empty())
     }
@@ -467,13 +461,6 @@ async fn commit(asks: &mpsc::UnboundedSender<Ask>) -> Option<bool> {
     let (answer, answered) = tokio::sync::oneshot::channel();
     asks.send(answer).ok()?;
     answered.await.ok()
-}
-
-/// What a fold has taken in of other origins would be lost with what can't be committed.
-fn state_is_lost() -> Error {
-    let message = "what the sink was given can't be committed, because an instance that it came from is gone, and a fold \
-                   stands before the sink: start again to go on from the last commit";
-    Error::new(Cause::Outside, message)
 }
 
 fn panicked(error: tokio::task::JoinError) -> Error {

@@ -40,10 +40,17 @@ fn resolve(place: &Where, roll: &Roll) -> Result<Vec<PeerId>> {
 /// The network stages: each stands before the part that it leads into.
 pub(super) fn hops(setup: &Setup, parts: &[Part], places: &[Vec<PeerId>]) -> Result<Vec<Hop>> {
     let pairs = parts.iter().zip(parts.iter().skip(1));
-    pairs.zip(places.iter().zip(places.iter().skip(1))).map(|(parts, places)| hop(setup, parts, places)).collect()
+    let positions = sink_keeps_positions(setup, places);
+    let hop = |(parts, places)| hop(setup, parts, places, positions);
+    pairs.zip(places.iter().zip(places.iter().skip(1))).map(hop).collect()
 }
 
-fn hop(setup: &Setup, parts: (&Part, &Part), places: (&Vec<PeerId>, &Vec<PeerId>)) -> Result<Hop> {
+/// Whether the sink keeps positions of the source with its data.
+pub(super) fn sink_keeps_positions(setup: &Setup, places: &[Vec<PeerId>]) -> bool {
+    setup.sink_keeps_positions(places.last().map_or(0, Vec::len))
+}
+
+fn hop(setup: &Setup, parts: (&Part, &Part), places: (&Vec<PeerId>, &Vec<PeerId>), positions: bool) -> Result<Hop> {
     let (before, behind) = parts;
     let Some(net) = &behind.enters else {
         return Err(Error::new(Cause::Bug, "the graph has parts without a network stage between them"));
@@ -60,7 +67,7 @@ fn hop(setup: &Setup, parts: (&Part, &Part), places: (&Vec<PeerId>, &Vec<PeerId>
         anchors: has_sink || folds || matches!(net.kind, NetKind::MergeSort | NetKind::Merge),
         folds,
         by_time: net.by_time,
-        positions: setup.sink_keeps_positions(),
+        positions,
     })
 }
 

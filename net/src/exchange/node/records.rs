@@ -147,7 +147,6 @@ impl Node {
                 out.outbox.put_shared(shares.collect(), mine);
             }
         }
-        self.make_room(hop);
     }
 
     /// Hands back what can wait, while something that a merge waits for can't get to this exit for want of room.
@@ -311,7 +310,6 @@ impl Node {
     pub(super) fn needed(&mut self, peer: PeerId, hop: usize, origin: &WireOrigin, sequence: u64) {
         let Some(Some(out)) = self.outboxes.get_mut(hop) else { return };
         out.outbox.need(peer, &origin.origin(), sequence);
-        self.make_room(hop);
     }
 
     /// A part here asks for a dead letter of a record whose original is elsewhere.
@@ -495,11 +493,13 @@ impl Node {
                 self.acts.push(Act::Deal { peer, hop, tag, piece });
             }
         }
+        self.to_self.extend(to_self);
+        self.make_room(hop);
+        let Some(out) = &mut self.outboxes[hop] else { return };
         let full = !out.outbox.has_room();
         if std::mem::replace(&mut out.full, full) != full {
             self.acts.push(Act::Full { hop, full });
         }
-        self.to_self.extend(to_self);
     }
 
     /// Whether nothing is on its way through the parts here that others' records only pass.

@@ -214,10 +214,13 @@ impl Node {
         }
     }
 
-    /// The source has given a partition up.
+    /// The source has given a partition up: what of it is on its way counts no more, and would be refused for ever.
     pub(super) fn source_gave_up(&mut self, partition: &Partition) {
         if let State::Open { partitions, .. } = &mut self.source.state {
             partitions.retain(|held| held != partition);
+        }
+        if let Some(Some(out)) = self.outboxes.first_mut() {
+            out.outbox.drop_origins(|origin| origin.partition == *partition);
         }
     }
 

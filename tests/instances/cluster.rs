@@ -1,9 +1,10 @@
 //! [`Cluster`]: an example that runs as several instances, and what has to come of it.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,30 @@ pub(crate) fn faults() -> u32 {
 /// One that was started and has not joined the others after this time came too late.
 const LATE: Duration = Duration::from_secs(5);
 
-/// An example that runs as several instances. The first reads, all work, the last writes.
+/// The program of an instance and its arguments, to be run in the cluster's folder.
+pub(crate) type Line = Box<dyn Fn(&Cluster, usize) -> Vec<OsString>>;
+
+/// What the instances of a cluster do: the first reads the file `input`, all work, the last writes the file `output`.
+pub(crate) struct Job {
+    pub(crate) input: String,
+    pub(crate) output: String,
+    pub(crate) records: u64,
+    pub(crate) line: Line,
+}
+
+impl Job {
+    /// `xml_filter` on orders.
+    fn orders(records: u64) -> Self {
+        let (input, output) = orders(records);
+        Self { input, output, records, line: Box::new(Cluster::xml_filter) }
+    }
+}
+
+/// A program that runs as several instances.
 pub(crate) struct Cluster {
     /// For people.
     name: String,
-    example: &'static str,
+    line: Line,
     flags: Vec<String>,
     peers: Vec<String>,
     /// Dropped before the networks that they run in.
@@ -38,43 +58,69 @@ pub(crate) struct Cluster {
     /// Faults that landed while something was left to do.
     landed: u32,
     began: Instant,
+    /// The most bytes of output that there were, as far as anyone looked.
+    most: u64,
     story: String,
+    /// What each instance said in its lives that are over.
+    said: Vec<String>,
+    /// Whether what is left of a test that fails is kept.
+    keeps: bool,
 }
 
 impl Cluster {
     /// Filters orders on so many instances, on this machine's own ports.
     pub(crate) fn on_loopback(name: &str, instances: usize, records: u64) -> Self {
-        let peers = free_ports(instances).into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        Self::new(name, peers, None, records)
+        Self::new(name, loopback(instances), None, Job::orders(records))
     }
 
     /// Filters orders on so many instances, each in a network of its own; `None` where that can't be.
     pub(crate) fn in_networks(name: &str, instances: usize, records: u64) -> Option<Self> {
         let hosts = Hosts::new(instances)?;
-        let peers = (0..instances).map(|instance| format!("{}:7400", Hosts::address(instance))).collect();
-        Some(Self::new(name, peers, Some(hosts), records))
+        Some(Self::new(name, networks(instances), Some(hosts), Job::orders(records)))
     }
 
-    fn new(name: &str, peers: Vec<String>, hosts: Option<Hosts>, records: u64) -> Self {
+    fn new(name: &str, peers: Vec<String>, hosts: Option<Hosts>, job: Job) -> Self {
+        let Job { input, output, records, line } = job;
         let folder = tempfile::tempdir().expect("there is room for a folder");
-        let (document, paid) = orders(records);
-        fs::write(folder.path().join("in.xml"), document).expect("an input can be written");
+        fs::write(folder.path().join("input"), input).expect("an input can be written");
+        fs::write(folder.path().join("peers"), peers.join(",")).expect("a list can be written");
         Certs::new(folder.path().join("tls"), peers.len()).write().expect("certificates can be made");
+        let said = vec![String::new(); peers.len()];
         let flags = ["--record", "order", "--where", "status=paid", "--detection", "1"];
         Self {
             name: name.to_owned(),
-            example: "xml_filter",
+            line,
             flags: flags.map(str::to_owned).to_vec(),
             processes: peers.iter().map(|_| None).collect(),
             peers,
             hosts,
-            expected: paid.into_bytes(),
+            expected: output.into_bytes(),
             records,
             folder,
             landed: 0,
             began: Instant::now(),
+            most: 0,
             story: String::new(),
+            said,
+            keeps: false,
         }
+    }
+
+    /// Does this job on so many instances: each in a network of its own, or on loopback where that can't be. What is left
+    /// is kept if it fails.
+    pub(crate) fn anywhere(name: &str, instances: usize, job: Job) -> Self {
+        let (peers, hosts) = match Hosts::new(instances) {
+            None => (loopback(instances), None),
+            Some(hosts) => (networks(instances), Some(hosts)),
+        };
+        let mut cluster = Self::new(name, peers, hosts, job);
+        cluster.keeps = true;
+        cluster
+    }
+
+    /// Whether a pair can be cut off from each other.
+    pub(crate) fn has_networks(&self) -> bool {
+        self.hosts.is_some()
     }
 
     /// Without this flag and its value.
@@ -104,16 +150,26 @@ impl Cluster {
 
     /// What starts an instance.
     pub(crate) fn command(&self, instance: usize) -> Command {
-        let program = example(self.example);
+        let line = (self.line)(self, instance);
+        let (program, arguments) = line.split_first().expect("a program is named");
         let mut command = match &self.hosts {
-            Some(hosts) => hosts.command(instance, &program),
+            Some(hosts) => hosts.command(instance, Path::new(program)),
             None => Command::new(program),
         };
-        command.arg("--input").arg(self.path("in.xml")).arg("--output").arg(self.output());
-        command.arg("--state").arg(self.path(&format!("state-{}", instance + 1)));
-        command.arg("--peers").arg(self.peers.join(",")).arg("--listen").arg(&self.peers[instance]);
-        command.arg("--tls").arg(self.path("tls")).args(&self.flags);
+        command.args(arguments).current_dir(self.folder.path());
         command
+    }
+
+    fn xml_filter(&self, instance: usize) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec![example("xml_filter").into()];
+        let state = format!("state-{}", instance + 1);
+        for (flag, file) in [("--input", "input"), ("--output", "output"), ("--state", &state), ("--tls", "tls")] {
+            line.extend([flag.into(), self.path(file).into()]);
+        }
+        line.extend(["--peers".into(), self.peers.join(",").into()]);
+        line.extend(["--listen".into(), (&self.peers[instance]).into()]);
+        line.extend(self.flags.iter().map(OsString::from));
+        line
     }
 
     pub(crate) fn start(&mut self, instance: usize) {
@@ -133,7 +189,9 @@ impl Cluster {
     pub(crate) fn kill(&mut self, instance: usize) -> bool {
         let mid_run = self.is_mid_run();
         self.tell(&format!("instance {} killed", instance + 1));
-        let landed = self.processes[instance].take().is_some_and(Process::kill);
+        let Some(process) = self.processes[instance].take() else { return false };
+        let (landed, said) = process.kill();
+        self.said[instance].push_str(&said);
         self.landed += u32::from(landed && mid_run);
         landed
     }
@@ -149,6 +207,7 @@ impl Cluster {
     #[track_caller]
     pub(crate) fn wait(&mut self, instance: usize) -> (ExitStatus, String) {
         let ended = self.processes[instance].take().expect("it was started").wait();
+        self.said[instance].push_str(&ended.1);
         self.tell(&format!("instance {} ended", instance + 1));
         ended
     }
@@ -209,6 +268,21 @@ impl Cluster {
         self.until_written(self.expected.len() as u64 / 20)
     }
 
+    /// Waits until some more is written than ever before. Nobody may have ended before all is.
+    #[track_caller]
+    pub(crate) fn until_more_than_ever(&mut self) {
+        let wanted = self.most + self.expected.len() as u64 / 2_000;
+        let more =
+            self.until("more is written than ever", |cluster| cluster.written() >= wanted || cluster.is_written());
+        assert!(more || self.is_written(), "an instance has ended, and not all is written\n{}", self.told());
+        self.most = self.written();
+    }
+
+    /// Whether all but a twentieth is there.
+    pub(crate) fn is_nearly_written(&self) -> bool {
+        self.written() >= self.expected.len() as u64 / 20 * 19
+    }
+
     /// Sees that nothing is written for so long, while something is left to do; what is on its way may come first.
     #[track_caller]
     pub(crate) fn stands_still(&mut self, time: Duration) {
@@ -236,6 +310,14 @@ impl Cluster {
     /// Like [`finish`](Self::finish), and goes on.
     #[track_caller]
     pub(crate) fn finish_all(&mut self) {
+        self.end_all();
+        let Self { name, records, landed, .. } = self;
+        println!("{name}: {records} records, {landed} faults landed, the output is right");
+    }
+
+    /// Like [`finish_all`](Self::finish_all), and says nothing.
+    #[track_caller]
+    pub(crate) fn end_all(&mut self) {
         self.start_all();
         let mut ended = vec![false; self.count()];
         while let Some(instance) = self.until_one_ends(&ended) {
@@ -244,8 +326,6 @@ impl Cluster {
             ended[instance] = true;
         }
         self.check();
-        let Self { name, records, landed, .. } = self;
-        println!("{name}: {records} records, {landed} faults landed, the output is right");
     }
 
     /// Starts those that are not there, and lets all end by themselves. Those that did not hear the last word of one that
@@ -311,6 +391,34 @@ impl Cluster {
         }
         told
     }
+
+    /// Keeps its files, and beside them what happened and what each instance said in all its lives.
+    fn keep(&mut self) {
+        for (instance, process) in self.processes.iter_mut().enumerate() {
+            let last = process.take().map(|process| process.kill().1).unwrap_or_default();
+            let said = format!("{}{last}", self.said[instance]);
+            let _ = fs::write(self.folder.path().join(format!("said-{}", instance + 1)), said);
+        }
+        let _ = fs::write(self.path("story"), &self.story);
+        self.folder.disable_cleanup(true);
+        eprintln!("{}: what is left is kept in {}", self.name, self.folder.path().display());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.keeps && std::thread::panicking() {
+            self.keep();
+        }
+    }
+}
+
+fn loopback(count: usize) -> Vec<String> {
+    free_ports(count).into_iter().map(|port| format!("127.0.0.1:{port}")).collect()
+}
+
+fn networks(count: usize) -> Vec<String> {
+    (0..count).map(|instance| format!("{}:7400", Hosts::address(instance))).collect()
 }
 
 /// Ports that are free now, all of them at once.

@@ -23,3 +23,4 @@ mod inputs;
 mod joining;
 mod losses;
 mod process;
+mod soak;

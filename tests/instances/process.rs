@@ -42,11 +42,13 @@ impl Process {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
-    /// SIGKILL, in whatever it is doing. `false` if it had ended before.
-    pub(crate) fn kill(mut self) -> bool {
+    /// SIGKILL, in whatever it is doing. Returns `false` if it had ended before, and all that it said.
+    pub(crate) fn kill(mut self) -> (bool, String) {
         use std::os::unix::process::ExitStatusExt as _;
         self.child.kill().expect("it is our child");
-        self.child.wait().expect("it is our child").signal() == Some(9)
+        let landed = self.child.wait().expect("it is our child").signal() == Some(9);
+        self.join();
+        (landed, self.said())
     }
 
     /// SIGTERM.
@@ -64,10 +66,15 @@ impl Process {
             std::thread::sleep(GLANCE);
         }
         let status = self.child.wait().expect("it has ended");
+        self.join();
+        (status, self.said())
+    }
+
+    /// Waits until all that it said is here.
+    fn join(&mut self) {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("it only reads");
         }
-        (status, self.said())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::downstream::{Downstream, Mood};
 use crate::engine;
 use crate::faults::{Fault, What};
 use crate::life::Life;
-use crate::outside::Outside;
+use crate::outside::{Outside, lock};
 use crate::scenario::Scenario;
 use crate::shape::Declared;
 use crate::story::Watch;
@@ -403,9 +403,13 @@ impl Cluster {
             loop {
                 tokio::select! {
                     biased;
-                    () = life.ends() => return running.abort(),
+                    () = life.ends() => {
+                        outside.has_met(running.metrics().traffic);
+                        return running.abort();
+                    }
                     () = drain.notified() => running.drain(),
                     ended = running.ended() => {
+                        outside.has_met(running.metrics().traffic);
                         let ended = ended.map(|summary: Summary| summary.ended).map_err(Error::from);
                         return tells(&told, life, ended);
                     }
@@ -467,6 +471,9 @@ impl Cluster {
         let traffic = self.network.traffic();
         self.tell(format!("{traffic:?}"));
         self.tally.saw(traffic);
+        let met = *lock(&self.outside.met);
+        self.tell(format!("{met:?}"));
+        self.tally.met(met);
         let promise = self.promise();
         verdict::check(&self.scenario, &self.outside, promise, &mut self.tally);
         let (wrong, told) = (self.outside.all_wrong(), self.outside.story.told());

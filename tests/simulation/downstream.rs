@@ -220,6 +220,7 @@ impl<T: Text> Sink for Writer<T> {
             (one_in(mood.fails), one_in(mood.lets_go))
         };
         if lets_go {
+            self.forgets(&records);
             drop(ticket.take());
             return Ok(());
         }
@@ -285,6 +286,15 @@ impl<T: Text> Writer<T> {
         // Last to first, because nobody may rely on an order.
         while let Some(ticket) = self.kept.pop() {
             ticket.delivered();
+        }
+    }
+
+    /// Of the first record it may have taken some rows before: they come again.
+    fn forgets(&mut self, records: &Records<'_, T::Column>) {
+        let stamp = records.stamp(0);
+        let origin = (stamp.instance, stamp.stage.to_string(), stamp.partition.to_string(), stamp.epoch);
+        if self.last.get(&origin).is_some_and(|&(sequence, _)| sequence == stamp.sequence) {
+            self.last.remove(&origin);
         }
     }
 

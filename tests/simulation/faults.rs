@@ -56,6 +56,11 @@ pub(crate) fn draw(random: &mut Seeded, instances: usize, within: Duration) -> V
     faults
 }
 
+/// The broker chooses another consumer, some time.
+pub(crate) fn a_move(random: &mut Seeded, within: Duration) -> Fault {
+    Fault { at: random.time(within), lasts: Duration::ZERO, what: What::Move }
+}
+
 fn one(random: &mut Seeded, instances: usize, within: Duration) -> Fault {
     let at = random.time(within);
     // Shorter than any detection, about as long, and longer.

@@ -16,6 +16,7 @@
 //! ```sh
 //! cargo test --test simulation                                             # 100 seeds
 //! MILLSTREAM_SEEDS=5000 cargo test --release --test simulation             # the long setting
+//! MILLSTREAM_SEEDS=5000-9000 cargo test --release --test simulation        # others than those
 //! MILLSTREAM_SEED=17 cargo test --test simulation -- --nocapture           # one alone, told as a story
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
@@ -35,6 +36,7 @@ mod truth;
 mod upstream;
 mod verdict;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -56,8 +58,9 @@ fn whatever_happens_what_the_plan_promises_holds() {
         assert!(outcome.wrong.is_empty(), "seed {seed}:\n{}", outcome.wrong.join("\n"));
         return;
     }
-    let seeds = number_in("MILLSTREAM_SEEDS").unwrap_or(SEEDS);
-    let (tally, failed) = run_all(seeds);
+    let seeds = seeds();
+    let (tally, failed) = run_all(seeds.clone());
+    let seeds = seeds.end - seeds.start;
     println!("{seeds} seeds: {tally}");
     if let Some(Outcome { seed, told, .. }) = failed.first() {
         println!("{told}");
@@ -72,12 +75,12 @@ fn whatever_happens_what_the_plan_promises_holds() {
 }
 
 /// Runs all seeds, on all cores. Returns what happened, and those that failed in their order.
-fn run_all(seeds: u64) -> (Tally, Vec<Outcome>) {
-    let (next, done) = (AtomicU64::new(0), Mutex::new((Tally::default(), Vec::new())));
+fn run_all(seeds: Range<u64>) -> (Tally, Vec<Outcome>) {
+    let (next, done) = (AtomicU64::new(seeds.start), Mutex::new((Tally::default(), Vec::new())));
     let work = || {
         loop {
             let seed = next.fetch_add(1, Relaxed);
-            if seed >= seeds {
+            if seed >= seeds.end {
                 break;
             }
             let outcome = run(seed);
@@ -101,6 +104,16 @@ fn run_all(seeds: u64) -> (Tally, Vec<Outcome>) {
 fn run(seed: u64) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("a runtime needs nothing from outside").block_on(cluster::run(Scenario::of(seed)))
+}
+
+/// Which seeds are to be run: so many, or from one to another.
+fn seeds() -> Range<u64> {
+    let Ok(value) = std::env::var("MILLSTREAM_SEEDS") else { return 0..SEEDS };
+    let (from, to) = value.split_once('-').unwrap_or(("0", &value));
+    match (from.parse(), to.parse()) {
+        (Ok(from), Ok(to)) => from..to,
+        _ => panic!("MILLSTREAM_SEEDS is a number, or two with a hyphen between them, not {value}"),
+    }
 }
 
 fn number_in(variable: &str) -> Option<u64> {

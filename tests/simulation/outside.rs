@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream::contracts::Clock;
+use millstream::contracts::{Clock, Traffic};
 
 use crate::disk::Disks;
 use crate::downstream::Downstream;
@@ -18,6 +18,8 @@ pub(crate) struct Outside {
     pub(crate) upstream: Upstream,
     pub(crate) downstream: Downstream,
     pub(crate) disks: Disks,
+    /// What records met with on their way, in the lives that are over.
+    pub(crate) met: Mutex<Traffic>,
     /// Up to where each partition's records have been found durable.
     covered: Mutex<Vec<u64>>,
     wrong: Mutex<Vec<String>>,
@@ -33,7 +35,18 @@ impl Outside {
     ) -> Arc<Self> {
         let covered = Mutex::new(vec![0; truth.records.len()]);
         let story = Story::new(clock.clone());
-        Arc::new(Self { clock, story, truth, upstream, downstream, disks, covered, wrong: Mutex::default() })
+        let (met, wrong) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { clock, story, truth, upstream, downstream, disks, met, covered, wrong })
+    }
+
+    /// An instance is gone, whose records have met with this.
+    pub(crate) fn has_met(&self, traffic: Traffic) {
+        let mut met = lock(&self.met);
+        met.redealt += traffic.redealt;
+        met.handed_back += traffic.handed_back;
+        met.discarded += traffic.discarded;
+        met.replayed += traffic.replayed;
+        met.frozen += traffic.frozen;
     }
 
     /// Something is not as it has to be.

@@ -15,6 +15,9 @@ use crate::upstream::{Feed, Reading};
 /// The most instances; at most 5. One is a run without a network.
 pub(crate) const MOST_INSTANCES: u64 = 5;
 
+/// In which time something goes wrong.
+const WITHIN: Duration = Duration::from_secs(40);
+
 /// What a seed decides.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
@@ -56,11 +59,11 @@ impl Scenario {
         let truth = truth(random, shape, feed, instances);
         let total: u64 = truth.records.iter().sum();
         let reading = reading(random, total, feed);
-        // Half of the runs are undisturbed for some seconds after the start, and last for 10 to 40 s.
-        let mut faults = faults::draw(random, instances, Duration::from_secs(40));
+        let mut faults = faults::draw(random, instances, WITHIN);
         let writing = writing(random, shape, feed);
-        if writing.transactional || instances == 1 {
-            // Its sink settles what it was given when it commits, and has no ticket to let go of.
+        if writing.transactional || instances == 1 || shape == Shape::Limited {
+            // Its sink settles what it was given when it commits, and has no ticket to let go of. A limit counts what the
+            // sink lets go of, too.
             faults.iter_mut().for_each(Fault::lets_go_of_nothing);
         }
         Self {
@@ -83,6 +86,17 @@ impl Scenario {
             outside: random.below(u64::MAX),
             truth,
         }
+        .with_moves(random)
+    }
+
+    /// What a broker can move, it moves.
+    fn with_moves(mut self, random: &mut Seeded) -> Self {
+        if self.feed == Feed::Broker {
+            let moves = (0..random.within(0, 3)).map(|_| faults::a_move(random, WITHIN));
+            self.faults.extend(moves);
+            self.faults.sort_by_key(|fault| fault.at);
+        }
+        self
     }
 }
 

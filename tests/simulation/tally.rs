@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use millstream::contracts;
 use millstream_core::testkit::Traffic;
 
 /// What happened.
@@ -33,6 +34,13 @@ pub(crate) struct Tally {
     pub(crate) given_up: u64,
     /// Runs that promised each effect once.
     pub(crate) exactly_once: u64,
+    /// Records that were dealt anew, handed back, discarded before a merge, and passed again behind it.
+    pub(crate) redealt: u64,
+    pub(crate) handed_back: u64,
+    pub(crate) discarded: u64,
+    pub(crate) replayed: u64,
+    /// Times that a merge froze an origin.
+    pub(crate) frozen: u64,
 }
 
 impl Tally {
@@ -47,7 +55,13 @@ impl Tally {
         (self.overtaken, self.downs, self.given_up) = (traffic.overtaken, traffic.downs, traffic.given_up);
     }
 
-    fn all_mut(&mut self) -> [&mut u64; 19] {
+    pub(crate) fn met(&mut self, met: contracts::Traffic) {
+        let contracts::Traffic { redealt, handed_back, discarded, replayed, frozen, .. } = met;
+        (self.redealt, self.handed_back) = (redealt, handed_back);
+        (self.discarded, self.replayed, self.frozen) = (discarded, replayed, frozen);
+    }
+
+    fn all_mut(&mut self) -> [&mut u64; 24] {
         [
             &mut self.records,
             &mut self.rows,
@@ -68,6 +82,11 @@ impl Tally {
             &mut self.downs,
             &mut self.given_up,
             &mut self.exactly_once,
+            &mut self.redealt,
+            &mut self.handed_back,
+            &mut self.discarded,
+            &mut self.replayed,
+            &mut self.frozen,
         ]
     }
 
@@ -89,6 +108,13 @@ impl Tally {
             ("frames that were overtaken", self.overtaken),
             ("peers that were lost", self.downs),
             ("letters", self.letters),
+            ("moves of the broker's choice", self.moves),
+            ("second starts that were refused", self.refused),
+            ("records that were dealt anew", self.redealt),
+            ("records that were handed back", self.handed_back),
+            ("records that were discarded", self.discarded),
+            ("records that passed a merge again", self.replayed),
+            ("origins that were frozen", self.frozen),
         ];
         let over_a_network = over_a_network.into_iter().filter(|_| crate::scenario::MOST_INSTANCES > 1);
         for (what, count) in had.into_iter().chain(over_a_network) {
@@ -101,13 +127,15 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
         let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
+        let Self { redealt, handed_back, discarded, replayed, frozen, .. } = self;
         write!(
             f,
             "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
              drains, {cuts} cuts, {moves} moves of the broker's choice, {moods} times a slow or failing sink, {refused} \
              second starts refused, {failed} runs that failed; {again} records read again, {repeated} rows repeated; \
-             {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {exactly_once} runs \
-             were exactly-once"
+             {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {redealt} records dealt \
+             anew, {handed_back} handed back, {discarded} discarded, {replayed} passed again, {frozen} times an origin \
+             frozen; {exactly_once} runs were exactly-once"
         )
     }
 }

@@ -40,6 +40,8 @@ struct State {
     read: Vec<u64>,
     /// Records that were read again.
     again: u64,
+    /// From where each partition was read, each time but the first.
+    reopened: Vec<Vec<u64>>,
     /// Whom the broker has chosen.
     active: Option<Life>,
     /// Whom it may choose.
@@ -52,8 +54,14 @@ struct State {
 impl Upstream {
     pub(crate) fn new(feed: Feed, partitions: usize, random: Seeded) -> Self {
         let (committed, read) = (vec![0; partitions], vec![0; partitions]);
-        let state = State { committed, read, again: 0, active: None, consumers: Vec::new(), ended: false, random };
+        let (reopened, consumers) = (vec![Vec::new(); partitions], Vec::new());
+        let state = State { committed, read, again: 0, reopened, active: None, consumers, ended: false, random };
         Self { feed, state: Mutex::new(state), changed: Notify::new() }
+    }
+
+    /// From where a partition was read, each time but the first.
+    pub(crate) fn reopened(&self, partition: usize) -> Vec<u64> {
+        lock(&self.state).reopened[partition].clone()
     }
 
     /// Up to where a partition is acknowledged.
@@ -119,6 +127,9 @@ impl State {
     /// A partition is read from here on.
     fn opens(&mut self, partition: usize, from: u64) {
         self.again += self.read[partition].saturating_sub(from);
+        if self.read[partition] > 0 {
+            self.reopened[partition].push(from);
+        }
     }
 }
 

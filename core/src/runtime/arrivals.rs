@@ -64,12 +64,16 @@ struct State {
     life: u64,
     /// A position can't be told any more: what the sink has taken in since can't be committed.
     lost: bool,
+    /// Whether any origin has records that were let go of.
+    gaps: bool,
 }
 
 struct Origin {
     id: u64,
     key: OriginKey,
     prefix: Prefix,
+    /// The first record that the sink, or what stands before it, has let go of and that has not come again.
+    let_go: Option<u64>,
 }
 
 /// What is told upstream once it is durable.
@@ -161,12 +165,31 @@ impl Arrivals {
         told.into_iter().for_each(Told::tell);
     }
 
+    /// Whether these records may be written: not where one before them was let go of, which comes again, and they with it.
+    /// Its own coming is taken note of.
+    pub(super) fn may_be_written(&self, shared: &Shared, records: &Range<u32>) -> bool {
+        let mut state = self.lock();
+        if !state.gaps {
+            return true;
+        }
+        let records = shared.first + u64::from(records.start)..shared.first + u64::from(records.end);
+        if let Some(origin) = state.origins.iter_mut().find(|origin| origin.key.is(shared)) {
+            if origin.let_go.is_some_and(|gap| gap < records.start) {
+                return false;
+            }
+            origin.let_go.take_if(|gap| records.contains(gap));
+        }
+        state.gaps = state.origins.iter().any(|origin| origin.let_go.is_some());
+        true
+    }
+
     /// The part has ended, or is dropped: what its sink has not made durable is given up.
     pub(super) fn give_up(&self) {
         let told: Vec<Told> = {
             let mut state = self.lock();
             state.life += 1;
-            state.lost = false;
+            (state.lost, state.gaps) = (false, false);
+            state.origins.iter_mut().for_each(|origin| origin.let_go = None);
             state.waiting.drain(..).collect()
         };
         for told in told {
@@ -215,6 +238,18 @@ impl Arrivals {
         }
     }
 
+    /// These were let go of: they come again, and nothing behind them may be written before.
+    fn let_go(&self, of: &Arrived, records: &Range<u64>) {
+        let mut state = self.lock();
+        if state.life != of.life {
+            return;
+        }
+        if let Some(origin) = state.origins.iter_mut().find(|known| known.id == of.origin) {
+            origin.let_go = Some(origin.let_go.map_or(records.start, |gap| gap.min(records.start)));
+            state.gaps = true;
+        }
+    }
+
     /// Keeps this outcome until the sink has made it durable; `false`: it comes too late for that.
     fn settle_later(&self, of: &Arrived, records: &Range<u32>, outcome: Outcome) -> bool {
         let mut state = self.lock();
@@ -253,7 +288,7 @@ impl State {
             let key = OriginKey::of(shared);
             let alone = exclusive(&key);
             self.origins.retain(|known| !key.replaces(&known.key, alone));
-            self.origins.push(Origin { id: self.next, key, prefix: Prefix::default() });
+            self.origins.push(Origin { id: self.next, key, prefix: Prefix::default(), let_go: None });
             self.next += 1;
             self.origins.len() - 1
         });
@@ -291,11 +326,11 @@ impl Settle for Arrived {
             return;
         }
         let sequences = self.sequences(&records);
-        self.arrivals.with(self.origin, |prefix| match outcome {
-            Outcome::Abandoned if self.arrivals.tells == Tells::AtOnce => prefix.unsettle(sequences),
-            Outcome::Abandoned => {}
-            _ => prefix.settle(sequences),
-        });
+        match outcome {
+            Outcome::Abandoned if self.arrivals.tells == Tells::OnceDurable => self.arrivals.let_go(self, &sequences),
+            Outcome::Abandoned => self.arrivals.with(self.origin, |prefix| prefix.unsettle(sequences)),
+            _ => self.arrivals.with(self.origin, |prefix| prefix.settle(sequences)),
+        }
         self.claim.origin.settle(slot, records, outcome);
     }
 

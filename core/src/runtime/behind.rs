@@ -8,7 +8,7 @@ use super::kept::Kept;
 use super::locator::Locator;
 use super::source_end::Partitions;
 use crate::contracts::{Cause, Error, Result};
-use crate::data::{Partition, PartitionId, Position};
+use crate::data::{Batch, Partition, PartitionId, Position};
 
 /// What a sink's commit covers.
 #[derive(Clone)]
@@ -53,6 +53,14 @@ impl Behind {
             }
         }
         Ok(Some(positions))
+    }
+
+    /// Whether this may be written now: in the order of its origin.
+    pub(super) fn may_be_written(&self, batch: &Batch) -> bool {
+        match self {
+            Self::Source(_) => true,
+            Self::Entry(arrivals, _) => arrivals.may_be_written(batch.shared(), &batch.part()),
+        }
     }
 
     /// Something was written.

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use millstream_core::commit::{Burial, Hold, Note, Outcome, Owed, RemoteHold};
 use millstream_core::contracts::{Error, Hello, Hop, Order, PeerId, Report, SourcePlace, Traffic};
+use millstream_core::data::Partition;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ends::Handed;
@@ -164,6 +165,8 @@ pub(crate) struct Node {
     names: Vec<String>,
     /// As which epoch each instance has opened its source, as this instance has heard.
     opened: BTreeMap<PeerId, u64>,
+    /// Partitions that an instance has lost to another, with the epoch that it had.
+    lost: BTreeSet<(u16, u64, Partition)>,
 }
 
 /// The exits of one network stage here.
@@ -232,6 +235,7 @@ impl Node {
             counts: Traffic::default(),
             names,
             opened: BTreeMap::new(),
+            lost: BTreeSet::new(),
         };
         node.to_self.push_back(Input::Up(me));
         node
@@ -387,7 +391,7 @@ impl Node {
             return;
         }
         if !matches!(message, Message::Outcome { .. } | Message::Grant { .. }) {
-            tracing::trace!(peer, ?message, "told");
+            tracing::trace!(me = self.me, peer, ?message, "told");
         }
         match message {
             Message::Welcome { .. } | Message::Begun { .. } => {}

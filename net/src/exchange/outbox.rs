@@ -282,9 +282,10 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     }
 
     /// Records that merges wait for and that have not come here: they are still inside the part, or elsewhere. With who
-    /// waits.
+    /// waits. One that was cut by key has come once it is here for anybody: what another peer was to get of it may have
+    /// been handed back, and comes again once the rest has settled.
     pub(crate) fn missing(&self) -> impl Iterator<Item = (PeerId, &Arc<Origin>, u64)> {
-        let missing = self.needs.iter().filter(|&(&(lane, peer), &sequence)| self.find(lane, peer, sequence).is_none());
+        let missing = self.needs.iter().filter(|&(&(lane, _), &sequence)| !self.has(lane, sequence));
         missing.filter_map(|(&(lane, peer), &sequence)| Some((peer, &self.lanes.get(&lane)?.origin, sequence)))
     }
 
@@ -297,7 +298,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
             return 0;
         }
         self.need(peer, origin, sequence);
-        if self.names.get(origin).is_none_or(|&lane| self.find(lane, peer, sequence).is_some()) {
+        if self.names.get(origin).is_none_or(|&lane| self.has(lane, sequence)) {
             return 0;
         }
         let before = self.counts.handed_back;
@@ -591,13 +592,22 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         self.needs.range((lane, 0)..=(lane, PeerId::MAX)).map(|(&(_, peer), &record)| (peer, record))
     }
 
+    /// Whether an item answers for a record, to whomever.
+    fn has(&self, lane: u64, record: u64) -> bool {
+        self.first(lane, record, |_| true).is_some()
+    }
+
     /// The item that answers for a record to this peer.
     fn find(&self, lane: u64, peer: PeerId, record: u64) -> Option<u64> {
+        self.first(lane, record, |item| item.is_for(peer))
+    }
+
+    fn first(&self, lane: u64, record: u64, is_meant: impl Fn(&Item<P>) -> bool) -> Option<u64> {
         let state = self.lanes.get(&lane)?;
         // Items overlap only where a batch was cut by key, or where records came a second time: the first looks tell.
         let before = state.items.range(..=(record, u64::MAX)).rev();
         let mut near = before.take_while(|&&(lowest, _)| record - lowest < state.longest);
-        let answers = |item: &Item<P>| item.is_for(peer) && item.open.contains(record);
+        let answers = |item: &Item<P>| is_meant(item) && item.open.contains(record);
         near.find(|(_, id)| self.items.get(id).is_some_and(answers)).map(|&(_, id)| id)
     }
 

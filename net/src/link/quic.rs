@@ -8,8 +8,8 @@ use std::time::Duration;
 use millstream_core::contracts::{Cause, Error, Result};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    ClientConfig, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use ring::hmac;
 use ring::rand::SystemRandom;
@@ -19,12 +19,20 @@ use super::identity::Identity;
 use super::peers::{Peers, Security};
 use super::tls;
 
+/// How long a way and back is taken for until it is known: a first packet that nobody took is sent again after three of
+/// these, and an attempt that came to nothing is forgotten after nine. Instances are near each other; where they are not,
+/// a few packets are sent twice.
+const FIRST_RTT: Duration = Duration::from_millis(50);
 /// Lanes that a peer may have open at once.
 const MAX_LANES: u32 = 64;
-/// What one lane may have on its way: more than a LAN's bandwidth times its delay.
-const LANE_WINDOW: u32 = 8 << 20;
+/// What one lane may have on its way: more than a LAN's bandwidth times its delay, and less than the socket's buffer
+/// holds while this process waits for a core. What doesn't fit there is lost and sent again, and all behind it waits.
+const LANE_WINDOW: u32 = 2 << 20;
 /// What one link may have on its way.
 const LINK_WINDOW: u32 = 64 << 20;
+/// The longest datagram, where the way takes it: that is found out, from 1,200 bytes upwards. Most of what a hop costs is
+/// by the datagram. `quinn` hands ten at once to the system, which takes 64 KiB at once and no more.
+const DATAGRAM: u16 = 6400;
 /// Asked of the system for the socket, which gives what it allows.
 const SOCKET_BUFFER: usize = 4 << 20;
 /// The length of a connection's name.
@@ -73,8 +81,11 @@ fn transport(peers: &Peers) -> Result<TransportConfig> {
     let quarter = peers.detection / 4;
     let idle = IdleTimeout::try_from(quarter * 3)
         .map_err(|error| Error::new(Cause::User, "the time to detect a loss is out of bounds").because(error))?;
+    let mut datagrams = MtuDiscoveryConfig::default();
+    datagrams.upper_bound(DATAGRAM);
     let mut transport = TransportConfig::default();
     transport
+        .mtu_discovery_config(Some(datagrams))
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(Some(quarter))
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_LANES))
@@ -82,14 +93,23 @@ fn transport(peers: &Peers) -> Result<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(LANE_WINDOW))
         .receive_window(VarInt::from_u32(LINK_WINDOW))
         .send_window(u64::from(LINK_WINDOW))
+        .initial_rtt(FIRST_RTT)
         .datagram_receive_buffer_size(None);
     Ok(transport)
 }
 
+fn endpoint_config(identity: Option<&Identity>) -> Result<EndpointConfig> {
+    let mut config = match identity {
+        Some(identity) => config_of(identity)?,
+        None => EndpointConfig::default(),
+    };
+    config.max_udp_payload_size(DATAGRAM).map_err(broken)?;
+    Ok(config)
+}
+
 /// An instance that has started anew tells those who still write to its former self at once that this is gone: the
 /// tokens of QUIC's stateless resets are made of its certificate's key, and so outlive the process.
-fn endpoint_config(identity: Option<&Identity>) -> Result<EndpointConfig> {
-    let Some(identity) = identity else { return Ok(EndpointConfig::default()) };
+fn config_of(identity: &Identity) -> Result<EndpointConfig> {
     let of_identity = hmac::Key::new(hmac::HMAC_SHA256, identity.key.secret_der());
     let reset = hmac::sign(&of_identity, b"millstream stateless reset");
     let reset = hmac::Key::new(hmac::HMAC_SHA256, reset.as_ref());

@@ -170,19 +170,15 @@ impl Node {
         self.peers[peer].drained.remove(&0);
         (self.peers[peer].ended, self.peers[peer].done) = (false, false);
         self.close_older(peer, epoch);
+        self.forget_taken_in(|at| usize::from(at.origin.instance) == peer && at.origin.epoch != epoch);
         let here: Vec<usize> = self.anchors.here.keys().copied().collect();
         for hop in here {
-            let is_older =
-                |at: &HoldAt| at.hop == hop && usize::from(at.origin.instance) == peer && at.origin.epoch != epoch;
-            let took_in = self.hops[hop].folds && self.anchors.holds.values().any(|at| is_older(at) && !at.forgotten);
-            if took_in || self.ending.has_ended(hop) {
+            if self.ending.has_ended(hop) {
                 self.begin_anew(hop);
             }
         }
         self.ask_again(peer, epoch);
         self.revive();
-        let instance = peer as u16;
-        self.anchors.holds.retain(|_, at| at.origin.instance != instance || at.origin.epoch == epoch);
     }
 
     /// A peer's source waits for an answer of each anchor here.
@@ -253,7 +249,20 @@ impl Node {
         for origin in self.claim_in(peer, epoch, &partitions) {
             let partition = origin.partition.name().to_owned();
             self.tell(usize::from(origin.instance), Message::Fenced { epoch: origin.epoch, partition });
+            self.forget_taken_in(|at| *at.origin == *origin);
         }
+    }
+
+    /// Folds here that have taken in, and not given back, what is read again elsewhere or in another epoch begin anew.
+    fn forget_taken_in(&mut self, is_over: impl Fn(&HoldAt) -> bool) {
+        let over = |hop: usize| move |at: &&HoldAt| at.hop == hop && !at.forgotten;
+        let here: Vec<usize> = self.anchors.here.keys().copied().filter(|&hop| self.hops[hop].folds).collect();
+        for hop in here {
+            if self.anchors.holds.values().filter(over(hop)).any(&is_over) {
+                self.begin_anew(hop);
+            }
+        }
+        self.anchors.holds.retain(|_, at| !is_over(at));
     }
 
     pub(super) fn held(&mut self, hop: usize, made: u64, slot: u64, record: u32, id: u64) {

@@ -323,10 +323,11 @@ impl Node {
     }
 
     /// Whether all is over for one that only helps. It need not hear that from everybody: one that was never reached may
-    /// have left.
+    /// have left. What a limit has left over is in nobody's way.
     fn is_needed_no_more(&self) -> bool {
         let done = |peer: PeerId| self.peers[peer].done;
-        self.is_idle() && self.keepers().any(done) && self.keepers().all(|peer| done(peer) || !self.is_up(peer))
+        let nothing_left = self.is_idle() || self.ending.limited || self.keepers().all(done);
+        nothing_left && self.keepers().any(done) && self.keepers().all(|peer| done(peer) || !self.is_up(peer))
     }
 
     fn has_all_ended(&self) -> bool {

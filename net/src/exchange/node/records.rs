@@ -116,8 +116,8 @@ impl Node {
         }
     }
 
-    fn empty_outbox(&mut self, hop: usize) {
-        if let Some(out) = &mut self.outboxes[hop] {
+    pub(super) fn empty_outbox(&mut self, hop: usize) {
+        if let Some(Some(out)) = self.outboxes.get_mut(hop) {
             out.outbox.clear();
         }
         // They are not given back: what they stand for has not arrived.
@@ -165,12 +165,18 @@ impl Node {
         }
     }
 
-    /// Whether a piece that leaves a part here is of an epoch that its source is not open as any more: nobody would
-    /// take it.
+    /// Whether a piece that leaves a part here is of an epoch that its source is not open as any more, or of a partition
+    /// that this has lost: nobody would take it.
     fn is_over_before(&self, hop: usize, origin: &Origin) -> bool {
         let began_elsewhere = hop > 0 && !self.hops[1..=hop].iter().any(|at| at.begins);
         let opened = self.opened.get(&usize::from(origin.instance));
-        began_elsewhere && opened.is_some_and(|&epoch| epoch != origin.epoch)
+        began_elsewhere && (opened.is_some_and(|&epoch| epoch != origin.epoch) || self.has_lost(origin))
+    }
+
+    /// Whether another instance has the partition now.
+    fn has_lost(&self, origin: &Origin) -> bool {
+        // Cloned only where any was ever lost.
+        !self.lost.is_empty() && self.lost.contains(&(origin.instance, origin.epoch, origin.partition.clone()))
     }
 
     /// Records come in from a peer.
@@ -251,6 +257,9 @@ impl Node {
         if hop >= self.hops.len() || records.start > records.end {
             self.counts.late += 1;
             return;
+        }
+        if outcome == WireOutcome::Abandoned {
+            tracing::trace!(me = self.me, peer, hop, tag, ?records, "records are given back");
         }
         for hold in holds {
             self.keep_hold(peer, hop, tag, hold);
@@ -374,17 +383,29 @@ impl Node {
             inbox.open(peer, epoch);
             inbox.thaw(peer);
         }
-        let is_over = |origin: &Origin| usize::from(origin.instance) == peer && origin.epoch != epoch;
+        self.lost.retain(|&(instance, of, _)| usize::from(instance) != peer || of == epoch);
+        self.drop_relayed(|origin| usize::from(origin.instance) == peer && origin.epoch != epoch);
+    }
+
+    /// Gives up what only passes the parts here of origins that are over: who gets it would refuse it, again and again.
+    fn drop_relayed(&mut self, is_over: impl Fn(&Origin) -> bool) {
         for hop in (1..self.hops.len()).take_while(|&hop| !self.hops[hop].begins) {
             if let Some(out) = &mut self.outboxes[hop] {
-                out.outbox.drop_origins(is_over);
+                out.outbox.drop_origins(&is_over);
             }
         }
     }
 
     pub(super) fn claim_in(&mut self, peer: PeerId, epoch: u64, partitions: &[Partition]) -> Vec<Arc<Origin>> {
         let inboxes = self.inboxes.iter_mut().flatten();
-        inboxes.flat_map(|inbox| inbox.claim(peer, epoch, partitions)).collect()
+        let lost: Vec<_> = inboxes.flat_map(|inbox| inbox.claim(peer, epoch, partitions)).collect();
+        if !lost.is_empty() {
+            self.lost.extend(lost.iter().map(|at| (at.instance, at.epoch, at.partition.clone())));
+            let all = std::mem::take(&mut self.lost);
+            self.drop_relayed(|at| all.contains(&(at.instance, at.epoch, at.partition.clone())));
+            self.lost = all;
+        }
+        lost
     }
 
     pub(super) fn is_clear(&self, hop: usize, peer: PeerId, epoch: u64) -> bool {
@@ -487,6 +508,8 @@ impl Node {
         let mut to_self = Vec::new();
         while let Some(deal) = out.outbox.next() {
             let (peer, tag, piece) = (deal.peer, deal.tag, deal.piece);
+            let (me, origin) = (self.me, piece.origin());
+            tracing::trace!(me, peer, hop, tag, %origin, records = ?piece.records(), "records are dealt");
             if peer == self.me {
                 to_self.push(super::Input::Came { peer, hop, tag, piece });
             } else {

@@ -317,6 +317,11 @@ impl Model {
         self.needs.iter().any(|(&(of, peer), &need)| unit.is(of, peer, need))
     }
 
+    /// Whether a record is here, on its way to whomever.
+    fn has(&self, of: u64, record: u64) -> bool {
+        self.units.iter().any(|unit| (unit.of, unit.record) == (of, record) && unit.is_here())
+    }
+
     fn need(&mut self, peer: PeerId, of: u64, record: u64) {
         self.remember(peer, of, record);
         self.bench.outbox.need(peer, &origin(of), record);
@@ -346,7 +351,7 @@ impl Model {
         let mut handed_back = 0;
         if self.loss == Loss::HandBack {
             self.remember(peer, of, record);
-            let here = self.units.iter().any(|unit| unit.is(of, peer, record) && unit.is_here());
+            let here = self.has(of, record);
             while !here && self.waits() >= 100 {
                 let Some(piece) = self.highest() else { break };
                 for unit in self.units.iter_mut().filter(|unit| (unit.claim, unit.part) == piece) {
@@ -385,8 +390,7 @@ impl Model {
             assert_eq!(outbox.lowest(&origin(of)), self.lowest(of));
         }
         let missing = outbox.missing().map(|(peer, at, record)| ((at.partition.name().to_owned(), peer), record));
-        let is_here = |of, peer, record| self.units.iter().any(|unit| unit.is(of, peer, record) && unit.is_here());
-        let expected = self.needs.iter().filter(|&(&(of, peer), &record)| !is_here(of, peer, record));
+        let expected = self.needs.iter().filter(|&(&(of, _), &record)| !self.has(of, record));
         let expected = expected.map(|(&(of, peer), &record)| ((of.to_string(), peer), record));
         assert_eq!(missing.collect::<BTreeMap<_, _>>(), expected.collect());
         // What is dealt anew of a piece that was cut by key counts for more than the records that it has rows of.

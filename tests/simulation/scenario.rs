@@ -61,9 +61,10 @@ impl Scenario {
         let reading = reading(random, total, feed);
         let mut faults = faults::draw(random, instances, WITHIN);
         let writing = writing(random, shape, feed);
-        if writing.transactional || instances == 1 || shape == Shape::Limited {
-            // Its sink settles what it was given when it commits, and has no ticket to let go of. A limit counts what the
-            // sink lets go of, too.
+        let local = instances == 1 || shape == Shape::Folded || (shape == Shape::Scattered && feed == Feed::Each);
+        if writing.transactional || local || shape == Shape::Limited {
+            // Its sink settles what it was given when it commits, and has no ticket to let go of; or no network stage stands
+            // before it that would pass it again; or a limit counts what the sink lets go of, too.
             faults.iter_mut().for_each(Fault::lets_go_of_nothing);
         }
         Self {

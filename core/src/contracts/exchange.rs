@@ -288,6 +288,9 @@ pub enum Report {
         /// The partition.
         partition: Partition,
     },
+    /// The source has got back a partition that it had given up since it was opened. It reads nothing more: its records
+    /// have to be of another epoch, so that nobody takes them for those that it had before.
+    Regained,
     /// The source's part is dropped.
     Closed,
     /// The part behind this network stage is dropped and has begun anew.

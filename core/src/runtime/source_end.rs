@@ -1,5 +1,6 @@
 //! The source's end of a pipeline: reads, stamps, and passes on to the source what is acknowledged.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,6 +28,8 @@ pub(super) struct Partitions {
     pub(super) pessimistic: bool,
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
+    /// Those that were given up.
+    gone: Mutex<BTreeSet<Partition>>,
     pub(super) room: Arc<Room>,
 }
 
@@ -38,7 +41,13 @@ impl Partitions {
         pessimistic: bool,
         bounds: Bounds,
     ) -> Arc<Self> {
-        Arc::new(Self { kept, by_sink, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds) })
+        let (ledgers, gone, room) = (Mutex::default(), Mutex::default(), Room::new(bounds));
+        Arc::new(Self { kept, by_sink, opened_as, pessimistic, ledgers, gone, room })
+    }
+
+    /// Whether a partition of this name was open, and is not any more.
+    fn had(&self, partition: &Partition) -> bool {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(partition)
     }
 
     /// Those that are open.
@@ -51,6 +60,7 @@ impl Partitions {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ledger) = ledgers.get_mut(id as usize).and_then(Option::take) {
             ledger.close();
+            self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(ledger.partition.clone());
         }
     }
 
@@ -134,6 +144,8 @@ pub(super) struct SourceEnd {
     stage: StageId,
     /// Told of partitions that come, where there are other instances.
     reports: Option<mpsc::UnboundedSender<Report>>,
+    /// It has to be opened anew before it reads on.
+    rests: bool,
 }
 
 /// A batch from the source, with the records that it could not give.
@@ -152,7 +164,7 @@ impl SourceEnd {
         keep_bytes: KeepBytes,
         reports: Option<mpsc::UnboundedSender<Report>>,
     ) -> Self {
-        Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0, reports }
+        Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0, reports, rests: false }
     }
 
     /// Opens the source where its partitions are held.
@@ -182,7 +194,7 @@ impl SourceEnd {
             Phase::Limited => return Err(Close::End(Ended::Limit)),
             Phase::Draining | Phase::Aborting => return Err(Close::End(Ended::Drained)),
         }
-        let blocked = self.open.iter().flatten().any(|ledger| !ledger.has_room());
+        let blocked = self.rests || self.open.iter().flatten().any(|ledger| !ledger.has_room());
         tokio::select! {
             biased;
             _ = self.phase.changed() => Ok(None),
@@ -199,6 +211,11 @@ impl SourceEnd {
     pub(super) fn accept(&mut self, event: DynEvent) -> Result<Option<Emitted>> {
         match event {
             DynEvent::Records(chunk) => self.emit(chunk),
+            DynEvent::Opened(partition) if self.reports.is_some() && self.partitions.had(&partition) => {
+                self.rests = true;
+                self.report(Report::Regained);
+                Ok(None)
+            }
             DynEvent::Opened(partition) => {
                 let ledger = self.partitions.open(partition.clone());
                 self.open.push(Some(ledger));

@@ -172,7 +172,7 @@ pub(crate) struct Node {
 /// The exits of one network stage here.
 struct Outgoing {
     outbox: Outbox<Piece, Mine>,
-    /// Which of the exits made one after the other is the one that counts.
+    /// Which of the exits made one after the other is the one that counts; 0: none.
     made: u64,
     /// Its part has ended.
     ended: bool,
@@ -464,6 +464,7 @@ impl Node {
             Report::Opened { partitions } => self.source_opened(&partitions),
             Report::Claimed { partition } => self.source_opened(&[partition]),
             Report::Unclaimed { partition } => self.source_gave_up(&partition),
+            Report::Regained => self.close_source(),
             Report::Closed => self.source_closed(),
             Report::Anew { hop } => self.part_is_anew(hop),
             Report::Committed => self.source_committed(),

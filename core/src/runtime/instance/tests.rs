@@ -59,6 +59,7 @@ fn say(report: &Report) -> String {
         Report::Opened { partitions } => format!("opened {}", partitions.len()),
         Report::Claimed { partition } => format!("claimed {partition}"),
         Report::Unclaimed { partition } => format!("unclaimed {partition}"),
+        Report::Regained => "regained".to_owned(),
         Report::Closed => "closed".into(),
         Report::Anew { hop } => format!("anew {hop}"),
         Report::Committed => "committed".into(),

@@ -116,7 +116,16 @@ impl Node {
         }
     }
 
-    pub(super) fn empty_outbox(&mut self, hop: usize) {
+    /// The part before this network stage is given up, if it has not ended already: what came of it, and still comes, would
+    /// be refused and dealt anew, for ever.
+    pub(super) fn close_outbox(&mut self, hop: usize) {
+        self.empty_outbox(hop);
+        if let Some(Some(out)) = self.outboxes.get_mut(hop) {
+            out.made = 0;
+        }
+    }
+
+    fn empty_outbox(&mut self, hop: usize) {
         if let Some(Some(out)) = self.outboxes.get_mut(hop) {
             out.outbox.clear();
         }

@@ -142,8 +142,7 @@ impl Node {
                 tracing::info!("the source is closed, to be opened anew from where it is committed");
                 self.source.state = State::Closing;
                 self.peers[self.me].drained.remove(&0);
-                // Also where the part has ended: what is on its way would be refused, and dealt anew, for ever.
-                self.empty_outbox(0);
+                self.close_outbox(0);
                 self.order(Order::Close);
             }
         }

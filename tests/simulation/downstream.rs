@@ -76,6 +76,14 @@ impl Downstream {
         lock(&self.0).landed.len()
     }
 
+    /// Up to where a partition is read, as a sink has stored with its data.
+    pub(crate) fn stored(&self, partition: usize) -> u64 {
+        let state = lock(&self.0);
+        let of = |checkpoint: &&Checkpoint| partition_of(checkpoint.key.partition.name()) == Some(partition);
+        let stored = state.stored.values().flatten().filter(of).map(|checkpoint| number_of(&checkpoint.position));
+        stored.max().unwrap_or_default()
+    }
+
     /// How often each row is there.
     pub(crate) fn rows(&self) -> BTreeMap<Row, u32> {
         lock(&self.0).rows.clone()

@@ -149,8 +149,9 @@ pub(crate) struct Node {
     source: Source,
     anchors: Anchors,
     ending: Ending,
-    /// Holds that other instances have on records that began here, with the network stage that these went out by.
-    kept: BTreeMap<RemoteHold, (usize, Hold)>,
+    /// Holds that other instances have on records that went out from here, by the network stage that these went out by: a
+    /// record may have begun here, and pass again on its way.
+    kept: BTreeMap<(usize, RemoteHold), Hold>,
     /// Holds with an id below this are given back: by holder and its epoch.
     below: BTreeMap<(u16, u64), u64>,
     /// Holds that were given back before they were heard of.

@@ -213,7 +213,8 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     }
 
     /// A batch leaves the part that was cut by key: rows of one record may be in several pieces. A record settles once
-    /// all pieces that have rows of it have settled it, with the outcome that came last; one that is in none has arrived.
+    /// all pieces that have rows of it have settled it: absorbed if it is in any of them, or else with the outcome that came
+    /// last. One that is in none has arrived.
     pub(crate) fn put_shared(&mut self, pieces: Vec<Cut<P>>, claim: C) {
         let speaks: Vec<_> = pieces.iter().map(|cut| Spans::of(cut.records.iter().cloned())).collect();
         let claim = self.hold(Held::shared(claim, speaks.clone()));

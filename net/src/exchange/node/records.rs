@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::commit::{Note, Outcome, Owed, RemoteHold};
+use millstream_core::commit::{Hold, Note, Outcome, Owed, RemoteHold};
 use millstream_core::contracts::{Hop, NetKind, Order, PeerId, Traffic};
 use millstream_core::data::Partition;
 use tokio::sync::oneshot;
@@ -130,7 +130,7 @@ impl Node {
             out.outbox.clear();
         }
         // They are not given back: what they stand for has not arrived.
-        self.kept.retain(|_, (at, _)| *at != hop);
+        self.kept.retain(|&(at, _), _| at != hop);
     }
 
     /// A batch has left the part here.
@@ -281,13 +281,13 @@ impl Node {
     /// Keeps the commit behind a record that a fold elsewhere has taken in.
     fn keep_hold(&mut self, peer: PeerId, hop: usize, tag: u64, hold: &WireHold) {
         let name = RemoteHold { holder: hold.holder, epoch: hold.epoch, id: hold.id };
-        if self.is_given(&name) || self.kept.contains_key(&name) {
+        if self.is_given(&name) || self.kept.contains_key(&(hop, name)) {
             return;
         }
         let Some(out) = &self.outboxes[hop] else { return };
         let Some((mine, _)) = out.outbox.with_claim(peer, tag) else { return };
         if let Some(kept) = mine.owed.hold(mine.record(hold.record), name) {
-            self.kept.insert(name, (hop, kept));
+            self.kept.insert((hop, name), kept);
         }
     }
 
@@ -304,15 +304,12 @@ impl Node {
         self.below.insert((holder, epoch), below);
         let name = |id: u64| RemoteHold { holder, epoch, id };
         let named: Vec<RemoteHold> = holds.iter().map(|&id| name(id)).collect();
-        let older: Vec<RemoteHold> = self.kept.range(name(0)..name(below)).map(|(&hold, _)| hold).collect();
-        for hold in older.into_iter().chain(named) {
-            if hold.id >= below {
-                self.given.insert(hold);
-            }
-            if let Some((_, kept)) = self.kept.remove(&hold) {
-                kept.release();
-            }
+        for hop in 0..self.hops.len() {
+            let older = self.kept.range((hop, name(0))..(hop, name(below))).map(|(&(_, hold), _)| hold);
+            let due: Vec<RemoteHold> = older.chain(named.iter().copied()).collect();
+            due.into_iter().filter_map(|hold| self.kept.remove(&(hop, hold))).for_each(Hold::release);
         }
+        self.given.extend(named.into_iter().filter(|hold| hold.id >= below));
         self.given.retain(|hold| hold.holder != holder || (hold.epoch == epoch && hold.id >= below));
         let is_given = |hold: &RemoteHold| hold.holder == holder && (hold.id < below || holds.contains(&hold.id));
         self.inboxes.iter_mut().flatten().for_each(|inbox| inbox.forget_holds(is_given));

@@ -6,6 +6,7 @@ use millstream_core::commit::Outcome;
 
 use super::Owes;
 use super::spans::Spans;
+use crate::exchange::ranges::Ranges;
 
 /// A claim, and what of it is still on its way.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Held<C> {
     pub(super) items: usize,
     /// The parts that one batch became; none where it is whole.
     parts: Vec<Part>,
+    /// Records that a part has told to be absorbed, and others have still to settle.
+    absorbed: Ranges,
 }
 
 /// What went to one peer of a batch that went to several.
@@ -29,7 +32,7 @@ struct Part {
 
 impl<C: Owes> Held<C> {
     pub(super) fn whole(claim: C) -> Self {
-        Self { claim, items: 1, parts: Vec::new() }
+        Self { claim, items: 1, parts: Vec::new(), absorbed: Ranges::default() }
     }
 
     /// `speaks`: the records that have rows in each part. All others have arrived.
@@ -41,17 +44,24 @@ impl<C: Owes> Held<C> {
             }
         }
         let parts = speaks.into_iter().map(|speaks| Part { open: speaks.clone(), speaks }).collect();
-        Self { claim, items: 1, parts }
+        Self { claim, items: 1, parts, absorbed: Ranges::default() }
     }
 
-    /// A part has settled these; what no other part has to settle, settles.
+    /// A part has settled these; what no other part has to settle, settles. What was absorbed in one part is absorbed: a fold
+    /// holds it.
     pub(super) fn settle(&mut self, part: usize, records: &Spans, outcome: Outcome) {
         for range in records.iter() {
             if let Some(part) = self.parts.get_mut(part) {
                 part.open.take(range.clone());
             }
+            if outcome == Outcome::Absorbed {
+                self.absorbed.add(range.clone());
+            }
             for range in self.left_by_others(part, range) {
-                self.claim.settle(range, outcome);
+                let absorbed = self.absorbed.take(range.clone());
+                absorbed.iter().for_each(|range| self.claim.settle(range.clone(), Outcome::Absorbed));
+                let rest = Spans::of(absorbed).outside(range);
+                rest.into_iter().for_each(|range| self.claim.settle(range, outcome));
             }
         }
     }

@@ -62,6 +62,7 @@ struct Unit {
     part: usize,
     aim: Aim,
     state: State,
+    absorbed: bool,
 }
 
 impl Unit {
@@ -185,7 +186,7 @@ impl Model {
     fn put(&mut self, of: u64, len: u64, aim: Aim) {
         let records = self.records(of, len);
         let (claim, state) = (self.claims.len() - 1, State::Waiting { gave_back: None });
-        self.units.extend(records.clone().map(|record| Unit { of, record, claim, part: 0, aim, state }));
+        self.units.extend(records.clone().map(|record| Unit { of, record, claim, part: 0, aim, state, absorbed: false }));
         self.bench.put(of, records, aim);
     }
 
@@ -199,7 +200,8 @@ impl Model {
             let mine = |&(_, rows): &(u64, &u8)| rows >> peer & 1 == 1;
             let mine: Vec<u64> = records.clone().zip(rows).filter(mine).map(|(record, _)| record).collect();
             let part = cuts.len();
-            self.units.extend(mine.iter().map(|&record| Unit { of, record, claim, part, aim: To(peer), state }));
+            let unit = |record: u64| Unit { of, record, claim, part, aim: To(peer), state, absorbed: false };
+            self.units.extend(mine.iter().copied().map(unit));
             let piece = Bit { part, ..bit(of, records.clone()) };
             cuts.push(Cut { peer, piece, records: mine.iter().map(|&record| record..record + 1).collect() });
         }
@@ -303,11 +305,12 @@ impl Model {
                 take_back(self.loss, &mut self.counts, unit, peer, Some(peer));
                 continue;
             }
-            unit.state = State::Settled;
+            (unit.state, unit.absorbed) = (State::Settled, outcome == Absorbed);
             let (claim, record) = (unit.claim, unit.record);
-            let mut same = self.units.iter().filter(|unit| unit.claim == claim && unit.record == record);
-            if same.all(|unit| unit.state == State::Settled) {
-                self.told.insert((claim, record), outcome);
+            let same: Vec<_> = self.units.iter().filter(|unit| (unit.claim, unit.record) == (claim, record)).collect();
+            if same.iter().all(|unit| unit.state == State::Settled) {
+                let absorbed = same.iter().any(|unit| unit.absorbed);
+                self.told.insert((claim, record), if absorbed { Absorbed } else { outcome });
             }
         }
         self.bench.outbox.outcome(peer, tag, records, outcome);

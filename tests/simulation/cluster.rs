@@ -51,6 +51,9 @@ const FRAMES_A_RECORD: u64 = 40;
 /// Those that have ended are started again when the others don't end without them.
 const PATIENCE: Duration = Duration::from_secs(100);
 
+/// How often those that have ended are started again, or those that wait are asked to end, in turn.
+const MOST_RERUNS: u64 = 5;
+
 /// How often instances of one seed may fail and be started again.
 const MOST_FAILED: u64 = 100;
 
@@ -226,16 +229,20 @@ impl Cluster {
     /// wait for ever, because the others find at once that there is nothing left to do: then it is asked to end.
     fn starts_all_again(&mut self) {
         let ended = |slot: &Slot| matches!(slot, Slot::Ended);
-        if self.reruns >= 3 || !self.slots.iter().any(ended) {
+        if self.reruns >= MOST_RERUNS || !self.slots.iter().any(ended) {
             return;
         }
         self.reruns += 1;
-        if self.reruns > 1 {
+        if self.reruns.is_multiple_of(2) {
             return self.dismisses();
         }
         self.tell("those that have ended are started again, because the others wait");
+        self.starts_ended();
+    }
+
+    fn starts_ended(&mut self) {
         for instance in 0..self.slots.len() {
-            if ended(&self.slots[instance]) {
+            if matches!(self.slots[instance], Slot::Ended) {
                 self.slots[instance] = Slot::Down;
                 self.after(Duration::ZERO, Act::Start(instance));
             }
@@ -449,7 +456,9 @@ impl Cluster {
                 if is_bug || self.tally.failed > MOST_FAILED {
                     return self.outside.wrong(error);
                 }
+                // Started again is the whole pipeline.
                 self.tell(error);
+                self.starts_ended();
                 self.after(Duration::from_secs(1), Act::Start(instance));
             }
         }

@@ -35,8 +35,8 @@ pub(crate) struct Task {
 pub(crate) enum Work {
     /// The lines of a file pass everywhere, and come together again.
     Lines { input: PathBuf },
-    /// The same bytes by plain streams.
-    RawLines { input: PathBuf },
+    /// The same bytes by plain streams; `told`: what the engine tells QUIC, it is told here too.
+    RawLines { input: PathBuf, told: bool },
     /// So many records of 100 bytes at so many a second.
     Paced { records: u64, rate: u64 },
     /// The same by plain streams.

@@ -68,7 +68,9 @@ pub(crate) fn numbered(path: &Path, bytes: u64, length: usize) -> Result<(), Fai
         line.push('\n');
         file.write_all(line.as_bytes())?;
     }
-    Ok(file.flush()?)
+    file.flush()?;
+    // The system would write it while it is read, at the cost of whoever reads it first.
+    Ok(file.get_ref().sync_all()?)
 }
 
 /// One document of about `bytes` bytes for each path, orders of about 265 bytes numbered on from one to the next; one

@@ -39,7 +39,7 @@ async fn work(task: &Task) -> std::result::Result<Saw, Failure> {
         Work::Lines { input } => lines(task, input.clone()).await,
         Work::Paced { records, rate } => paced(task, *records, *rate).await,
         Work::Xml { inputs, output } => xml(task, inputs.clone(), output.clone()).await,
-        Work::RawLines { input } => streams::lines(task, input).await,
+        Work::RawLines { input, .. } => streams::lines(task, input).await,
         Work::RawPaced { records, rate } => streams::paced(task, *records, *rate).await,
     }
 }

@@ -13,6 +13,8 @@ pub(crate) enum Target {
     Cpu(f64),
     /// At least so much of the loops' speed, by wall time: where several workers take part.
     Wall(f64),
+    /// At least so much of the loops' speed, by wall time or by CPU time: where several processes share the cores.
+    Either(f64),
     /// At most so much, in the unit of the row.
     AtMost(f64),
     /// Nothing: it is shown for information.
@@ -62,6 +64,7 @@ impl Report {
         let (met, text) = match target {
             Target::Cpu(least) => (Some(cpu >= least), format!("CPU >= {least:.2}")),
             Target::Wall(least) => (Some(wall >= least), format!("wall >= {least:.2}")),
+            Target::Either(least) => (Some(wall.max(cpu) >= least), format!("wall or CPU >= {least:.2}")),
             Target::AtMost(most) => (Some(each <= most), format!("engine CPU <= {most}{}", unit.name())),
             Target::None => (None, String::new()),
         };

@@ -9,7 +9,7 @@
 //!           a third, worked on there
 //! ```
 //!
-//! TLS, windows and socket buffers are those of the engine.
+//! TLS and socket buffers are those of the engine. What else QUIC is told is what the engine tells it, or nothing.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime, TransportConfig};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, MtuDiscoveryConfig, RecvStream, SendStream, TokioRuntime, TransportConfig,
+};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -30,7 +32,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Failure;
-use crate::cluster::{Saw, Task, now};
+use crate::cluster::{Saw, Task, Work, now};
 use crate::member::RECORD;
 
 /// Said to standard error when the socket is there.
@@ -38,6 +40,8 @@ pub(crate) const LISTENS: &str = "listens";
 
 /// What the engine allows a stream and a connection.
 const WINDOWS: (u32, u32) = (2 << 20, 64 << 20);
+/// The longest datagram that it allows.
+const DATAGRAM: u16 = 6400;
 /// What the file source reads at once.
 const BLOCK: usize = 256 << 10;
 const SOCKET_BUFFER: usize = 4 << 20;
@@ -228,11 +232,17 @@ async fn connect(endpoint: &Endpoint, task: &Task, peer: usize) -> Result<Connec
 #[allow(clippy::print_stderr, reason = "the process that began this one waits for it")]
 fn endpoint(task: &Task) -> Result<Endpoint, Failure> {
     let (server, client) = tls(task)?;
-    let mut transport = TransportConfig::default();
-    transport
-        .stream_receive_window(WINDOWS.0.into())
-        .receive_window(WINDOWS.1.into())
-        .send_window(u64::from(WINDOWS.1));
+    let (mut transport, mut config) = (TransportConfig::default(), EndpointConfig::default());
+    if told(&task.work) {
+        let mut datagrams = MtuDiscoveryConfig::default();
+        datagrams.upper_bound(DATAGRAM);
+        transport
+            .mtu_discovery_config(Some(datagrams))
+            .stream_receive_window(WINDOWS.0.into())
+            .receive_window(WINDOWS.1.into())
+            .send_window(u64::from(WINDOWS.1));
+        config.max_udp_payload_size(DATAGRAM)?;
+    }
     let transport = Arc::new(transport);
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server)?));
     server.transport_config(transport.clone());
@@ -241,10 +251,15 @@ fn endpoint(task: &Task) -> Result<Endpoint, Failure> {
     let socket = UdpSocket::bind(task.peers[task.place].parse::<SocketAddr>()?)?;
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER);
     let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER);
-    let mut endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, Arc::new(TokioRuntime))?;
+    let mut endpoint = Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))?;
     endpoint.set_default_client_config(client);
     eprintln!("{LISTENS}");
     Ok(endpoint)
+}
+
+/// Whether QUIC is told what the engine tells it.
+fn told(work: &Work) -> bool {
+    !matches!(work, Work::RawLines { told: false, .. })
 }
 
 fn tls(task: &Task) -> Result<(ServerConfig, ClientConfig), Failure> {

@@ -25,6 +25,7 @@
 //! hub        what all tasks share       dial       reaches those behind      accept     lets in those before
 //! greeting   the first words            live       one link that is up       lane       frames on a stream
 //! inbox      what came in, in turn      links      what the exchange sees    why        errors in words
+//! spare      memory for frames
 //! ```
 
 mod accept;
@@ -41,6 +42,7 @@ mod links;
 mod live;
 mod peers;
 mod quic;
+mod spare;
 mod tls;
 mod why;
 

@@ -24,7 +24,7 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 
 /// Where outcomes travel on to other instances, a sink that keeps no positions is flushed at most as often as this: the
 /// instances that sent the records keep them until then.
-const SPACING: Duration = Duration::from_millis(20);
+const SPACING: Duration = Duration::from_millis(5);
 
 /// Asks for a commit now; the answer says whether it could be made.
 pub(super) type Ask = oneshot::Sender<bool>;

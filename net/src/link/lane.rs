@@ -9,11 +9,15 @@
 //! Memory for a frame grows as its bytes come in, whatever its length says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use millstream_core::contracts::Lane;
 use quinn::{Connection, ReadError, RecvStream, SendStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::spare::Spare;
 
 /// What a lane may hold that has come in and not been taken, in bytes; but one frame always.
 const HELD: usize = 4 << 20;
@@ -27,6 +31,9 @@ const SMALL: usize = 4096;
 const CHUNKS: usize = 32;
 /// The first memory for a frame: enough for a block as sources read them and its table, so that few frames outgrow it.
 const FIRST: usize = 512 << 10;
+
+/// When no frame has come for so long, the memory that was kept for them is given back.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A frame, in the pieces it was given in.
 pub(super) type Pieces = Vec<Bytes>;
@@ -125,12 +132,13 @@ pub(super) struct Reader {
     filled: std::ops::Range<usize>,
     max_frame: usize,
     room: Arc<Semaphore>,
+    spare: Spare,
 }
 
 impl Reader {
     pub(super) fn new(stream: RecvStream, max_frame: usize) -> Self {
         let chunks = std::array::from_fn(|_| Bytes::new());
-        Self { stream, chunks, filled: 0..0, max_frame, room: Arc::new(Semaphore::new(HELD)) }
+        Self { stream, chunks, filled: 0..0, max_frame, room: Arc::new(Semaphore::new(HELD)), spare: Spare::default() }
     }
 
     /// Which lane it is.
@@ -144,11 +152,7 @@ impl Reader {
 
     /// The next frame, and the room that it takes; `None` at the end.
     pub(super) async fn frame(&mut self) -> Result<Option<(Bytes, tokio::sync::OwnedSemaphorePermit)>, Unread> {
-        let mut length = [0; 4];
-        if !self.fill(&mut length).await? {
-            return Ok(None);
-        }
-        let length = u32::from_le_bytes(length) as usize;
+        let Some(length) = self.length().await? else { return Ok(None) };
         if length > self.max_frame {
             let max = self.max_frame;
             return Err(Unread::Malformed(format!("a frame of {length} bytes is longer than any may be ({max})")));
@@ -158,19 +162,35 @@ impl Reader {
         Ok(Some((self.body(length).await?, room)))
     }
 
+    /// The length of the next frame. What is kept for frames is given back when none comes for a while.
+    async fn length(&mut self) -> Result<Option<usize>, Unread> {
+        let (mut length, spare) = ([0; 4], self.spare.clone());
+        let there = {
+            let mut filled = std::pin::pin!(self.fill(&mut length));
+            match timeout(QUIET, filled.as_mut()).await {
+                Ok(there) => there?,
+                Err(_) => {
+                    spare.give_back();
+                    filled.await?
+                }
+            }
+        };
+        Ok(there.then_some(u32::from_le_bytes(length) as usize))
+    }
+
     async fn body(&mut self, length: usize) -> Result<Bytes, Unread> {
-        let mut body = BytesMut::with_capacity(length.min(FIRST));
+        let mut body = self.spare.take(length.min(FIRST));
         while body.len() < length {
             let Some(chunk) = self.some(length - body.len()).await? else {
                 return Err(Unread::Malformed("a lane ends within a frame".to_owned()));
             };
             if body.capacity() - body.len() < chunk.len() {
                 // Twice as much each time, and never more than the frame needs.
-                body.reserve((length - body.len()).min(body.len().max(FIRST)));
+                body.reserve_exact((length - body.len()).min(body.len().max(FIRST)));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        Ok(self.spare.lend(body))
     }
 
     /// Fills a few bytes; `false`: the stream has ended before the first.

@@ -207,7 +207,7 @@ impl Node {
         let here = me.instance;
         let ids = Arc::new(Mutex::new(0));
         let peers = names.iter().map(|_| Peer::default()).collect();
-        let outboxes = hops.iter().enumerate().map(|(hop, at)| Outgoing::of(hop, at, &hops, here, limits)).collect();
+        let outboxes = (0..hops.len()).map(|hop| Outgoing::of(hop, &hops, here, limits)).collect();
         let inboxes = hops
             .iter()
             .enumerate()

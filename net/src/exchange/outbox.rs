@@ -48,6 +48,14 @@ pub(crate) enum Loss {
     Keep,
     /// They are handed back to where they came from: their claims are dropped.
     HandBack,
+    /// They are handed back, and so is what waits for a peer that is not reached: from there another way leads round.
+    GoRound,
+}
+
+impl Loss {
+    fn hands_back(self) -> bool {
+        matches!(self, Self::HandBack | Self::GoRound)
+    }
 }
 
 /// Whom a piece may go to.
@@ -206,6 +214,10 @@ impl<P: Load, C: Owes> Outbox<P, C> {
 
     /// A piece leaves the part. It is taken whether or not there is room.
     pub(crate) fn put(&mut self, piece: P, claim: C, aim: Aim) {
+        if !self.can_wait_for(aim) {
+            self.count_handed_back(&Spans::of([piece.records()]));
+            return;
+        }
         let (claim, open) = (self.hold(Held::whole(claim)), Spans::of([piece.records()]));
         let lane = self.lane(piece.origin().clone());
         self.admit(Stock { claim, part: 0, lane, aim, piece }, open, aim.into());
@@ -219,6 +231,10 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         let speaks: Vec<_> = pieces.iter().map(|cut| Spans::of(cut.records.iter().cloned())).collect();
         let claim = self.hold(Held::shared(claim, speaks.clone()));
         for (part, (Cut { peer, piece, .. }, speaks)) in pieces.into_iter().zip(speaks).enumerate() {
+            if !self.can_wait_for(Aim::Peer(peer)) {
+                self.count_handed_back(&speaks);
+                continue;
+            }
             let lane = self.lane(piece.origin().clone());
             self.admit(Stock { claim, part, lane, aim: Aim::Peer(peer), piece }, speaks, Whom::Only(peer));
         }
@@ -232,6 +248,18 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         (peer.up, peer.credit) = (true, signed(credit));
     }
 
+    /// Whether something may wait for whom it is meant for: where a way leads round, only for who is reached.
+    fn can_wait_for(&self, aim: Aim) -> bool {
+        match aim {
+            Aim::Peer(peer) if self.loss == Loss::GoRound => self.peers.get(&peer).is_some_and(|peer| peer.up),
+            Aim::Peer(_) | Aim::Any => true,
+        }
+    }
+
+    fn count_handed_back(&mut self, records: &Spans) {
+        self.counts.handed_back = self.counts.handed_back.saturating_add(records.count());
+    }
+
     /// A peer is lost: all tags that were dealt to it are over.
     pub(crate) fn down(&mut self, peer: PeerId) {
         let state = self.peer(peer);
@@ -241,6 +269,15 @@ impl<P: Load, C: Owes> Outbox<P, C> {
             self.take_back(&item.stock, &item.open, item.whole, item.stock.aim.into(), peer);
             self.let_go(item.stock.claim);
             self.review(item.stock.lane);
+        }
+        let waits = self.items.iter().filter(|(_, item)| !self.can_wait_for(item.stock.aim));
+        let waits: Vec<u64> = waits.map(|(&id, _)| id).collect();
+        for id in waits {
+            if let Some(item) = self.detach(id) {
+                self.count_handed_back(&item.open);
+                self.let_go(item.stock.claim);
+                self.review(item.stock.lane);
+            }
         }
     }
 
@@ -268,12 +305,9 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     }
 
     /// The merge of this peer waits for this record: what has it for that peer goes before all else, and without credit.
-    /// Remembered, one an origin and peer, until it is dealt: it may not be here yet. Means nothing where what is lost is
-    /// dealt to another.
+    /// Remembered, one an origin and peer, until it is dealt: it may not be here yet. Where what is lost is dealt to
+    /// another it is remembered until another is needed: it may have to be dealt anew.
     pub(crate) fn need(&mut self, peer: PeerId, origin: &Origin, sequence: u64) {
-        if self.loss == Loss::Redeal {
-            return;
-        }
         let lane = match self.names.get(origin) {
             Some(&lane) => lane,
             None => self.lane(Arc::new(origin.clone())),
@@ -295,7 +329,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     /// is here, or where nothing is handed back. Returns how many records were. The record is not the next to come, so
     /// this is to be done anew as long as it is [`missing`](Self::missing) and there is no room.
     pub(crate) fn make_room(&mut self, peer: PeerId, origin: &Origin, sequence: u64) -> u64 {
-        if self.loss != Loss::HandBack {
+        if !self.loss.hands_back() {
             return 0;
         }
         self.need(peer, origin, sequence);
@@ -552,10 +586,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     fn take_back(&mut self, stock: &Stock<P>, records: &Spans, whole: bool, whom: Whom, peer: PeerId) {
         let count = records.count();
         let (aim, whom) = match self.loss {
-            Loss::HandBack => {
-                self.counts.handed_back = self.counts.handed_back.saturating_add(count);
-                return;
-            }
+            Loss::HandBack | Loss::GoRound => return self.count_handed_back(records),
             Loss::Redeal => (stock.aim, whom),
             Loss::Keep => (Aim::Peer(peer), Whom::Only(peer)),
         };
@@ -577,7 +608,8 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         if self.needs_of(item.stock.lane).any(|(peer, need)| item.is_for(peer) && item.open.contains(need)) {
             return;
         }
-        self.counts.handed_back = self.counts.handed_back.saturating_add(item.open.count());
+        let open = item.open.clone();
+        self.count_handed_back(&open);
         self.give_up(id);
     }
 
@@ -637,6 +669,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
                     self.needed.insert(whom, id);
                     self.lanes.entry(lane).and_modify(|state| state.needed.push((whom, id)));
                 }
+                _ if self.loss == Loss::Redeal => {}
                 _ => drop(self.needs.remove(&(lane, peer))),
             }
         }

@@ -1,6 +1,6 @@
 //! Records: out by the outboxes, in by the inboxes, and what became of them back the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +43,13 @@ impl Owes for Mine {
 }
 
 impl Outgoing {
-    pub(super) fn of(_: usize, at: &Hop, _: &[Hop], me: PeerId, limits: Limits) -> Option<Self> {
+    pub(super) fn of(hop: usize, hops: &[Hop], me: PeerId, limits: Limits) -> Option<Self> {
+        let at = &hops[hop];
         let loss = match at.kind {
             NetKind::Split => Loss::Redeal,
             _ if at.begins => Loss::Keep,
+            // Behind a split others can take it.
+            _ if hops[hop - 1].kind == NetKind::Split => Loss::GoRound,
             _ => Loss::HandBack,
         };
         at.from.contains(&me).then(|| Self {
@@ -126,8 +129,13 @@ impl Node {
     }
 
     fn empty_outbox(&mut self, hop: usize) {
+        let begins = self.hops.get(hop).is_some_and(|at| at.begins);
         if let Some(Some(out)) = self.outboxes.get_mut(hop) {
-            out.outbox.clear();
+            match begins {
+                // What comes next is of other epochs.
+                true => out.outbox.drop_origins(|_| true),
+                false => out.outbox.clear(),
+            }
         }
         // They are not given back: what they stand for has not arrived.
         self.kept.retain(|&(at, _), _| at != hop);
@@ -321,10 +329,22 @@ impl Node {
         }
     }
 
-    /// The merge of a peer waits for a record that may be in the part before it here.
+    /// The merge of a peer waits for a record that may be in the part before it here, or at a split before that.
     pub(super) fn needed(&mut self, peer: PeerId, hop: usize, origin: &WireOrigin, sequence: u64) {
-        let Some(Some(out)) = self.outboxes.get_mut(hop) else { return };
-        out.outbox.need(peer, &origin.origin(), sequence);
+        if hop >= self.hops.len() {
+            return;
+        }
+        for at in self.ways_to(hop) {
+            if let Some(out) = &mut self.outboxes[at] {
+                out.outbox.need(peer, &origin.origin(), sequence);
+            }
+        }
+    }
+
+    /// A network stage, and the splits right before it, where something that it waits for may wait.
+    fn ways_to(&self, hop: usize) -> Vec<usize> {
+        let is_split = |&at: &usize| self.hops[at].kind == NetKind::Split && !self.hops[at + 1].begins;
+        std::iter::once(hop).chain((0..hop).rev().take_while(is_split)).collect()
     }
 
     /// A part here asks for a dead letter of a record whose original is elsewhere.
@@ -499,7 +519,11 @@ impl Node {
         for (peer, bytes) in grants {
             self.tell(peer, Message::Grant { hop: hop as u16, bytes });
         }
-        let from = self.hops[hop].from.clone();
+        if needs.is_empty() {
+            return;
+        }
+        let from: BTreeSet<PeerId> =
+            self.ways_to(hop).into_iter().flat_map(|at| self.hops[at].from.iter().copied()).collect();
         for (origin, sequence) in needs {
             tracing::debug!(%origin, sequence, "a merge asks for a record that it waits for");
             for &peer in &from {

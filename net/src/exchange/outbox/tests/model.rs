@@ -186,6 +186,7 @@ impl Model {
     fn put(&mut self, of: u64, len: u64, aim: Aim) {
         let records = self.records(of, len);
         let (claim, state) = (self.claims.len() - 1, State::Waiting { gave_back: None });
+        let state = self.state_for(aim, state, len);
         self.units.extend(records.clone().map(|record| Unit { of, record, claim, part: 0, aim, state, absorbed: false }));
         self.bench.put(of, records, aim);
     }
@@ -200,6 +201,7 @@ impl Model {
             let mine = |&(_, rows): &(u64, &u8)| rows >> peer & 1 == 1;
             let mine: Vec<u64> = records.clone().zip(rows).filter(mine).map(|(record, _)| record).collect();
             let part = cuts.len();
+            let state = self.state_for(To(peer), state, mine.len() as u64);
             let unit = |record: u64| Unit { of, record, claim, part, aim: To(peer), state, absorbed: false };
             self.units.extend(mine.iter().copied().map(unit));
             let piece = Bit { part, ..bit(of, records.clone()) };
@@ -209,6 +211,18 @@ impl Model {
             self.told.insert((claim, record), Delivered);
         }
         self.bench.outbox.put_shared(cuts, slip);
+    }
+
+    /// What goes round a peer that is not reached is handed back at once.
+    fn state_for(&mut self, aim: Aim, state: State, records: u64) -> State {
+        let waits = |peer: PeerId| self.peers[peer].up;
+        match aim {
+            To(peer) if self.loss == Loss::GoRound && !waits(peer) => {
+                self.counts.handed_back += records;
+                State::Gone
+            }
+            _ => state,
+        }
     }
 
     fn is_open(&self, peer: PeerId) -> bool {
@@ -234,6 +248,9 @@ impl Model {
             if matches!(unit.state, State::Dealt { peer: to, .. } if to == peer) {
                 take_back(self.loss, &mut self.counts, unit, peer, None);
             }
+            if self.loss == Loss::GoRound && unit.waits() && unit.aim == To(peer) {
+                (unit.state, self.counts.handed_back) = (State::Gone, self.counts.handed_back + 1);
+            }
         }
     }
 
@@ -248,7 +265,9 @@ impl Model {
             for unit in units {
                 let unit = &mut self.units[unit];
                 unit.state = State::Dealt { peer: deal.peer, tag: deal.tag };
-                self.needs.retain(|&(of, peer), need| !unit.is(of, peer, *need));
+                if self.loss != Loss::Redeal {
+                    self.needs.retain(|&(of, peer), need| !unit.is(of, peer, *need));
+                }
             }
             self.peers[deal.peer].credit -= deal.piece.bytes() as i64;
             assert!(!self.tags.contains(&(deal.peer, deal.tag)), "a tag is used once");
@@ -333,7 +352,7 @@ impl Model {
     fn remember(&mut self, peer: PeerId, of: u64, record: u64) {
         let dealt = self.units.iter().any(|unit| unit.is(of, peer, record) && unit.is_dealt());
         match self.loss {
-            Loss::Redeal => None,
+            Loss::Redeal => self.needs.insert((of, peer), record),
             _ if dealt => self.needs.remove(&(of, peer)),
             _ => self.needs.insert((of, peer), record),
         };
@@ -342,7 +361,7 @@ impl Model {
     /// How many bytes wait: pieces as they came where they go out once, and else records.
     fn waits(&self) -> u64 {
         let waiting = self.units.iter().filter(|unit| unit.waits());
-        if self.loss != Loss::HandBack {
+        if !self.loss.hands_back() {
             return RECORD * waiting.count() as u64;
         }
         let pieces: BTreeSet<_> = waiting.map(|unit| (unit.claim, unit.part)).collect();
@@ -352,7 +371,7 @@ impl Model {
 
     fn make_room(&mut self, peer: PeerId, of: u64, record: u64) {
         let mut handed_back = 0;
-        if self.loss == Loss::HandBack {
+        if self.loss.hands_back() {
             self.remember(peer, of, record);
             let here = self.has(of, record);
             while !here && self.waits() >= 100 {
@@ -397,7 +416,7 @@ impl Model {
         let expected = expected.map(|(&(of, peer), &record)| ((of.to_string(), peer), record));
         assert_eq!(missing.collect::<BTreeMap<_, _>>(), expected.collect());
         // What is dealt anew of a piece that was cut by key counts for more than the records that it has rows of.
-        if !self.cut || self.loss == Loss::HandBack {
+        if !self.cut || self.loss.hands_back() {
             assert_eq!(outbox.has_room(), self.waits() < 100);
         }
     }
@@ -438,7 +457,7 @@ fn take_back(loss: Loss, counts: &mut Counts, unit: &mut Unit, peer: PeerId, gav
         Loss::Keep => {
             (unit.aim, counts.redealt) = (To(peer), counts.redealt + 1);
         }
-        Loss::HandBack => {
+        Loss::HandBack | Loss::GoRound => {
             (unit.state, counts.handed_back) = (State::Gone, counts.handed_back + 1);
         }
     }
@@ -480,7 +499,7 @@ fn run(loss: Loss, acts: Vec<Act>) {
 }
 
 fn loss() -> impl Strategy<Value = Loss> {
-    prop_oneof![2 => Just(Loss::Redeal), 1 => Just(Loss::Keep), 1 => Just(Loss::HandBack)]
+    prop_oneof![Just(Loss::Redeal), Just(Loss::Keep), Just(Loss::HandBack), Just(Loss::GoRound)]
 }
 
 proptest! {

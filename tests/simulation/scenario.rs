@@ -30,6 +30,8 @@ pub(crate) struct Scenario {
     pub(crate) writing: Writing,
     /// How many workers each stage has.
     pub(crate) par: usize,
+    /// How long the work on one record takes, where it takes any time.
+    pub(crate) work: Option<Duration>,
     /// How many of the source's records, and bytes, may be in flight.
     pub(crate) in_flight: (u64, u64),
     /// How many bytes one instance may send another over a network stage before they are granted anew.
@@ -75,6 +77,7 @@ impl Scenario {
             reading,
             writing,
             par: random.within(1, 3) as usize,
+            work: None,
             in_flight: in_flight(random),
             window: *random.one_of(&[1, 100, 4_000, 8 << 20, 8 << 20]),
             buffer: random.one_in(3).then(|| random.within(1, 64)),
@@ -88,6 +91,14 @@ impl Scenario {
             truth,
         }
         .with_moves(random)
+        .with_work(random)
+    }
+
+    /// Slow work fills what is before it.
+    fn with_work(mut self, random: &mut Seeded) -> Self {
+        let work = *random.one_of(&[0, 0, 0, 1, 20, 100]);
+        self.work = Some(Duration::from_millis(work)).filter(|work| !work.is_zero());
+        self
     }
 
     /// What a broker can move, it moves.
@@ -157,6 +168,7 @@ impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, instances, shape, feed, truth, reading, writing, par, in_flight, .. } = self;
         writeln!(f, "seed {seed}: {instances} instances, {shape:?}, read by {feed:?}, {par} workers a stage")?;
+        writeln!(f, "  work on a record takes {:?}", self.work.unwrap_or_default())?;
         writeln!(f, "  {truth:?}")?;
         writeln!(f, "  {reading:?}, {in_flight:?} records and bytes in flight, a window of {} bytes", self.window)?;
         writeln!(f, "  {writing:?}, commits each {:?}, keeps positions: {}", self.commit_interval, self.store)?;

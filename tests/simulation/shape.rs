@@ -85,6 +85,16 @@ impl Declared<'_> {
         let source = reader(self.outside.clone(), self.life.clone(), self.scenario.reading.clone());
         let records = Pipeline::called("simulated").source(source);
         let kept = records.filter(keeps(truth)).named("KEPT").par(self.scenario.par);
+        let Some(work) = self.scenario.work else { return self.shaped(kept) };
+        let works = move |record: Bytes| async move {
+            tokio::time::sleep(work).await;
+            record
+        };
+        self.shaped(kept.map_async(self.scenario.par, works).named("WORKED"))
+    }
+
+    fn shaped<M>(&self, kept: Stream<Bytes, M>) -> Pipeline {
+        let truth = &self.scenario.truth;
         match self.scenario.shape {
             Shape::Sorted | Shape::Scattered => self.sink::<Bytes, _>(kept),
             Shape::Copied => self.sink::<String, _>(kept.flat_map(copies(truth)).named("COPIES")),

@@ -242,7 +242,8 @@ fn why_sink(stage: &Stage) -> &'static str {
 
 fn cares_for_order(stage: &Stage) -> bool {
     match &stage.kind {
-        StageKind::Sink(traits) => traits.ordered || stage.options.limit.is_some(),
+        // What stands in a position is all before it, and nothing behind it.
+        StageKind::Sink(traits) => traits.ordered || traits.transactional.is_ok() || stage.options.limit.is_some(),
         StageKind::Fold { .. } => true,
         _ => stage.options.limit.is_some(),
     }

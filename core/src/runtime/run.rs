@@ -219,7 +219,8 @@ async fn alone(setup: Arc<Setup>) -> Result<Running> {
     let (sink, held) = setup.open_sink(committed.clone()).await?;
     setup.open_letters().await?;
     let control = Arc::new(Control::new());
-    let (source, partitions) = setup.open_source(held.map_or(OpenAt::Store(committed), OpenAt::Sink), 0, &control, None).await?;
+    let (source, partitions) =
+        setup.open_source(held.map_or(OpenAt::Store(committed), OpenAt::Sink), 0, &control, None).await?;
     if let Some(store) = &store {
         upstream::begins(store).await?;
     }

@@ -9,6 +9,7 @@ use millstream_core::data::Batch;
 use tokio::sync::{Notify, mpsc};
 
 use super::node::Local;
+use super::origin::Load as _;
 use super::piece::Piece;
 use super::settler::Settler;
 
@@ -97,7 +98,7 @@ impl Exit for Out {
         let (hop, made) = (self.hop, self.made);
         let local = match Piece::of(batch, self.positions) {
             Ok(piece) => {
-                let bytes = millstream_bytes(&piece);
+                let bytes = piece.bytes();
                 self.room.on_the_way.fetch_add(bytes, SeqCst);
                 Local::Put { hop, made, piece, owed: ticket.owed() }
             }
@@ -120,11 +121,6 @@ impl Drop for Out {
             let _ = self.node.send(Local::ExitGone { hop, made });
         }
     }
-}
-
-fn millstream_bytes(piece: &Piece) -> u64 {
-    use super::origin::Load as _;
-    piece.bytes()
 }
 
 /// What the node hands to an entry.

@@ -1,11 +1,16 @@
 //! [`Message`]: what instances tell each other beside records.
 
+use millstream_core::commit::{Outcome, RemoteHold};
+use millstream_core::contracts::{Checkpoint, Key};
+use millstream_core::data::{Partition, Position};
 use serde::{Deserialize, Serialize};
+
+use super::origin::Origin;
 
 /// A position as it travels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WirePosition {
-    /// What the source wrote; at most [`Position::MAX_BYTES`](millstream_core::data::Position::MAX_BYTES).
+    /// What the source wrote; at most [`Position::MAX_BYTES`].
     pub(crate) bytes: Vec<u8>,
     /// For people.
     pub(crate) label: String,
@@ -110,4 +115,77 @@ pub(crate) enum Message {
     Bury { hop: u16, tag: u64, record: u64, id: u64, letters: u32, stage: String, reason: String },
     /// Over the outcomes lane: the answer; `None`: it is durable.
     Buried { id: u64, failed: Option<String> },
+}
+
+impl WirePosition {
+    pub(crate) fn of(position: &Position) -> Self {
+        Self { bytes: position.bytes().to_vec(), label: position.label().to_owned() }
+    }
+
+    /// `None` if it is longer than any may be.
+    pub(crate) fn position(self) -> Option<Position> {
+        Position::new(self.bytes, self.label).ok()
+    }
+}
+
+impl WireCheckpoint {
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Self {
+        let key = &checkpoint.key;
+        Self {
+            pipeline: key.pipeline.clone(),
+            stage: key.stage.clone(),
+            partition: key.partition.name().to_owned(),
+            position: WirePosition::of(&checkpoint.position),
+        }
+    }
+
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        let Self { pipeline, stage, partition, position } = self.clone();
+        let key = Key { pipeline, stage, partition: Partition::new(partition) };
+        Some(Checkpoint { key, position: position.position()? })
+    }
+}
+
+impl WireHold {
+    pub(crate) fn of(hold: RemoteHold, record: u64) -> Self {
+        let RemoteHold { holder, epoch, id } = hold;
+        Self { holder, epoch, id, record }
+    }
+}
+
+impl WireOutcome {
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::Disposed => Self::Disposed,
+            Outcome::Absorbed => Self::Absorbed,
+            Outcome::Abandoned => Self::Abandoned,
+        }
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Delivered => Outcome::Delivered,
+            Self::Disposed => Outcome::Disposed,
+            Self::Absorbed => Outcome::Absorbed,
+            Self::Abandoned => Outcome::Abandoned,
+        }
+    }
+}
+
+impl WireOrigin {
+    pub(crate) fn of(origin: &Origin) -> Self {
+        let Origin { instance, stage, partition, epoch } = origin.clone();
+        Self { instance, stage: stage.to_string(), partition: partition.name().to_owned(), epoch }
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        let Self { instance, stage, partition, epoch } = self;
+        Origin {
+            instance: *instance,
+            stage: stage.as_str().into(),
+            partition: Partition::new(partition),
+            epoch: *epoch,
+        }
+    }
 }

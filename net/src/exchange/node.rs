@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! peers     who is reached, and what each has said: is it ready, drained, leaving, done
-//! outboxes  the exits of the parts here, by network stage           (records.rs)
-//! inboxes   the entries of the parts here, by network stage         (records.rs, inbox.rs)
+//! outboxes  the exits of the parts here, by network stage           (exits.rs)
+//! inboxes   the entries of the parts here, by network stage         (entries.rs, inbox.rs)
+//! kept      holds of others on records that went out from here      (holds.rs)
+//! burials   dead letters that were asked for                        (letters.rs)
 //! source    where the source of this instance stands                (source.rs)
 //! anchors   what origins elsewhere open against, and its holds      (anchor.rs)
 //! ending    what has ended, who leaves, when it is over             (ending.rs)
@@ -13,7 +15,11 @@
 
 mod anchor;
 mod ending;
+mod entries;
+mod exits;
+mod holds;
 mod inbox;
+mod letters;
 mod records;
 mod source;
 
@@ -34,9 +40,9 @@ use super::piece::Piece;
 
 use anchor::Anchors;
 use ending::Ending;
+use exits::Mine;
 pub(crate) use inbox::FIRST;
 use inbox::Inbox;
-use records::Mine;
 use source::Source;
 
 /// How much may be on its way.
@@ -85,7 +91,7 @@ pub(crate) enum Local {
     Settled { hop: usize, made: u64, slot: u64, records: Range<u32>, outcome: Outcome },
     Held { hop: usize, made: u64, slot: u64, record: u32, id: u64 },
     PassHold { hop: usize, made: u64, slot: u64, record: u32, hold: RemoteHold },
-    Released { hop: usize, made: u64, id: u64 },
+    Released { id: u64 },
     Bury { hop: usize, made: u64, slot: u64, record: u32, note: Note, reply: oneshot::Sender<Result<(), String>> },
     Report(Report),
 }
@@ -451,7 +457,7 @@ impl Node {
             Local::Settled { hop, made, slot, records, outcome } => self.settled(hop, made, slot, &records, outcome),
             Local::Held { hop, made, slot, record, id } => self.held(hop, made, slot, record, id),
             Local::PassHold { hop, made, slot, record, hold } => self.pass_hold(hop, made, slot, record, hold),
-            Local::Released { hop, made, id } => self.release(hop, made, id),
+            Local::Released { id } => self.release(id),
             Local::Bury { hop, made, slot, record, note, reply } => {
                 self.ask_burial(hop, made, slot, record, note, reply)
             }

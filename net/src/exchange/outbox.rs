@@ -490,7 +490,8 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         }
         let lane = self.number();
         self.names.insert(origin.clone(), lane);
-        self.lanes.insert(lane, Lane { origin, items: BTreeSet::new(), lowest: Vec::new(), needed: Vec::new(), longest: 0 });
+        self.lanes
+            .insert(lane, Lane { origin, items: BTreeSet::new(), lowest: Vec::new(), needed: Vec::new(), longest: 0 });
         lane
     }
 

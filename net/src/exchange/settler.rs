@@ -43,8 +43,7 @@ impl Settle for Settler {
     }
 
     fn release(&self, hold: HoldId) {
-        let Self { hop, made, .. } = *self;
-        self.say(Local::Released { hop, made, id: hold.0 });
+        self.say(Local::Released { id: hold.0 });
     }
 
     /// A merge has to hear of every record: one that a policy has dealt with goes on without rows, and settles there.

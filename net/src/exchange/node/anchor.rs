@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_core::contracts::{Checkpoint, Hop, Order, PeerId};
 use millstream_core::data::Partition;
 
-use super::super::message::{Message, WireCheckpoint, WireHold, WirePosition};
+use super::super::message::{Message, WireCheckpoint, WireHold};
 use super::super::origin::Origin;
 use super::Node;
 use super::source::Against;
@@ -274,7 +274,7 @@ impl Node {
     }
 
     /// A part here gives a hold back: where the record began, the commit may go on.
-    pub(super) fn release(&mut self, _: usize, _: u64, id: u64) {
+    pub(super) fn release(&mut self, id: u64) {
         match self.anchors.holds.get(&id) {
             Some(at) if !at.forgotten => {}
             _ => return,
@@ -307,34 +307,5 @@ impl Node {
     pub(super) fn wire_holds(&self, holds: Vec<(u64, u64)>) -> Vec<WireHold> {
         let holder = self.me as u16;
         holds.into_iter().map(|(id, record)| WireHold { holder, epoch: self.epoch, id, record }).collect()
-    }
-}
-
-impl WirePosition {
-    pub(crate) fn of(position: &millstream_core::data::Position) -> Self {
-        Self { bytes: position.bytes().to_vec(), label: position.label().to_owned() }
-    }
-
-    /// `None` if it is longer than any may be.
-    pub(crate) fn position(self) -> Option<millstream_core::data::Position> {
-        millstream_core::data::Position::new(self.bytes, self.label).ok()
-    }
-}
-
-impl WireCheckpoint {
-    fn of(checkpoint: &Checkpoint) -> Self {
-        let key = &checkpoint.key;
-        Self {
-            pipeline: key.pipeline.clone(),
-            stage: key.stage.clone(),
-            partition: key.partition.name().to_owned(),
-            position: WirePosition::of(&checkpoint.position),
-        }
-    }
-
-    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
-        let Self { pipeline, stage, partition, position } = self.clone();
-        let key = millstream_core::contracts::Key { pipeline, stage, partition: Partition::new(partition) };
-        Some(Checkpoint { key, position: position.position()? })
     }
 }

@@ -187,7 +187,15 @@ impl Model {
         let records = self.records(of, len);
         let (claim, state) = (self.claims.len() - 1, State::Waiting { gave_back: None });
         let state = self.state_for(aim, state, len);
-        self.units.extend(records.clone().map(|record| Unit { of, record, claim, part: 0, aim, state, absorbed: false }));
+        self.units.extend(records.clone().map(|record| Unit {
+            of,
+            record,
+            claim,
+            part: 0,
+            aim,
+            state,
+            absorbed: false,
+        }));
         self.bench.put(of, records, aim);
     }
 

@@ -277,6 +277,8 @@ impl SinkEnd {
             return Ok(None);
         }
         self.flush().await?;
+        // What settles from here on may be in no position: it is told of by the next commit.
+        let mark = self.behind.mark();
         let Some(positions) = self.behind.positions(&self.resolver.control).await? else { return Ok(None) };
         self.cut.ask();
         let stored = self.sink.commit(&self.behind.kept().checkpoints_with(&positions)).await;
@@ -285,8 +287,7 @@ impl SinkEnd {
         for (_, partition, position) in &positions {
             self.behind.kept().held.put(partition.clone(), position.clone());
         }
-        // Nothing was written since the cut, and all that was before has settled.
-        self.behind.durable(self.behind.mark());
+        self.behind.durable(mark);
         Ok(Some(positions.into_iter().map(|(id, _, position)| (id, position)).collect()))
     }
 

@@ -8,7 +8,7 @@
 //! A part that has the sink tells outcomes only after the sink's flush or commit that follows them. One that hands on
 //! what it takes in tells all at once. Both know, for each origin, up to where its records have got.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,8 +72,8 @@ struct Origin {
     id: u64,
     key: OriginKey,
     prefix: Prefix,
-    /// The first record that the sink, or what stands before it, has let go of and that has not come again.
-    let_go: Option<u64>,
+    /// Records that the sink, or what stands before it, has let go of and that have not come again.
+    let_go: BTreeSet<u64>,
 }
 
 /// What is told upstream once it is durable.
@@ -174,12 +174,12 @@ impl Arrivals {
         }
         let records = shared.first + u64::from(records.start)..shared.first + u64::from(records.end);
         if let Some(origin) = state.origins.iter_mut().find(|origin| origin.key.is(shared)) {
-            if origin.let_go.is_some_and(|gap| gap < records.start) {
+            if origin.let_go.first().is_some_and(|&gap| gap < records.start) {
                 return false;
             }
-            origin.let_go.take_if(|gap| records.contains(gap));
+            origin.let_go = origin.let_go.split_off(&records.end);
         }
-        state.gaps = state.origins.iter().any(|origin| origin.let_go.is_some());
+        state.gaps = state.origins.iter().any(|origin| !origin.let_go.is_empty());
         true
     }
 
@@ -189,7 +189,7 @@ impl Arrivals {
             let mut state = self.lock();
             state.life += 1;
             (state.lost, state.gaps) = (false, false);
-            state.origins.iter_mut().for_each(|origin| origin.let_go = None);
+            state.origins.iter_mut().for_each(|origin| origin.let_go.clear());
             state.waiting.drain(..).collect()
         };
         for told in told {
@@ -245,7 +245,7 @@ impl Arrivals {
             return;
         }
         if let Some(origin) = state.origins.iter_mut().find(|known| known.id == of.origin) {
-            origin.let_go = Some(origin.let_go.map_or(records.start, |gap| gap.min(records.start)));
+            origin.let_go.extend(records.clone());
             state.gaps = true;
         }
     }
@@ -288,7 +288,7 @@ impl State {
             let key = OriginKey::of(shared);
             let alone = exclusive(&key);
             self.origins.retain(|known| !key.replaces(&known.key, alone));
-            self.origins.push(Origin { id: self.next, key, prefix: Prefix::default(), let_go: None });
+            self.origins.push(Origin { id: self.next, key, prefix: Prefix::default(), let_go: BTreeSet::new() });
             self.next += 1;
             self.origins.len() - 1
         });

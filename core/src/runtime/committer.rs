@@ -26,6 +26,9 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 /// instances that sent the records keep them until then.
 const SPACING: Duration = Duration::from_millis(5);
 
+const ORIGIN_IS_GONE: &str = "the sink can't commit what it was given last: the position is known only to an instance that is \
+                              gone. Start the pipeline again to go on from the last commit";
+
 /// Asks for a commit now; the answer says whether it could be made.
 pub(super) type Ask = oneshot::Sender<bool>;
 
@@ -135,10 +138,15 @@ impl Committer {
         Ok(Some(positions.into_iter().map(|(id, _, position)| (id, position)).collect()))
     }
 
-    /// Commits all that may be: also what settles only when the sink flushes.
+    /// Commits all that may be: also what settles only when the sink flushes. A run must not end as if all were well with
+    /// what can't be.
     pub(super) async fn commit_all(&mut self) -> Result<()> {
         self.commit(true).await?;
-        self.commit(false).await.map(drop)
+        self.commit(false).await?;
+        match &self.upstream {
+            Upstream::Entry(arrivals) if arrivals.is_lost() => Err(Error::new(Cause::Outside, ORIGIN_IS_GONE)),
+            _ => Ok(()),
+        }
     }
 
     /// What extends visibility, beside the commits: these may have to wait for the sink.

@@ -9,14 +9,6 @@ use crate::data::{Partition, PartitionId, Position};
 /// Positions of partitions, by number: everything before them is durable.
 pub(super) type Upto = Vec<(PartitionId, Position)>;
 
-/// Where a source is opened.
-pub(super) enum OpenAt {
-    /// Where the sink says that it stands. The store and the source itself may not have heard of it: a crash came between.
-    Sink(Vec<Checkpoint>),
-    /// Where the store says.
-    Store(Vec<Checkpoint>),
-}
-
 /// The positions of a pipeline's source.
 #[derive(Clone)]
 pub(super) struct Kept {

@@ -12,7 +12,7 @@ use super::control::{Control, Phase};
 use super::end::End;
 use super::instance::{self, Wish};
 use super::job::{Job, Settings};
-use super::kept::{Kept, OpenAt};
+use super::kept::Kept;
 use super::metrics::{Counters, Meters, Metrics};
 use super::part::{Inlet, Outlet, Part};
 use super::setup::Setup;
@@ -219,8 +219,7 @@ async fn alone(setup: Arc<Setup>) -> Result<Running> {
     let (sink, held) = setup.open_sink(committed.clone()).await?;
     setup.open_letters().await?;
     let control = Arc::new(Control::new());
-    let (source, partitions) =
-        setup.open_source(held.map_or(OpenAt::Store(committed), OpenAt::Sink), 0, &control, None).await?;
+    let (source, partitions) = setup.open_source(held.unwrap_or(committed), 0, &control, None).await?;
     if let Some(store) = &store {
         upstream::begins(store).await?;
     }

@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 use super::control::Control;
 use super::job::{Job, Settings};
 use super::keep::KeepBytes;
-use super::kept::{Kept, OpenAt};
+use super::kept::Kept;
 use super::letters::Letterbox;
 use super::metrics::Meters;
 use super::resolve::Resolver;
@@ -94,18 +94,13 @@ impl Setup {
     /// Opens the source where its partitions are held, as this epoch.
     pub(super) async fn open_source(
         &self,
-        at: OpenAt,
+        held: Vec<Checkpoint>,
         epoch: u64,
         control: &Arc<Control>,
         reports: Option<mpsc::UnboundedSender<Report>>,
     ) -> Result<(SourceEnd, Arc<Partitions>)> {
         let opened_as = (self.instance.unwrap_or_default(), epoch);
-        let (held, by_sink) = match at {
-            OpenAt::Sink(held) => (held, true),
-            OpenAt::Store(held) => (held, false),
-        };
-        let kept = self.kept(held);
-        let partitions = Partitions::new(kept, by_sink, opened_as, self.is_pessimistic(), self.bounds());
+        let partitions = Partitions::new(self.kept(held), opened_as, self.is_pessimistic(), self.bounds());
         let mut source = SourceEnd::new(
             self.source.0.make(),
             partitions.clone(),

@@ -21,8 +21,6 @@ use crate::plan::StageId;
 /// The partitions of a source, shared with whoever commits.
 pub(super) struct Partitions {
     pub(super) kept: Kept,
-    /// Whether the sink has said where to open them.
-    pub(super) by_sink: bool,
     /// The instance and the epoch that stamps carry.
     pub(super) opened_as: (u16, u64),
     pub(super) pessimistic: bool,
@@ -34,15 +32,9 @@ pub(super) struct Partitions {
 }
 
 impl Partitions {
-    pub(super) fn new(
-        kept: Kept,
-        by_sink: bool,
-        opened_as: (u16, u64),
-        pessimistic: bool,
-        bounds: Bounds,
-    ) -> Arc<Self> {
+    pub(super) fn new(kept: Kept, opened_as: (u16, u64), pessimistic: bool, bounds: Bounds) -> Arc<Self> {
         let (ledgers, gone, room) = (Mutex::default(), Mutex::default(), Room::new(bounds));
-        Arc::new(Self { kept, by_sink, opened_as, pessimistic, ledgers, gone, room })
+        Arc::new(Self { kept, opened_as, pessimistic, ledgers, gone, room })
     }
 
     /// Whether a partition of this name was open, and is not any more.

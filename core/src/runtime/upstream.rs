@@ -43,8 +43,6 @@ pub(super) struct SourceSide {
     /// Up to where all had settled when the commit began, and at the last one.
     points: Vec<u64>,
     committed: Vec<u64>,
-    /// Whether the store and the source are still to hear where the sink said that the source stands.
-    behind: bool,
 }
 
 impl Upstream {
@@ -98,8 +96,7 @@ impl SourceSide {
         visibility: Option<Duration>,
     ) -> Self {
         let (settled, points, committed) = (Vec::new(), Vec::new(), Vec::new());
-        let behind = partitions.by_sink;
-        Self { partitions, source, store, visibility, settled, points, committed, behind }
+        Self { partitions, source, store, visibility, settled, points, committed }
     }
 
     fn has_news(&mut self) -> bool {
@@ -109,10 +106,7 @@ impl SourceSide {
         !self.settled.is_empty() || self.points != self.committed
     }
 
-    async fn acknowledge(&mut self, mut positions: Upto) -> Result<()> {
-        if std::mem::take(&mut self.behind) {
-            self.add_held(&mut positions);
-        }
+    async fn acknowledge(&mut self, positions: Upto) -> Result<()> {
         self.save(&positions).await?;
         if self.partitions.pessimistic {
             let settled = std::mem::take(&mut self.settled);
@@ -124,17 +118,6 @@ impl SourceSide {
         }
         self.committed = std::mem::take(&mut self.points);
         Ok(())
-    }
-
-    /// Adds where the source was opened of what has not moved since.
-    fn add_held(&self, positions: &mut Upto) {
-        for ledger in self.partitions.all() {
-            if positions.iter().all(|&(id, _)| id != ledger.id)
-                && let Some(position) = self.partitions.kept.held.position(&ledger.partition)
-            {
-                positions.push((ledger.id, position));
-            }
-        }
     }
 
     async fn save(&self, positions: &[(PartitionId, Position)]) -> Result<()> {

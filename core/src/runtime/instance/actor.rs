@@ -12,7 +12,6 @@ use super::super::arrivals::Arrivals;
 use super::super::committer::Ask;
 use super::super::control::{Control, Phase};
 use super::super::entry_end::{EntryEnd, SharedEntry};
-use super::super::kept::OpenAt;
 use super::super::ledger::Ledger;
 use super::super::locator::Locator;
 use super::super::part::{Inlet, Outlet, Part};
@@ -235,13 +234,13 @@ impl Actor {
         if let Some(store) = self.store.as_ref().filter(|_| self.positions) {
             check_sink(store, held.as_deref()).await?;
         }
-        let at = match (held, &self.store) {
-            (Some(held), _) => OpenAt::Sink(held),
-            (None, Some(store)) => OpenAt::Store(store.lock().await.load().await?),
-            (None, None) => OpenAt::Store(Vec::new()),
+        let held = match (held, &self.store) {
+            (Some(held), _) => held,
+            (None, Some(store)) => store.lock().await.load().await?,
+            (None, None) => Vec::new(),
         };
         let reports = Some(self.reports.clone());
-        let (source, partitions) = self.setup.open_source(at, epoch, control, reports).await?;
+        let (source, partitions) = self.setup.open_source(held, epoch, control, reports).await?;
         if let Some(store) = &self.store {
             upstream::begins(store).await?;
         }

@@ -188,13 +188,13 @@ impl Arrivals {
         let told: Vec<Told> = {
             let mut state = self.lock();
             state.life += 1;
-            (state.lost, state.gaps) = (false, false);
-            state.origins.iter_mut().for_each(|origin| origin.let_go.clear());
+            state.lost = false;
             state.waiting.drain(..).collect()
         };
         for told in told {
             if let Told::Outcome { of, records, .. } = told {
                 self.with(of.origin, |prefix| prefix.unsettle(of.sequences(&records)));
+                self.let_go(&of, &of.sequences(&records));
                 of.claim.origin.settle(of.claim.slot, records, Outcome::Abandoned);
             }
         }
@@ -241,9 +241,6 @@ impl Arrivals {
     /// These were let go of: they come again, and nothing behind them may be written before.
     fn let_go(&self, of: &Arrived, records: &Range<u64>) {
         let mut state = self.lock();
-        if state.life != of.life {
-            return;
-        }
         if let Some(origin) = state.origins.iter_mut().find(|known| known.id == of.origin) {
             origin.let_go.extend(records.clone());
             state.gaps = true;

@@ -62,8 +62,10 @@ impl Resolver {
                 let shared = passing.shared().clone();
                 let given_up = self.bury(letters, &passing.ticket, &shared, &faults).await?;
                 add(&self.meters.stages[verdict.stage].dead_lettered, faults.len() - given_up.len());
-                given_up.into_iter().for_each(|record| passing.ticket.abandon(record));
-                faults.iter().for_each(|(record, _)| passing.dispose(*record));
+                let first = given_up.first().copied().unwrap_or(passing.part.end);
+                // What has no letter comes again, and with it all behind it: it must not be overtaken, nor pass as if dealt with.
+                drop(passing.split_at(first));
+                faults.iter().filter(|(record, _)| *record < first).for_each(|(record, _)| passing.dispose(*record));
                 Ok(Resolved::On(passing))
             }
         }

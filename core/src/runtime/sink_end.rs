@@ -104,6 +104,7 @@ impl SinkEnd {
         let rows = batch.len();
         if !self.behind.may_be_written(&batch) {
             // The ticket goes, and with it these come again behind what was let go of before them.
+            (self.attempt, self.half_written) = (0, false);
             return Ok(Written::Done);
         }
         if rows == 0 {

@@ -186,6 +186,10 @@ struct Outgoing {
     /// That all of it is acknowledged has been said.
     told: bool,
     full: bool,
+    /// How often something was given back since anything else became of records.
+    returned: u32,
+    /// Nothing is dealt before: what is given back again and again would only go to and fro.
+    rests_until: Duration,
 }
 
 /// Who waits for a dead letter.
@@ -310,6 +314,7 @@ impl Node {
             false => Peer { link, epoch, ..Peer::default() },
         };
         known.away = None;
+        self.below.retain(|&(holder, epoch), _| usize::from(holder) != peer || epoch == hello.epoch);
         if peer == self.me {
             known.reach.insert(peer);
         }

@@ -32,7 +32,9 @@ impl Spare {
         }
         let mut kept = self.lock();
         // The last to come back is the likeliest to be in a cache.
-        match kept.all.iter().rposition(|spare| spare.capacity() >= bytes) {
+        // Never much larger than needed: what is lent counts as what it holds.
+        let fits = |spare: &Vec<u8>| (bytes..=(2 * bytes).max(STEP)).contains(&spare.capacity());
+        match kept.all.iter().rposition(fits) {
             Some(at) => {
                 let spare = kept.all.remove(at);
                 kept.bytes -= spare.capacity();

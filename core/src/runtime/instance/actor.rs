@@ -22,6 +22,7 @@ use super::super::summary::Ended;
 use super::super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Checkpoint, Error, ExitFactory, Report, Result};
 use crate::data::{Partition, Position};
+use crate::plan::Step;
 
 /// How long to wait before a commit that could not be made just now is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -394,8 +395,14 @@ impl Actor {
         let (asks, reports, commands) = (life.asks.clone(), self.reports.clone(), self.commands.clone());
         let clock = self.setup.settings.world.clock.clone();
         let (positions, keeps) = (self.positions, self.keeps);
+        let limited = self.setup.has_step(&self.tasks, |step| matches!(step, Step::Limit { .. }));
+        let tell = self.tell.clone();
         tokio::spawn(async move {
             while commit(&asks).await == Some(false) {
+                if arrivals.is_lost() && limited {
+                    let _ = tell.send(Told::Failed(count_is_lost()));
+                    return;
+                }
                 if arrivals.is_lost() {
                     // Only without what can't be committed can the sink say where it stands.
                     let _ = commands.upgrade().map(|commands| commands.send(Command::Reopen { id }));
@@ -460,6 +467,13 @@ async fn commit(asks: &mpsc::UnboundedSender<Ask>) -> Option<bool> {
     let (answer, answered) = tokio::sync::oneshot::channel();
     asks.send(answer).ok()?;
     answered.await.ok()
+}
+
+/// A limit doesn't know what of its count is in the sink's last commit.
+fn count_is_lost() -> Error {
+    let message = "what the sink was given can't be committed, because an instance that it came from is gone, and a limit has \
+                   counted it: start again to go on from the last commit";
+    Error::new(Cause::Outside, message)
 }
 
 fn panicked(error: tokio::task::JoinError) -> Error {

@@ -195,7 +195,7 @@ async fn records_cross_between_threads() {
 async fn a_fold_between_is_committed_once_what_it_made_has_arrived() {
     let Test { rig, ledger, written, .. } = test(HERE, Middle::Sum, |sink| sink.transactional());
     let (running, mut hand) = rig.start(0, 1).await;
-    assert!(hand.hops[0].folds && hand.hops[0].anchors && hand.hops[1].begins && hand.hops[1].positions);
+    assert!(hand.hops[0].folds && hand.hops[0].anchors && hand.hops[1].begins && !hand.hops[1].positions);
     hand.order(open(7));
     let ears = [Arc::default(), Arc::default()];
     carry(&mut hand, &ears).await;
@@ -248,7 +248,7 @@ async fn a_sink_is_not_flushed_more_often_than_its_spacing_allows() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let flushes = ledger.flushes("out");
-    assert!((20..=60).contains(&flushes), "{flushes} flushes in a second");
+    assert!((100..=220).contains(&flushes), "{flushes} flushes in a second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -548,10 +548,14 @@ async fn a_dead_letter_is_asked_of_the_origin_and_its_record_settles_once_it_is_
         assert_eq!(ear.heard(), [Heard::Buries(slot, 3, note)]);
         ear.buried(answer.clone());
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let outcome = if answer.is_ok() { Outcome::Disposed } else { Outcome::Abandoned };
-        assert!(ear.heard().contains(&settled(slot, 3..4, outcome)));
+        // What lies behind one that comes again must not be written before it.
+        let heard = match answer {
+            Ok(()) => settled(slot, 3..4, Outcome::Disposed),
+            Err(_) => settled(slot, 3..10, Outcome::Abandoned),
+        };
+        assert!(ear.heard().contains(&heard));
     }
-    assert_eq!((written.len(), letters.written().len()), (18, 0));
+    assert_eq!((written.len(), letters.written().len()), (9 + 3, 0));
 }
 
 #[tokio::test(start_paused = true)]

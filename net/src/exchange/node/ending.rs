@@ -213,13 +213,15 @@ impl Node {
     fn tell_drained(&mut self) {
         for hop in 0..self.hops.len() {
             let sealed = hop == 0 && self.ending.sealed && matches!(self.source.state, State::Committed { .. });
+            // Closed when it was to read no more, it doesn't open again.
+            let rests = hop == 0 && self.source.here && self.source.stopped && self.source.state == State::Closed;
             let Some(out) = &mut self.outboxes[hop] else { continue };
-            let drained = (out.ended && out.outbox.is_empty()) || sealed;
+            let drained = (out.ended && out.outbox.is_empty()) || sealed || rests;
             if !self.hops[hop].begins || !drained || std::mem::replace(&mut out.told, true) {
                 continue;
             }
             let paused = match hop {
-                0 => self.source.draining && !self.ending.limited,
+                0 => (self.source.draining || rests) && !self.ending.limited,
                 _ => self.ending.parts.get(&(hop - 1)).and_then(|part| part.told).unwrap_or_default(),
             };
             self.peers[self.me].drained.insert(hop, paused);

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_core::commit::{Outcome, Owed};
 use millstream_core::contracts::{Hop, NetKind, PeerId};
@@ -25,6 +26,10 @@ impl Mine {
         u32::try_from(sequence.saturating_sub(self.first)).unwrap_or(u32::MAX)
     }
 }
+
+/// So many pieces given back in a row, and dealing rests so long.
+const MOST_RETURNED: u32 = 16;
+const REST: Duration = Duration::from_millis(100);
 
 impl Owes for Mine {
     fn open(&self) -> Vec<Range<u64>> {
@@ -54,6 +59,8 @@ impl Outgoing {
             ended: false,
             told: false,
             full: false,
+            returned: 0,
+            rests_until: Duration::ZERO,
         })
     }
 }
@@ -105,7 +112,7 @@ impl Node {
     pub(super) fn put(&mut self, hop: usize, made: u64, piece: Piece, owed: Owed) {
         let bytes = piece.bytes();
         self.acts.push(Act::Took { hop, bytes });
-        if self.is_over_before(hop, piece.origin()) {
+        if self.is_over_before(hop, piece.origin()) || self.was_given_up(hop, piece.origin()) {
             return;
         }
         let (kind, to) = (self.hops[hop].kind, &self.hops[hop].to);
@@ -134,6 +141,11 @@ impl Node {
         began_elsewhere && (opened.is_some_and(|&epoch| epoch != origin.epoch) || self.has_lost(origin))
     }
 
+    /// Whether it comes of a partition that the source here has given up: what is still inside the part, too, is moot.
+    fn was_given_up(&self, hop: usize, origin: &Origin) -> bool {
+        hop == 0 && self.source.gave_up.contains(&origin.partition)
+    }
+
     /// Whether another instance has the partition now.
     fn has_lost(&self, origin: &Origin) -> bool {
         // Cloned only where any was ever lost.
@@ -160,8 +172,13 @@ impl Node {
         for hold in holds {
             self.keep_hold(peer, hop, tag, hold);
         }
+        let (now, freely) = (self.now, self.deals_freely(hop));
         if let Some(out) = &mut self.outboxes[hop] {
             out.outbox.outcome(peer, tag, records, outcome.outcome());
+            out.returned = if outcome == WireOutcome::Abandoned && freely { out.returned + 1 } else { 0 };
+            if out.returned == MOST_RETURNED {
+                (out.returned, out.rests_until) = (0, now + REST);
+            }
         }
     }
 
@@ -176,9 +193,12 @@ impl Node {
         if hop >= self.hops.len() {
             return;
         }
+        let origin = origin.origin();
         for at in self.ways_to(hop) {
-            if let Some(out) = &mut self.outboxes[at] {
-                out.outbox.need(peer, &origin.origin(), sequence);
+            if !self.is_over_before(at, &origin)
+                && let Some(out) = &mut self.outboxes[at]
+            {
+                out.outbox.need(peer, &origin, sequence);
             }
         }
     }
@@ -248,9 +268,12 @@ impl Node {
     }
 
     pub(super) fn deal(&mut self, hop: usize) {
+        let now = self.now;
         let Some(out) = &mut self.outboxes[hop] else { return };
         let mut to_self = Vec::new();
-        while let Some(deal) = out.outbox.next() {
+        while now >= out.rests_until
+            && let Some(deal) = out.outbox.next()
+        {
             let (peer, tag, piece) = (deal.peer, deal.tag, deal.piece);
             let (me, origin) = (self.me, piece.origin());
             tracing::trace!(me, peer, hop, tag, %origin, records = ?piece.records(), "records are dealt");

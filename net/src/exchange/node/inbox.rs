@@ -176,6 +176,10 @@ impl Inbox {
 
     /// A peer's source opens as this epoch: what waits of its older ones is dropped.
     pub(super) fn open(&mut self, instance: PeerId, epoch: u64) {
+        if self.unclaimed {
+            // What comes in began at a fold, which has epochs of its own.
+            return;
+        }
         self.settlers.retain(|origin, _| usize::from(origin.instance) != instance || origin.epoch >= epoch);
         match &mut self.waiting {
             Waiting::Line(line) => {
@@ -189,8 +193,7 @@ impl Inbox {
                     stays
                 });
             }
-            Waiting::Merge(merge) if !self.unclaimed => merge.open(instance as u16, epoch),
-            Waiting::Merge(_) => return,
+            Waiting::Merge(merge) => merge.open(instance as u16, epoch),
         }
         self.holds.retain(|_, (origin, _)| usize::from(origin.instance) != instance || origin.epoch >= epoch);
         self.forget_slots();
@@ -199,7 +202,7 @@ impl Inbox {
     /// Whether nothing of that instance's other epochs is on its way through the part.
     pub(super) fn is_clear(&self, instance: PeerId, epoch: u64) -> bool {
         let older = |slot: &Slot| usize::from(slot.origin.instance) == instance && slot.origin.epoch != epoch;
-        !self.slots.values().any(older)
+        self.unclaimed || !self.slots.values().any(older)
     }
 
     /// A peer's source has these partitions. Returns who has lost one.

@@ -88,7 +88,9 @@ impl Node {
     }
 
     pub(super) fn records_wake(&self) -> Option<Duration> {
-        self.inboxes.iter().flatten().filter_map(|inbox| inbox.wake(self.now)).min()
+        let inboxes = self.inboxes.iter().flatten().filter_map(|inbox| inbox.wake(self.now));
+        let rests = self.outboxes.iter().flatten().map(|out| out.rests_until).filter(|&until| until > self.now);
+        inboxes.chain(rests).min()
     }
 
     /// What the records here met with.

@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub(super) stopped: bool,
     /// The runtime was told so since it was opened.
     pub(super) draining: bool,
+    /// What it has given up since it was opened.
+    pub(super) gave_up: BTreeSet<Partition>,
     /// Questions of others: whom to answer, and under which name.
     questions: BTreeMap<u64, (PeerId, u64)>,
     /// Questions of the sink's part here that have not been answered.
@@ -58,6 +60,7 @@ impl Source {
             opened: 0,
             stopped: false,
             draining: false,
+            gave_up: BTreeSet::new(),
             questions: BTreeMap::new(),
             asked: BTreeMap::new(),
         }
@@ -187,6 +190,7 @@ impl Node {
         let (against, held) = (std::mem::take(against), held.take());
         self.source.state = State::Opening { epoch, against };
         self.source.draining = false;
+        self.source.gave_up.clear();
         tracing::info!(epoch, "the source opens");
         self.order(Order::Open { epoch, held });
     }
@@ -223,6 +227,7 @@ impl Node {
         if let Some(Some(out)) = self.outboxes.first_mut() {
             out.outbox.drop_origins(|origin| origin.partition == *partition);
         }
+        self.source.gave_up.insert(partition.clone());
     }
 
     /// Tells the anchors (or one of them) which partitions the source has.

@@ -29,12 +29,12 @@ pub(crate) struct Common {
     /// Print the plan and run nothing: as text, or as JSON by `--explain=json`
     #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     explain: Option<Explain>,
-    /// Plan for N instances
-    #[arg(long, value_name = "N", requires = "explain", conflicts_with = "peers")]
-    instances: Option<usize>,
+    /// Plan for N instances, up to 256
+    #[arg(long, value_name = "N", requires = "explain", conflicts_with = "peers", value_parser = clap::value_parser!(u16).range(1..=256))]
+    instances: Option<u16>,
     #[command(flatten)]
     peers: peers::Peers,
-    /// Print no summary and no progress to standard error
+    /// Print to standard error no summary, no progress, and of other instances only what keeps this one from joining
     #[arg(long)]
     quiet: bool,
 }
@@ -48,7 +48,7 @@ enum Explain {
 impl Common {
     /// Prints the plan, or runs the pipeline to its end.
     pub(crate) fn run(self, pipeline: Pipeline) -> ExitCode {
-        let instances = self.instances.unwrap_or(self.peers.count());
+        let instances = self.instances.map_or(self.peers.count(), usize::from);
         match self.explain {
             Some(Explain::Text) => terminal::explain(&pipeline, instances, Form::Text),
             Some(Explain::Json) => terminal::explain(&pipeline, instances, Form::Json),
@@ -60,9 +60,9 @@ impl Common {
     }
 }
 
-/// The flags of an example that takes no others.
+// The flags of an example that takes no others.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, about = concat!("Run the pipeline of examples/", env!("CARGO_BIN_NAME"), ".rs, or print its plan"))]
 struct Flags {
     #[command(flatten)]
     common: Common,

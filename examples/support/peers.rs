@@ -1,27 +1,28 @@
 //! The flags of instances: `--peers`, `--listen`, `--tls`.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream::contracts::Exchange;
+use millstream::instances::Waiting;
 use millstream::prelude::{Instances, Peers as Network};
 
 /// Which instances there are, and which of them this is.
 #[derive(clap::Args)]
 pub(crate) struct Peers {
     /// All instances, HOST:PORT each, in the order that is the same for all: the same program runs on each of them
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', requires_all = ["listen", "security"])]
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     peers: Vec<String>,
-    /// Which of the instances this is
+    /// Which of the instances this is: one of the list, as it stands there
     #[arg(long, value_name = "A", requires = "peers")]
     listen: Option<String>,
     /// The folder with the instances' certificates, as `millstream certs new` writes it
-    #[arg(long, value_name = "DIR", requires = "peers", group = "security")]
+    #[arg(long, value_name = "DIR", requires = "peers")]
     tls: Option<PathBuf>,
     /// No certificates: for tests on one machine
-    #[arg(long, requires = "peers", group = "security", hide = true)]
+    #[arg(long, requires = "peers", conflicts_with = "tls", hide = true)]
     plain_on_loopback_for_tests: bool,
     /// How long a peer may be silent before it counts as lost
     #[arg(long, value_name = "SECONDS", requires = "peers", default_value_t = 5.0, hide = true)]
@@ -39,6 +40,11 @@ impl Peers {
         if self.peers.is_empty() {
             return None;
         }
+        if self.listen.is_none() || (self.tls.is_none() && !self.plain_on_loopback_for_tests) {
+            super::refuse(
+                "`--peers A,B,C` needs `--listen A`, which of them this is, and `--tls DIR`, the certificates",
+            );
+        }
         let detection = Duration::try_from_secs_f64(self.detection).unwrap_or_default();
         let mut network = Network::new(self.peers.clone()).detection(detection);
         if let Some(me) = &self.listen {
@@ -50,21 +56,19 @@ impl Peers {
         if self.plain_on_loopback_for_tests {
             network = network.plain_on_loopback_for_tests();
         }
-        let mut instances = Instances::over(network);
-        if !quiet {
-            instances = instances.on_waiting(|now| say(&now.missing, now.of, now.trouble.as_deref()));
-        }
-        Some(Arc::new(instances))
+        Some(Arc::new(Instances::over(network).on_waiting(move |now| {
+            // What keeps an instance waiting for ever is said in any case.
+            if !quiet || (now.trouble.is_some() && !now.begun) {
+                say(now);
+            }
+        })))
     }
 }
 
-fn say(missing: &[String], of: usize, trouble: Option<&str>) {
-    let joined = of - missing.len();
-    let line = match (trouble, missing) {
-        (Some(trouble), _) => trouble.to_owned(),
-        (None, []) => format!("joined {joined} of {of}"),
-        (None, missing) => format!("joined {joined} of {of}: waits for {}", missing.join(", ")),
-    };
+fn say(now: &Waiting) {
+    let mut out = std::io::stderr().lock();
+    // On a terminal the progress line may stand there: it is drawn again.
+    let before = if out.is_terminal() { "\r\x1b[2K" } else { "" };
     // Where nobody reads it, nobody waits for it.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(out, "{before}{now}");
 }

@@ -5,7 +5,7 @@
 //! piece      records on their way                    frame      both as bytes
 //! outbox     an exit: deals, keeps copies, deals anew
 //! merge      an entry that brings records together   ranges     sets of sequence numbers
-//! view       who is here; when a run begins
+//! view       who is here; when a run begins          teller     what people are told of that
 //! node       one instance: composes the above; decides opening, loss and end. Pure: events in, acts out
 //! settler    what tickets of pieces from elsewhere are settled with
 //! ends       the exits and entries that the runtime holds
@@ -25,8 +25,10 @@ mod outbox;
 mod piece;
 mod ranges;
 mod settler;
+mod teller;
 mod view;
 
-pub(crate) use actor::{OnWaiting, join};
+pub(crate) use actor::join;
 pub(crate) use frame::{MAX_MESSAGES_FRAME, PROTOCOL};
 pub(crate) use node::Limits;
+pub(crate) use teller::OnWaiting;

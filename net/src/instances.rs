@@ -1,23 +1,45 @@
 //! [`Instances`]: declares that a pipeline runs as one of several identical instances.
 
+use std::fmt;
 use std::sync::Arc;
 
 use millstream_core::contracts::{About, BoxFuture, Exchange, Joined, Network, PeerId, Result};
 
 use crate::exchange::{self, Limits, OnWaiting};
 
-/// What an instance waits for while the run has not begun.
+/// Who is here, and what is new of that. Displays as the line that people are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// The names of the instances that are not there, in the order of the list of peers; none when all are there and the
-    /// run is about to begin.
+    /// The names of the instances that are not there, in the order of the list of peers.
     pub missing: Vec<String>,
     /// How many instances there are.
     pub of: usize,
-    /// What is new where nobody has joined or was lost: one instance refuses another, which one and why, in one line. It
-    /// won't go away by itself, but whoever is refused may be started again as it should be.
+    /// Whether the run has begun. Until then an instance waits for all that are missing.
+    pub begun: bool,
+    /// In a run: who is lost, why, and whether the run stands still for it, or who is back; in one line.
+    pub news: Option<String>,
+    /// What is new where nobody has joined or was lost: one instance refuses another, or the name of one can't be looked
+    /// up; which one and why, in one line. It won't go away by itself, but whoever is refused may be started again as it
+    /// should be.
     pub trouble: Option<String>,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(new) = self.trouble.as_ref().or(self.news.as_ref()) {
+            return f.write_str(new);
+        }
+        let (joined, missing) = (self.of - self.missing.len(), self.missing.join(", "));
+        write!(f, "joined {joined} of {}", self.of)?;
+        match (self.begun, self.missing.len()) {
+            (false, 0) => Ok(()),
+            (false, _) => write!(f, ": waits for {missing}"),
+            (true, 0) => f.write_str(": the run has begun"),
+            (true, 1) => write!(f, ": the run has begun, and {missing} is not reached yet"),
+            (true, _) => write!(f, ": the run has begun, and {missing} are not reached yet"),
+        }
+    }
 }
 
 /// The instances of a pipeline: the same program with the same declaration, run once on each, is one pipeline. Given to
@@ -43,8 +65,9 @@ impl Instances {
         self
     }
 
-    /// Called while the run has not begun: at its start, each time that someone joins or is lost, and when one is refused
-    /// for a reason that was not told before. It has to return at once.
+    /// Called at the start, each time that someone joins, is lost or is back, when the run begins, and when someone is
+    /// refused or can't be looked up for a reason that was not told before. That those go whose part in the run has ended
+    /// is not told. It has to return at once.
     #[must_use]
     pub fn on_waiting(mut self, tell: impl Fn(&Waiting) + Send + Sync + 'static) -> Self {
         self.waiting = Some(Arc::new(tell));

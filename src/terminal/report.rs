@@ -15,7 +15,7 @@ const SHOWN: usize = 8;
 
 /// How a run came out.
 pub(super) enum Report {
-    /// A signal came before anything was open.
+    /// A signal came before the run had begun.
     NotBegun,
     /// It can't be planned.
     Unplanned(Mistakes),
@@ -37,7 +37,7 @@ impl Report {
         }
         match self {
             _ if quiet => {}
-            Self::NotBegun => say("drained: a signal came before anything was read"),
+            Self::NotBegun => say("drained: a signal came before the run had begun, so nothing was read"),
             Self::Failed(_, account) => say(&format!("failed: {account}")),
             Self::Ended(ended, account) => say(&format!("{}: {account}", why(*ended))),
             Self::Unplanned(_) | Self::Unopened(_) => {}

@@ -17,14 +17,11 @@ use super::ends::{Exits, Handed, In, Room};
 use super::frame;
 use super::message::{Message, Run};
 use super::node::{Act, FIRST, Input, Limits, Local, Node, Setup};
+use super::teller::{OnWaiting, Teller};
 use super::view::View;
-use crate::instances::Waiting;
 
 /// How many things that happen here are taken in before links are looked at again.
 const AT_ONCE: usize = 64;
-
-/// Told who is missing, and why, while an instance waits for the run to begin.
-pub(crate) type OnWaiting = Arc<dyn Fn(&Waiting) + Send + Sync>;
 
 /// Joins the run: waits until it has begun.
 pub(crate) async fn join(
@@ -44,7 +41,8 @@ pub(crate) async fn join(
     };
     let links = network.open(me.clone()).await?;
     let view = View::new(me.clone(), names.len());
-    let mut joining = Joining { me, names, limits, clock: about.clock, links, view, early: Vec::new(), waiting };
+    let teller = Teller::new(names, waiting);
+    let mut joining = Joining { me, limits, clock: about.clock, links, view, early: Vec::new(), teller };
     match joining.wait().await {
         Ok(run) => Ok(Box::new(Begun { run, joining })),
         Err(error) => {
@@ -58,20 +56,20 @@ pub(crate) async fn join(
 /// An instance that waits for the run to begin.
 struct Joining {
     me: Hello,
-    names: Vec<String>,
     limits: Limits,
     clock: Arc<dyn Clock>,
     links: Box<dyn Links>,
     view: View,
     /// What has happened that only a run can deal with.
     early: Vec<Input>,
-    waiting: Option<OnWaiting>,
+    teller: Teller,
 }
 
 impl Joining {
     async fn wait(&mut self) -> Result<Run> {
         self.say_who_is_missing(None);
         if let Some(run) = self.view.form() {
+            self.teller.begun(&[]);
             return Ok(run);
         }
         loop {
@@ -95,6 +93,7 @@ impl Joining {
             };
             if let Some(run) = begun {
                 self.tell_of(run);
+                self.teller.begun(&self.view.missing());
                 return Ok(run);
             }
         }
@@ -146,12 +145,7 @@ impl Joining {
     }
 
     fn say_who_is_missing(&self, trouble: Option<String>) {
-        let missing: Vec<String> = self.view.missing().into_iter().map(|peer| self.names[peer].clone()).collect();
-        let (joined, of) = (self.names.len() - missing.len(), self.names.len());
-        tracing::info!("joined {joined} of {of}; waits for {}", missing.join(", "));
-        if let Some(waiting) = &self.waiting {
-            waiting(&Waiting { missing, of, trouble });
-        }
+        self.teller.missing(&self.view.missing(), trouble);
     }
 }
 
@@ -163,14 +157,15 @@ struct Begun {
 
 impl Joined for Begun {
     fn roll(&self) -> Roll {
-        let Joining { me, names, .. } = &self.joining;
+        let Joining { me, teller, .. } = &self.joining;
         let last_joined = usize::from(self.run.last_joined);
-        Roll { me: me.instance, peers: names.clone(), last_joined, epoch: me.epoch }
+        Roll { me: me.instance, peers: teller.names().to_vec(), last_joined, epoch: me.epoch }
     }
 
     fn begin(self: Box<Self>, hops: Vec<Hop>, source: SourcePlace) -> Crossing {
         let Self { run, joining } = *self;
-        let Joining { me, names, limits, clock, links, view, early, .. } = joining;
+        let Joining { me, limits, clock, links, view, early, mut teller } = joining;
+        teller.placed(&hops, &source);
         let (node, local) = mpsc::unbounded_channel();
         let (reports, reported) = mpsc::unbounded_channel();
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -195,11 +190,12 @@ impl Joined for Begun {
             hands.push(hand);
             rooms.push(room);
         }
-        let setup = Setup { me, names, hops, source, limits, local: node };
+        let setup = Setup { me, names: teller.names().to_vec(), hops, source, limits, local: node };
         let actor = Actor {
             node: Node::new(setup),
             run,
             view,
+            teller,
             links,
             clock,
             local,
@@ -225,6 +221,7 @@ struct Actor {
     node: Node,
     run: Run,
     view: View,
+    teller: Teller,
     links: Box<dyn Links>,
     clock: Arc<dyn Clock>,
     local: mpsc::UnboundedReceiver<Local>,
@@ -321,15 +318,25 @@ impl Actor {
         match event {
             LinkEvent::Up(hello) => {
                 let peer = hello.instance;
+                let before = self.view.up().find(|before| before.instance == peer).map(|before| before.epoch);
+                let anew = before.is_some_and(|before| before != hello.epoch);
                 let _ = self.view.reached(hello.clone());
+                // A link in the place of another to the same process is nobody's concern.
+                if before.is_none() || anew {
+                    self.teller.reached(peer, anew, &self.view.missing());
+                }
                 self.tell(peer, Message::Welcome { run: Some(self.run) });
                 self.take(Input::Up(hello));
             }
             LinkEvent::Down { peer, why } => {
                 self.view.lost(peer);
+                self.teller.lost(peer, &why, &self.view.missing());
                 self.take(Input::Down { peer, why });
             }
-            LinkEvent::Unreached { why, .. } => tracing::warn!("{why}"),
+            LinkEvent::Unreached { why, .. } => {
+                tracing::warn!("{why}");
+                self.teller.missing(&self.view.missing(), Some(why));
+            }
             LinkEvent::Frame { peer, lane, frame } => match read(peer, lane, frame) {
                 Ok(inputs) => inputs.into_iter().for_each(|input| self.take(input)),
                 Err(error) => self.links.cut(peer, &format!("it sends what can't be read: {error}")),
@@ -338,6 +345,9 @@ impl Actor {
     }
 
     fn take(&mut self, input: Input) {
+        if let Input::Told { peer, message } = &input {
+            self.teller.heard(*peer, message);
+        }
         let now = self.clock.elapsed();
         for act in self.node.on(now, input) {
             self.act(act);
@@ -365,6 +375,7 @@ impl Actor {
     }
 
     fn tell(&mut self, peer: PeerId, message: Message) {
+        self.teller.said(&message);
         let lane = match message {
             Message::Outcome { .. } | Message::Bury { .. } | Message::Buried { .. } => Lane::Outcomes,
             _ => Lane::Control,

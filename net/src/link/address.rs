@@ -40,7 +40,7 @@ impl Address {
             Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, self.port)]),
             Host::Name(name) => match tokio::net::lookup_host((name.as_str(), self.port)).await {
                 Ok(found) => Ok(found.collect()),
-                Err(error) => Err(format!("the host name {name} has no address ({error})")),
+                Err(error) => Err(format!("can't look up {name}: {error}")),
             },
         }
     }

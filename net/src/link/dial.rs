@@ -1,5 +1,6 @@
 //! Reaches the peers that stand behind this instance in the list, again and again.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,11 @@ pub(super) async fn keep(hub: Arc<Hub>, peer: PeerId) {
 /// Asks once at its own name whether this instance runs already.
 pub(super) async fn knock(hub: Arc<Hub>) {
     let me = hub.me;
-    let Ok(connection) = attempt(hub.clone(), me, 0).await else { return };
+    let connection = match attempt(hub.clone(), me, 0).await {
+        Ok(connection) => connection,
+        Err(why) if why.verdict == Verdict::Unknown => return hub.unreached(me, &why),
+        Err(_) => return,
+    };
     if let Err(Failed::Ended(why)) = greet(&hub, me, &connection).await
         && why.verdict == Verdict::Twin
     {
@@ -86,9 +91,8 @@ async fn first(
 
 /// Dials once. Where a name has several addresses, each attempt takes the next.
 async fn attempt(hub: Arc<Hub>, peer: PeerId, count: usize) -> Result<Connection, Why> {
+    let found = looked_up(&hub, peer).await?;
     let dialed = timeout(hub.handshake, async {
-        let address = Address::parse(&hub.greeting.peers[peer]).map_err(Why::lost)?;
-        let found = address.resolve().await.map_err(Why::lost)?;
         let usable: Vec<_> = found.into_iter().filter_map(|found| as_reached_from(hub.quic.local, found)).collect();
         let Some(address) = usable.get(count % usable.len().max(1)) else {
             let local = hub.quic.local;
@@ -99,6 +103,17 @@ async fn attempt(hub: Arc<Hub>, peer: PeerId, count: usize) -> Result<Connection
         connecting.await.map_err(|error| Why::of(&error, hub.handshake))
     });
     dialed.await.unwrap_or_else(|_| Err(Why::lost("nobody answers")))
+}
+
+/// The addresses of a peer.
+async fn looked_up(hub: &Hub, peer: PeerId) -> Result<Vec<SocketAddr>, Why> {
+    let unknown = |text| Why { verdict: Verdict::Unknown, text };
+    let name = &hub.greeting.peers[peer];
+    let address = Address::parse(name).map_err(Why::lost)?;
+    match timeout(hub.handshake, address.resolve()).await {
+        Ok(found) => found.map_err(unknown),
+        Err(_) => Err(unknown(format!("can't look up {name}: no answer within {:?}", hub.handshake))),
+    }
 }
 
 /// Why a peer that was reached did not become a link.

@@ -78,7 +78,8 @@ impl Strangers {
         self.last = Some(Instant::now());
         match std::mem::take(&mut self.untold) {
             0 => Some(String::new()),
-            untold => Some(format!(" ({untold} more of unknown peers before)")),
+            1 => Some(" (of another unknown caller before nothing was said here)".to_owned()),
+            untold => Some(format!(" (of {untold} other unknown callers before nothing was said here)")),
         }
     }
 }
@@ -188,6 +189,8 @@ impl Hub {
             Verdict::Twin if alone() => self.inbox.fail(Cause::State, text.clone()),
             Verdict::Unfit | Verdict::Twin => self.tell(peer, format!("{who} refuses this instance: {text}")),
             Verdict::Refused => self.tell(peer, format!("refused {who}: {text}")),
+            Verdict::Unknown if peer == self.me => self.tell(peer, format!("{text} (that is {who}, this one)")),
+            Verdict::Unknown => self.tell(peer, format!("{text} (that is {who})")),
             Verdict::Lost => tracing::debug!("{who} is not reached: {text}"),
         }
     }
@@ -205,12 +208,21 @@ impl Hub {
     pub(super) fn stranger(&self, from: SocketAddr, why: &Why) {
         let text = &why.text;
         match why.verdict {
-            Verdict::Lost => tracing::debug!("a connection from {from} is gone: {text}"),
+            Verdict::Lost | Verdict::Unknown => tracing::debug!("a connection from {from} is gone: {text}"),
             Verdict::Refused => self.tell_of_stranger(format!("refused a connection from {from}: {text}")),
             // Nobody has proven who says that: it ends nothing.
             Verdict::Unfit | Verdict::Twin => {
-                self.tell_of_stranger(format!("whoever dials from {from} refuses this instance: {text}"));
+                self.tell_of_stranger(format!("{} refuses this instance: {text}", self.caller(from)));
             }
+        }
+    }
+
+    /// Somebody who has dialed, for people: instances dial from the port that they listen on.
+    fn caller(&self, from: SocketAddr) -> String {
+        let at = SocketAddr::new(from.ip().to_canonical(), from.port()).to_string();
+        match self.greeting.peers.iter().position(|peer| *peer == at) {
+            Some(peer) => format!("somebody at the address of {}", self.name(peer)),
+            None => format!("somebody at {at}"),
         }
     }
 

@@ -9,7 +9,7 @@ use millstream_core::contracts::PeerId;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore};
@@ -73,6 +73,7 @@ impl Files<'_> {
             Ok(found) if !found.is_empty() => Ok(found),
             Ok(_) => Err(format!("{} has no certificate in it: make a new one by {}", path.display(), self.again)),
             Err(error) => {
+                let error = pem_words(&error);
                 Err(format!("{} is not PEM text ({error}): make a new one by {}", path.display(), self.again))
             }
         }
@@ -83,6 +84,7 @@ impl Files<'_> {
         let open = open_to_others(&self.folder.join(name));
         let read = self.text(name).and_then(|(path, text)| {
             PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+                let error = pem_words(&error);
                 format!("{} has no private key in it ({error}): make a new one by {}", path.display(), self.again)
             })
         });
@@ -131,6 +133,18 @@ impl Files<'_> {
             format!("the key {} {why} {}: take both from the same folder", shown(&key_file), shown(&certificate))
         })?;
         Ok(Identity { chain, key, roots })
+    }
+}
+
+/// What is wrong with PEM text. The error's own words show what it has found as lists of numbers.
+fn pem_words(error: &pem::Error) -> String {
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).escape_debug().to_string();
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("it is cut off: the line `-----END {}-----` is missing", shown(end_marker))
+        }
+        pem::Error::IllegalSectionStart { line } => format!("`{}` begins no section", shown(line)),
+        other => other.to_string(),
     }
 }
 

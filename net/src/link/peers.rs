@@ -70,8 +70,8 @@ impl Peers {
         self
     }
 
-    /// Listens on this address and port. Default: on that of [`me`](Self::me) if it is an IP address, and on all of this
-    /// machine's, with that port, if it is a host name.
+    /// Listens on this address and port. Default: on that of [`me`](Self::me) if it is an IP address or `localhost`, and
+    /// on all of this machine's, with that port, if it is another host name.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = Some(address.into());

@@ -156,12 +156,20 @@ async fn bind(peers: &Peers, me: &str) -> Result<UdpSocket> {
                     address.port()
                 )));
             }
-            Err(error) => last = Some((address, error)),
+            Err(error) => last = Some(error),
         }
     }
     Err(match last {
-        Some((address, error)) => {
-            wrong(format!("{address} is not to be had: name an address of this machine with `listen`")).because(error)
+        Some(error) => {
+            let what = match error.kind() {
+                io::ErrorKind::AddrNotAvailable => {
+                    "it is no address of this machine: start this instance where it is, as its entry in the list of peers \
+                     says, or have it listen on another (`Peers::listen`)"
+                }
+                io::ErrorKind::PermissionDenied => "this user may not have that port: take one above 1023",
+                _ => "the system does not give it",
+            };
+            wrong(what.to_owned()).because(error)
         }
         None => wrong("it has no address".to_owned()),
     })

@@ -71,6 +71,8 @@ pub(super) enum Verdict {
     Twin,
     /// This side has refused the peer.
     Refused,
+    /// Its name can't be looked up.
+    Unknown,
 }
 
 /// Why a connection is no more.

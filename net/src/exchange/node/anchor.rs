@@ -49,8 +49,9 @@ struct Anchor {
 
 struct Ask {
     epoch: u64,
-    /// The question to the sink.
-    settling: Option<u64>,
+    /// The question to the sink, and whether nothing of older epochs was on its way when it was asked: only then does the
+    /// answer tell of all that ever passed of them.
+    settling: Option<(u64, bool)>,
     /// When the sink is asked, even if what came of older epochs is still on its way: it may hold what it can't commit.
     at: Duration,
 }
@@ -197,7 +198,8 @@ impl Node {
                 continue;
             }
             let keeps = hop + 1 == self.hops.len() && self.hops[hop].positions;
-            if !(self.is_clear(hop, peer, epoch) || (keeps && self.now >= at)) {
+            let clear = self.is_clear(hop, peer, epoch);
+            if !(clear || (keeps && self.now >= at)) {
                 continue;
             }
             if !keeps {
@@ -207,7 +209,7 @@ impl Node {
             }
             let id = self.next_id();
             if let Some(ask) = self.anchors.asks.get_mut(&(hop, peer)) {
-                ask.settling = Some(id);
+                ask.settling = Some((id, clear));
             }
             self.order(Order::Settle { id });
         }
@@ -220,11 +222,10 @@ impl Node {
 
     /// The sink says what it holds.
     pub(super) fn sink_settled(&mut self, id: u64, held: Option<Vec<Checkpoint>>) {
-        let Some((&(hop, peer), ask)) = self.anchors.asks.iter().find(|(_, ask)| ask.settling == Some(id)) else {
-            return;
-        };
-        let epoch = ask.epoch;
-        if !self.is_clear(hop, peer, epoch) {
+        let asked = |ask: &Ask| ask.settling.filter(|&(asked, _)| asked == id);
+        let found = self.anchors.asks.iter().find_map(|(&at, ask)| Some((at, ask.epoch, asked(ask)?.1)));
+        let Some(((hop, peer), epoch, was_clear)) = found else { return };
+        if !was_clear {
             let at = self.now + PATIENCE;
             self.anchors.asks.insert((hop, peer), Ask { epoch, settling: None, at });
             return;

@@ -522,3 +522,122 @@ fn a_failure_anywhere_ends_all() {
     assert_eq!(world.instance(0).orders.last().map(String::as_str), Some("failed"));
     assert_eq!(world.instance(2).orders.last().map(String::as_str), Some("failed"));
 }
+
+/// What the run has come to on an instance when time passes; `None`: it is not over.
+fn ended_at(world: &mut World, at: PeerId, now: Duration) -> Option<Result<(), String>> {
+    let acts = world.instance(at).node.on(now, Input::Time);
+    acts.into_iter().find_map(|act| match act {
+        Act::Order(Order::Over(result)) => Some(result.map_err(|error| error.message().to_owned())),
+        _ => None,
+    })
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The source of the first is one that its broker can move.
+fn movable() -> World {
+    let mut world = World::new(3);
+    world.kill(0);
+    world.start(0);
+    world.instance(0).node.source = Source::new(&SourcePlace { on: vec![0], movable: true }, 0);
+    world.run();
+    assert_eq!(world.instance(0).orders, ["open"]);
+    world.emit(5);
+    world.now = 100 * SECOND;
+    world
+}
+
+/// Time passes for the first.
+fn wait(world: &mut World, until: Duration) {
+    world.now = until;
+    world.input(0, Input::Time);
+    world.run();
+}
+
+#[test]
+fn a_source_that_can_be_moved_is_closed_when_the_sinks_instance_is_away_for_thirty_seconds() {
+    let mut world = movable();
+    world.kill(2);
+    assert_eq!(world.instance(0).node.wake(), Some(130 * SECOND));
+    wait(&mut world, 129 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open"], "another may not be chosen yet");
+    wait(&mut world, 131 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open", "close"]);
+    world.start(2);
+    world.run();
+    assert_eq!(world.instance(0).orders, ["open", "close", "open"]);
+}
+
+#[test]
+fn a_source_that_can_be_moved_goes_on_when_the_sinks_instance_is_back_in_time() {
+    let mut world = movable();
+    world.cut(0, 2);
+    wait(&mut world, 129 * SECOND);
+    world.heal(0, 2);
+    assert_eq!(world.instance(0).node.wake(), None);
+    wait(&mut world, 131 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open"]);
+    // And each time anew.
+    world.cut(0, 2);
+    wait(&mut world, 160 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open"]);
+    wait(&mut world, 162 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open", "close"]);
+}
+
+#[test]
+fn a_source_that_stays_where_it_is_waits_for_ever() {
+    let mut world = World::new(3);
+    world.cut(0, 2);
+    assert_eq!(world.instance(0).node.wake(), None);
+    wait(&mut world, 1_000 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open"]);
+}
+
+#[test]
+fn an_origin_that_lacks_the_last_word_of_the_sinks_instance_says_so_after_thirty_seconds() {
+    let mut world = World::new(3);
+    world.emit(5);
+    world.now = 100 * SECOND;
+    world.cut(0, 2);
+    world.end(0);
+    world.input(0, Input::Local(Local::Report(Report::Committed)));
+    world.run();
+    assert_eq!(world.instance(0).node.wake(), Some(130 * SECOND));
+    assert_eq!(ended_at(&mut world, 0, 129 * SECOND), None);
+    let error = ended_at(&mut world, 0, 131 * SECOND).expect("it is over").expect_err("it doesn't know");
+    assert!(error.contains("i2 did not say that the output is in its place"), "{error}");
+    assert!(error.contains("start the pipeline again to see it through"), "{error}");
+}
+
+#[test]
+fn an_origin_that_hears_the_last_word_late_ends_well() {
+    let mut world = World::new(3);
+    world.now = 100 * SECOND;
+    world.cut(0, 2);
+    world.end(0);
+    world.input(0, Input::Local(Local::Report(Report::Committed)));
+    wait(&mut world, 129 * SECOND);
+    assert_eq!(world.instance(0).orders, ["open"]);
+    world.heal(0, 2);
+    assert_eq!(world.instance(0).orders, ["open", "over"]);
+}
+
+#[test]
+fn the_sinks_instance_waits_thirty_seconds_for_an_origins_last_word_and_ends_well_without() {
+    let mut world = World::new(3);
+    world.emit(5);
+    world.now = 100 * SECOND;
+    let made = world.instance(0).open.expect("it is open");
+    world.input(0, Input::Local(Local::ExitEnded { hop: 0, made }));
+    // The first hears nothing of what the others say to its last records.
+    while let Some((_, to, input)) = world.wires.pop_front() {
+        if to != 0 {
+            world.input(to, input);
+        }
+    }
+    world.kill(0);
+    assert_eq!(world.instance(2).node.wake(), Some(130 * SECOND));
+    assert_eq!(ended_at(&mut world, 2, 129 * SECOND), None);
+    assert_eq!(ended_at(&mut world, 2, 131 * SECOND), Some(Ok(())));
+}

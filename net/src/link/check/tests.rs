@@ -84,7 +84,11 @@ fn files_that_are_something_else_are_told() {
     put("instance-2.key", "");
     check(
         &two(folder.path()),
-        &["ca.pem has no certificate in it", "instance-2.pem is not PEM text", "instance-2.key has no private key"],
+        &[
+            "ca.pem has no certificate in it",
+            "instance-2.pem is not PEM text (it is cut off: the line `-----END CERTIFICATE-----` is missing)",
+            "instance-2.key has no private key",
+        ],
     );
 }
 

@@ -1,11 +1,16 @@
 //! Peers that are gone, and return.
 
+use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use millstream_core::contracts::{Lane, Links, Network, PeerId};
+use tokio::net::UdpSocket;
 
 use super::support::{Node, addresses, certificates, hello, pair, peers, still_works};
+use crate::link::Peers;
 use crate::testkit::{Faults, UdpProxy};
 
 #[tokio::test]
@@ -125,4 +130,81 @@ async fn a_second_process_of_an_instance_that_is_dialed_is_refused() {
     let error = twin.error().await;
     assert_eq!(error.message(), format!("instance 2 ({}) is already running: stop it first", list[1]));
     still_works(&mut one, &mut two, (0, 1)).await;
+}
+
+#[tokio::test]
+async fn unless_told_otherwise_a_silence_of_five_seconds_is_a_loss() {
+    let (real, folder) = (addresses(2), certificates(2));
+    let proxy = UdpProxy::start("127.0.0.1:0", real[1].parse().unwrap(), Faults::default()).await.unwrap();
+    let list = vec![real[0].clone(), proxy.address().to_string()];
+    let declared = |me: PeerId| Peers::new(&list).me(&list[me]).tls(folder.path());
+    assert_eq!(declared(0).detection, Duration::from_secs(5));
+    let mut one = Node::open(&declared(0), hello(0, 1)).await.unwrap();
+    let mut two = Node::open(&declared(1).listen(&real[1]), hello(1, 2)).await.unwrap();
+    tokio::join!(one.up(), two.up());
+    proxy.cut();
+    let ((first, why), (second, _)) = tokio::join!(one.down(), two.down());
+    assert_eq!((first, second), (1, 0));
+    assert!(why.contains("nothing has come from it for 5s"), "{why}");
+}
+
+/// What has passed, both ways: packets, and their bytes.
+#[derive(Default)]
+struct Passed(AtomicU64, AtomicU64);
+
+impl Passed {
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(1, Relaxed);
+        self.1.fetch_add(bytes as u64, Relaxed);
+    }
+
+    fn so_far(&self) -> (u64, u64) {
+        (self.0.load(Relaxed), self.1.load(Relaxed))
+    }
+}
+
+/// Passes on what one sends to another and what that answers, and counts it.
+async fn counts(front: UdpSocket, to: SocketAddr, passed: Arc<Passed>) {
+    let back = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (mut sender, mut there, mut here) = (None, vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            Ok((bytes, from)) = front.recv_from(&mut there) => {
+                sender = Some(from);
+                passed.add(bytes);
+                back.send_to(&there[..bytes], to).await.unwrap();
+            }
+            Ok((bytes, _)) = back.recv_from(&mut here) => {
+                passed.add(bytes);
+                front.send_to(&here[..bytes], sender.expect("it is answered")).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn keep_alives_are_few_and_small() {
+    let (real, folder) = (addresses(2), certificates(2));
+    let proxy = UdpProxy::start("127.0.0.1:0", real[1].parse().unwrap(), Faults::default()).await.unwrap();
+    let (front, passed) = (UdpSocket::bind("127.0.0.1:0").await.unwrap(), Arc::<Passed>::default());
+    let list = vec![real[0].clone(), front.local_addr().unwrap().to_string()];
+    let counting = tokio::spawn(counts(front, proxy.address(), passed.clone()));
+    let second = Duration::from_secs(1);
+    let mut one = Node::open(&peers(&list, 0, folder.path()).detection(second), hello(0, 1)).await.unwrap();
+    let behind = peers(&list, 1, folder.path()).detection(second).listen(&real[1]);
+    let mut two = Node::open(&behind, hello(1, 2)).await.unwrap();
+    tokio::join!(one.up(), two.up());
+    // The first packets find out how long others may be.
+    tokio::time::sleep(second).await;
+    let (before, began, at_proxy) = (passed.so_far(), Instant::now(), proxy.counts().passed);
+    tokio::time::sleep(second * 3).await;
+    let (after, quarters) = (passed.so_far(), began.elapsed().as_millis() as u64 / 250);
+    let (packets, bytes) = (after.0 - before.0, after.1 - before.1);
+    let at_proxy = proxy.counts().passed - at_proxy;
+    // One of each side, and its acknowledgement; and one that was under way at each end.
+    assert!((6..=4 * (quarters + 2)).contains(&packets), "{packets} packets in {quarters} quarters");
+    assert!(packets.abs_diff(at_proxy) <= 2, "{packets} packets, and {at_proxy} at the proxy");
+    assert!(bytes <= 50 * packets, "{bytes} bytes in {packets} packets");
+    still_works(&mut one, &mut two, (0, 1)).await;
+    counting.abort();
 }

@@ -97,7 +97,7 @@ async fn who_is_refused_and_who_refuses_are_told_once_what_is_wrong() {
     let (told_one, told_two) = tokio::join!(one.unreached(), two.unreached());
     let foreign = "certificate is signed by a foreign authority (not by that of ca.pem)";
     assert_eq!(told_one, (Some(1), format!("refused instance 2 ({}): its {foreign}", list[1])));
-    let dialer = format!("whoever dials from {} refuses this instance", list[0]);
+    let dialer = format!("somebody at the address of instance 1 ({}) refuses this instance", list[0]);
     assert_eq!(told_two, (None, format!("{dialer}: this instance's {foreign}")));
     // Many tries later.
     let long = Duration::from_secs(1);
@@ -318,4 +318,24 @@ async fn early_data_is_off() {
         connection.close(0_u32.into(), b"");
         one.down().await;
     }
+}
+
+#[tokio::test]
+async fn a_name_that_can_not_be_looked_up_is_said_ones_own_too() {
+    let (mut list, folder) = (addresses(2), certificates(2));
+    let port = list[0].rsplit_once(':').unwrap().1.to_owned();
+    list[1] = format!("nosuch.invalid:{port}");
+    let unknown = |why: &str, who: &str| {
+        assert!(why.starts_with("can't look up nosuch.invalid: ") && why.ends_with(who), "{why}");
+    };
+    let mut one = Node::start(&list, 0, folder.path()).await;
+    let (peer, why) = one.unreached().await;
+    assert_eq!(peer, Some(1));
+    unknown(&why, &format!("(that is instance 2 ({}))", list[1]));
+    drop(one);
+    let listening = peers(&list, 1, folder.path()).listen(list[0].clone());
+    free(&list[0]).await;
+    let (peer, why) = Node::open(&listening, hello(1, 2)).await.unwrap().unreached().await;
+    assert_eq!(peer, Some(1));
+    unknown(&why, &format!("(that is instance 2 ({}), this one)", list[1]));
 }

@@ -29,6 +29,9 @@ const SPACING: Duration = Duration::from_millis(5);
 const ORIGIN_IS_GONE: &str = "the sink can't commit what it was given last: the position is known only to an instance that is \
                               gone. Start the pipeline again to go on from the last commit";
 
+/// However long a commit takes, the next one is not put off for longer than this.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Asks for a commit now; the answer says whether it could be made.
 pub(super) type Ask = oneshot::Sender<bool>;
 
@@ -77,8 +80,8 @@ impl Committer {
                 }
             }
             last = self.clock.elapsed();
-            // Slow commits get rarer, so that they never take more than a third of the time.
-            wait = interval.max((last - began) * 2);
+            // Slow commits get rarer, so that they don't take more than a third of the time.
+            wait = interval.max(((last - began) * 2).min(LONGEST));
         }
     }
 

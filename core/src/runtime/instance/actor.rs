@@ -326,6 +326,10 @@ impl Actor {
                 self.drop(life).await;
                 return Some(Next::Start(Start::Anew));
             }
+            // It was begun anew since, for another who asked.
+            Command::Reopen { id } if self.arrivals.as_ref().is_some_and(|arrivals| !arrivals.is_lost()) => {
+                self.settle(life, id);
+            }
             Command::Reopen { id } => {
                 self.drop(life).await;
                 return Some(Next::Start(Start::Reopen { id }));

@@ -174,7 +174,8 @@ impl Cluster {
 
     pub(crate) fn start(&mut self, instance: usize) {
         self.tell(&format!("instance {} started", instance + 1));
-        self.processes[instance] = Some(Process::start(self.command(instance)));
+        let signals = self.hosts.as_ref().and_then(|hosts| hosts.signals(instance));
+        self.processes[instance] = Some(Process::start(self.command(instance)).by(signals));
     }
 
     pub(crate) fn start_all(&mut self) {

@@ -9,6 +9,7 @@
 //! Each pair has a bridge of its own, which stands between both. To take it down cuts the pair: what either sends is
 //! gone, and nothing tells them so.
 
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -33,11 +34,7 @@ impl Hosts {
                 return Some(hosts);
             }
         }
-        let skipped =
-            "SKIPPED: cuts between network namespaces, because this user may make none: run this test as root";
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{skipped}");
-        println!("{skipped}");
-        eprintln!("{skipped}");
+        skip();
         None
     }
 
@@ -46,11 +43,16 @@ impl Hosts {
         format!("10.77.0.{}", instance + 1)
     }
 
-    /// Runs a program in the network of an instance; its process is the program's own.
+    /// Runs a program in the network of an instance. Its process is the program's own, or sudo's.
     pub(crate) fn command(&self, instance: usize, program: &std::path::Path) -> Command {
         let mut command = self.command_of("ip");
         command.args(["netns", "exec", &self.host(instance)]).arg(program);
         command
+    }
+
+    /// How to send a signal to what runs in the network of an instance, where its process isn't ours.
+    pub(crate) fn signals(&self, instance: usize) -> Option<Signals> {
+        (!self.by.is_empty()).then(|| Signals { host: self.host(instance), by: self.by })
     }
 
     pub(crate) fn cut(&self, a: usize, b: usize) {
@@ -107,15 +109,48 @@ impl Hosts {
     }
 
     fn command_of(&self, program: &str) -> Command {
-        match self.by {
-            [] => Command::new(program),
-            [first, rest @ ..] => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(program);
-                command
-            }
+        command_by(self.by, program)
+    }
+}
+
+/// Sends signals to the one program that runs in a network of its own: by sudo, because it is root's.
+pub(crate) struct Signals {
+    host: String,
+    by: &'static [&'static str],
+}
+
+impl Signals {
+    /// Sends one of these names; `false` if there is nobody, who may have ended or not begun.
+    pub(crate) fn send(&self, name: &str) -> bool {
+        let listed = command_by(self.by, "ip").args(["netns", "pids", &self.host]).output();
+        let pids = listed.map(|listed| String::from_utf8_lossy(&listed.stdout).into_owned()).unwrap_or_default();
+        let mut kill = command_by(self.by, "kill");
+        kill.arg(format!("-{name}")).args(pids.split_whitespace());
+        !pids.trim().is_empty() && kill.output().is_ok_and(|done| done.status.success())
+    }
+}
+
+fn command_by(by: &[&str], program: &str) -> Command {
+    match by {
+        [] => Command::new(program),
+        [first, rest @ ..] => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
         }
     }
+}
+
+/// Says which test cuts nothing. Past what the test harness captures of a test that passes.
+fn skip() {
+    let thread = std::thread::current();
+    let skipped = format!(
+        "SKIPPED: {}: no cuts between network namespaces, because this user may make none: run it as root",
+        thread.name().unwrap_or("a test")
+    );
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{skipped}");
+    // Nobody reads it if that fails.
+    let _ = std::io::stderr().write_all(format!("{skipped}\n").as_bytes());
 }
 
 fn bridge(a: usize, b: usize) -> String {

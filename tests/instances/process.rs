@@ -5,6 +5,8 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::hosts::Signals;
+
 /// The longest that anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -14,6 +16,8 @@ pub(crate) const GLANCE: Duration = Duration::from_millis(5);
 /// A process that is killed when it is dropped.
 pub(crate) struct Process {
     child: Child,
+    /// How it is sent signals, if not by its own number.
+    signals: Option<Signals>,
     said: Arc<Mutex<String>>,
     /// Gone once it has been joined.
     reader: Option<std::thread::JoinHandle<()>>,
@@ -26,7 +30,13 @@ impl Process {
         let stderr = child.stderr.take().expect("it is piped");
         let said = Arc::default();
         let reader = Some(listen(stderr, &said));
-        Self { child, said, reader }
+        Self { child, signals: None, said, reader }
+    }
+
+    /// Sends it signals in this way, if there is one.
+    pub(crate) fn by(mut self, signals: Option<Signals>) -> Self {
+        self.signals = signals;
+        self
     }
 
     /// What it has said to standard error so far.
@@ -45,16 +55,34 @@ impl Process {
     /// SIGKILL, in whatever it is doing. Returns `false` if it had ended before, and all that it said.
     pub(crate) fn kill(mut self) -> (bool, String) {
         use std::os::unix::process::ExitStatusExt as _;
-        self.child.kill().expect("it is our child");
-        let landed = self.child.wait().expect("it is our child").signal() == Some(9);
+        self.signal("KILL");
+        let status = self.child.wait().expect("it is our child");
         self.join();
-        (landed, self.said())
+        // Who runs it for us ends as it did, or says so in a shell's way.
+        (status.signal() == Some(9) || status.code() == Some(128 + 9), self.said())
     }
 
     /// SIGTERM.
-    pub(crate) fn term(&self) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
-        assert!(sent.expect("there is a shell").success(), "the process is there to be sent SIGTERM");
+    pub(crate) fn term(&mut self) {
+        assert!(self.signal("TERM"), "the process is there to be sent SIGTERM");
+    }
+
+    /// Sends a signal by its name; `false` if it has ended before.
+    fn signal(&mut self, name: &str) -> bool {
+        let Some(signals) = &self.signals else {
+            let kill = format!("kill -{name} {}", self.child.id());
+            return Command::new("sh").args(["-c", &kill]).status().expect("there is a shell").success();
+        };
+        let began = Instant::now();
+        // It may not be there yet.
+        while !signals.send(name) {
+            if self.child.try_wait().expect("a child can be waited for").is_some() {
+                return false;
+            }
+            assert!(began.elapsed() < PATIENCE, "it could not be sent SIG{name} in {PATIENCE:?}");
+            std::thread::sleep(GLANCE);
+        }
+        true
     }
 
     /// Waits for its end. Returns how it ended and all that it said.
@@ -91,8 +119,9 @@ fn listen(stderr: ChildStderr, said: &Arc<Mutex<String>>) -> std::thread::JoinHa
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // After its end this is an error that says so.
-        let _ = self.child.kill();
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            self.signal("KILL");
+        }
         let _ = self.child.wait();
     }
 }

@@ -79,6 +79,8 @@ struct Cluster {
     tally: Tally,
     /// How often those that had ended were started again.
     reruns: u64,
+    /// When that was last: it takes its time to come to something.
+    rerun: Duration,
     /// How far it had come, and when it came there.
     progress: ([u64; 4], Duration),
 }
@@ -139,6 +141,7 @@ impl Cluster {
             acts: 0,
             tally: Tally::default(),
             reruns: 0,
+            rerun: Duration::ZERO,
             progress: ([0; 4], Duration::ZERO),
             scenario: Arc::new(scenario),
         };
@@ -215,7 +218,7 @@ impl Cluster {
         if now > LONGEST {
             return Some(format!("after {LONGEST:?} it has not ended: {}", self.place()));
         }
-        if !self.due.is_empty() || waits < PATIENCE {
+        if !self.due.is_empty() || waits.min(now - self.rerun) < PATIENCE {
             return None;
         }
         if waits > STALLED {
@@ -232,7 +235,7 @@ impl Cluster {
         if self.reruns >= MOST_RERUNS || !self.slots.iter().any(ended) {
             return;
         }
-        self.reruns += 1;
+        (self.reruns, self.rerun) = (self.reruns + 1, self.now());
         if self.reruns.is_multiple_of(2) {
             return self.dismisses();
         }
@@ -313,6 +316,10 @@ impl Cluster {
                 }
             }
             What::Twice(instance) => self.starts_twice(instance),
+            What::Hang => {
+                self.tell("the next sink that has something to do hangs");
+                self.outside.downstream.hangs();
+            }
         }
     }
 
@@ -484,6 +491,10 @@ impl Cluster {
         let met = *lock(&self.outside.met);
         self.tell(format!("{met:?}"));
         self.tally.met(met);
+        (self.tally.hung, self.tally.tried_again) = (self.outside.downstream.hung(), self.outside.tried_again());
+        if self.scenario.only_hangs() && self.starts > self.slots.len() as u64 {
+            self.outside.wrong("a sink hung, and an instance had to be started again".to_owned());
+        }
         let promise = self.promise();
         verdict::check(&self.scenario, &self.outside, promise, &mut self.tally);
         let (wrong, told) = (self.outside.all_wrong(), self.outside.story.told());

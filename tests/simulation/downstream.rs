@@ -29,9 +29,15 @@ struct State {
     /// What is stored with the data, by instance.
     stored: BTreeMap<usize, Vec<Checkpoint>>,
     mood: Mood,
+    /// Whether the next to do something hangs, and how often one has.
+    hangs: bool,
+    hung: u64,
     writers: u64,
     random: Seeded,
 }
+
+/// How long a sink that hangs takes: longer than anybody waits for a peer, or for a last word.
+const HANG: Duration = Duration::from_secs(60);
 
 /// How the sinks are for a while.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +59,8 @@ impl Downstream {
             pending: BTreeMap::new(),
             stored: BTreeMap::new(),
             mood: Mood::default(),
+            hangs: false,
+            hung: 0,
             writers: 0,
             random,
         }))
@@ -96,6 +104,16 @@ impl Downstream {
     /// From now on the sinks are like this.
     pub(crate) fn is(&self, mood: Mood) {
         lock(&self.0).mood = mood;
+    }
+
+    /// What a sink does next takes long.
+    pub(crate) fn hangs(&self) {
+        lock(&self.0).hangs = true;
+    }
+
+    /// How often a sink hung.
+    pub(crate) fn hung(&self) -> u64 {
+        lock(&self.0).hung
     }
 }
 
@@ -285,7 +303,10 @@ impl<T: Text> Writer<T> {
         let time = {
             let mut state = self.state();
             let most = state.mood.slow.max(self.writing.slow);
-            state.random.time(most)
+            let time = state.random.time(most);
+            let hangs = std::mem::take(&mut state.hangs);
+            state.hung += u64::from(hangs);
+            if hangs { HANG } else { time }
         };
         self.life.waits(time).await;
     }

@@ -37,6 +37,8 @@ pub(crate) enum What {
     Move,
     /// The same instance is started a second time.
     Twice(usize),
+    /// What a sink does next takes a minute.
+    Hang,
 }
 
 impl Fault {
@@ -59,6 +61,11 @@ pub(crate) fn draw(random: &mut Seeded, instances: usize, within: Duration) -> V
 /// The broker chooses another consumer, some time.
 pub(crate) fn a_move(random: &mut Seeded, within: Duration) -> Fault {
     Fault { at: random.time(within), lasts: Duration::ZERO, what: What::Move }
+}
+
+/// A sink hangs, some time.
+pub(crate) fn a_hang(random: &mut Seeded, within: Duration) -> Fault {
+    Fault { at: random.time(within), lasts: Duration::ZERO, what: What::Hang }
 }
 
 fn one(random: &mut Seeded, instances: usize, within: Duration) -> Fault {

@@ -14,7 +14,7 @@
 //! plan promises them.
 //!
 //! ```sh
-//! cargo test --test simulation                                             # 100 seeds
+//! cargo test --test simulation                                             # 100 seeds, and those that are pinned
 //! MILLSTREAM_SEEDS=5000 cargo test --release --test simulation             # the long setting
 //! MILLSTREAM_SEEDS=5000-9000 cargo test --release --test simulation        # others than those
 //! MILLSTREAM_SEED=17 cargo test --test simulation -- --nocapture           # one alone, told as a story
@@ -36,12 +36,13 @@ mod truth;
 mod upstream;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use cluster::Outcome;
-use scenario::Scenario;
+use scenario::{PINNED, Scenario};
 use tally::Tally;
 
 /// How many seeds are run unless told otherwise.
@@ -58,9 +59,9 @@ fn whatever_happens_what_the_plan_promises_holds() {
         assert!(outcome.wrong.is_empty(), "seed {seed}:\n{}", outcome.wrong.join("\n"));
         return;
     }
-    let seeds = seeds();
-    let (tally, failed) = run_all(seeds.clone());
-    let seeds = seeds.end - seeds.start;
+    let seeds: Vec<u64> = seeds().chain(PINNED).collect::<BTreeSet<_>>().into_iter().collect();
+    let (tally, failed) = run_all(&seeds);
+    let seeds = seeds.len();
     println!("{seeds} seeds: {tally}");
     if let Some(Outcome { seed, told, .. }) = failed.first() {
         println!("{told}");
@@ -75,14 +76,10 @@ fn whatever_happens_what_the_plan_promises_holds() {
 }
 
 /// Runs all seeds, on all cores. Returns what happened, and those that failed in their order.
-fn run_all(seeds: Range<u64>) -> (Tally, Vec<Outcome>) {
-    let (next, done) = (AtomicU64::new(seeds.start), Mutex::new((Tally::default(), Vec::new())));
+fn run_all(seeds: &[u64]) -> (Tally, Vec<Outcome>) {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new((Tally::default(), Vec::new())));
     let work = || {
-        loop {
-            let seed = next.fetch_add(1, Relaxed);
-            if seed >= seeds.end {
-                break;
-            }
+        while let Some(&seed) = seeds.get(next.fetch_add(1, Relaxed)) {
             let outcome = run(seed);
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             done.0.add(&outcome.tally);

@@ -1,5 +1,6 @@
 //! [`Outside`]: what outlives the instances.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream::contracts::{Clock, Traffic};
@@ -20,6 +21,8 @@ pub(crate) struct Outside {
     pub(crate) disks: Disks,
     /// What records met with on their way, in the lives that are over.
     pub(crate) met: Mutex<Traffic>,
+    /// How often a stage has refused a record that it takes later.
+    tried_again: AtomicU64,
     /// Up to where each partition's records have been found durable.
     covered: Mutex<Vec<u64>>,
     wrong: Mutex<Vec<String>>,
@@ -35,8 +38,17 @@ impl Outside {
     ) -> Arc<Self> {
         let covered = Mutex::new(vec![0; truth.records.len()]);
         let story = Story::new(clock.clone());
-        let (met, wrong) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { clock, story, truth, upstream, downstream, disks, met, covered, wrong })
+        let (met, wrong, tried_again) = (Mutex::default(), Mutex::default(), AtomicU64::default());
+        Arc::new(Self { clock, story, truth, upstream, downstream, disks, met, tried_again, covered, wrong })
+    }
+
+    /// A stage has refused a record that it takes later.
+    pub(crate) fn tries_again(&self) {
+        self.tried_again.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn tried_again(&self) -> u64 {
+        self.tried_again.load(Relaxed)
     }
 
     /// An instance is gone, whose records have met with this.

@@ -1,6 +1,7 @@
 //! [`Shape`]: the pipelines that are simulated, as a user would declare them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millstream::contracts::{Emit, Where};
@@ -10,8 +11,8 @@ use millstream::declare::{OnError, Pipeline, Stream};
 use crate::disk::Disk;
 use crate::downstream::{Text, letters, writer};
 use crate::life::Life;
-use crate::outside::Outside;
-use crate::scenario::Scenario;
+use crate::outside::{Outside, lock};
+use crate::scenario::{Scenario, Trying};
 use crate::truth::{Fate, Record, Truth};
 use crate::upstream::{Feed, reader};
 
@@ -72,6 +73,12 @@ impl Shape {
     }
 }
 
+/// Many more than a record needs.
+const MOST_TRIES: u32 = 100;
+
+/// The shortest and the longest wait between two tries.
+const RETRIES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(100)];
+
 /// What one start of an instance declares: the same for all, over what is outside.
 pub(crate) struct Declared<'a> {
     pub(crate) scenario: &'a Scenario,
@@ -85,6 +92,33 @@ impl Declared<'_> {
         let source = reader(self.outside.clone(), self.life.clone(), self.scenario.reading.clone());
         let records = Pipeline::called("simulated").source(source);
         let kept = records.filter(keeps(truth)).named("KEPT").par(self.scenario.par);
+        let Some(trying) = self.scenario.trying else { return self.worked(kept) };
+        let tried = kept.try_map(self.tries(trying)).named("TRIED").par(self.scenario.par);
+        self.worked(tried.retry(MOST_TRIES).backoff(RETRIES[0], RETRIES[1]))
+    }
+
+    /// Takes some records only after some tries. One that comes again while it is tried is counted with itself.
+    fn tries(&self, trying: Trying) -> impl Fn(Bytes) -> Result<Bytes, String> + Send + Sync + 'static {
+        let (outside, tries) = (self.outside.clone(), Mutex::new(BTreeMap::<Record, u32>::new()));
+        move |bytes| {
+            let text = String::from_utf8_lossy(bytes.as_ref()).into_owned();
+            let record = Record::parse(&text).expect("a record's text says which it is");
+            if !record.number.is_multiple_of(trying.refuses) {
+                return Ok(bytes);
+            }
+            let mut tries = lock(&tries);
+            let count = tries.entry(record).or_default();
+            *count += 1;
+            if *count > trying.times {
+                tries.remove(&record);
+                return Ok(bytes);
+            }
+            outside.tries_again();
+            Err(format!("{text} is not ready"))
+        }
+    }
+
+    fn worked<M>(&self, kept: Stream<Bytes, M>) -> Pipeline {
         let Some(work) = self.scenario.work else { return self.shaped(kept) };
         let works = move |record: Bytes| async move {
             tokio::time::sleep(work).await;
@@ -126,7 +160,11 @@ impl Declared<'_> {
             Fate::Buried | Fate::Skipped => Err(format!("{text} is poison")),
             Fate::Passes | Fate::Filtered => Ok(text),
         };
-        kept.try_map(check).named("CHECKED").par(self.scenario.par).on_error(policy)
+        let checked = kept.try_map(check).named("CHECKED").par(self.scenario.par);
+        match self.scenario.trying {
+            None => checked.on_error(policy),
+            Some(trying) => checked.retry(trying.times).backoff(RETRIES[0], RETRIES[1]).on_error(policy),
+        }
     }
 
     fn keyed<M>(&self, kept: Stream<Bytes, M>) -> Pipeline {

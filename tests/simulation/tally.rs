@@ -18,6 +18,10 @@ pub(crate) struct Tally {
     pub(crate) cuts: u64,
     pub(crate) moves: u64,
     pub(crate) moods: u64,
+    /// Sinks that hung.
+    pub(crate) hung: u64,
+    /// Tries at which a stage refused a record that it took later.
+    pub(crate) tried_again: u64,
     /// Second starts of an instance that was there.
     pub(crate) refused: u64,
     /// Instances that ended with an error and were started again.
@@ -61,7 +65,7 @@ impl Tally {
         (self.discarded, self.replayed, self.frozen) = (discarded, replayed, frozen);
     }
 
-    fn all_mut(&mut self) -> [&mut u64; 24] {
+    fn all_mut(&mut self) -> [&mut u64; 26] {
         [
             &mut self.records,
             &mut self.rows,
@@ -72,6 +76,8 @@ impl Tally {
             &mut self.cuts,
             &mut self.moves,
             &mut self.moods,
+            &mut self.hung,
+            &mut self.tried_again,
             &mut self.refused,
             &mut self.failed,
             &mut self.again,
@@ -98,6 +104,8 @@ impl Tally {
             ("kills in mid-run", self.mid_run),
             ("drains", self.drains),
             ("sinks that were slow or failed", self.moods),
+            ("sinks that hung", self.hung),
+            ("records that were tried again", self.tried_again),
             ("records that were read again", self.again),
             ("runs that promised each effect once", self.exactly_once),
         ];
@@ -127,12 +135,12 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
         let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
-        let Self { redealt, handed_back, discarded, replayed, frozen, .. } = self;
+        let Self { hung, tried_again, redealt, handed_back, discarded, replayed, frozen, .. } = self;
         write!(
             f,
             "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
-             drains, {cuts} cuts, {moves} moves of the broker's choice, {moods} times a slow or failing sink, {refused} \
-             second starts refused, {failed} runs that failed; {again} records read again, {repeated} rows repeated; \
+             drains, {cuts} cuts, {moves} moves of the broker's choice, {moods} times a slow or failing sink, {hung} that \
+             hung, {refused} second starts refused, {failed} runs that failed; {tried_again} tries in vain, {again} records read again, {repeated} rows repeated; \
              {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {redealt} records dealt \
              anew, {handed_back} handed back, {discarded} discarded, {replayed} passed again, {frozen} times an origin \
              frozen; {exactly_once} runs were exactly-once"

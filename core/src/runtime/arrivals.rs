@@ -72,8 +72,18 @@ struct Origin {
     id: u64,
     key: OriginKey,
     prefix: Prefix,
+    /// Up to where a commit is under way, and up to where the last one went: that position needs no telling again, and
+    /// may be one that can't be told any more.
+    committing: u64,
+    committed: u64,
     /// Records that the sink, or what stands before it, has let go of and that have not come again.
     let_go: BTreeSet<u64>,
+}
+
+impl Origin {
+    fn new(id: u64, key: OriginKey) -> Self {
+        Self { id, key, prefix: Prefix::default(), committing: 0, committed: 0, let_go: BTreeSet::new() }
+    }
 }
 
 /// What is told upstream once it is durable.
@@ -217,14 +227,23 @@ impl Arrivals {
 
     /// Up to where the source's records have got that came in.
     pub(super) fn stands(&self) -> Vec<Stands> {
-        let state = self.lock();
-        let source = state.origins.iter().filter(|origin| origin.key.stage == self.kept.stage);
+        let mut state = self.lock();
+        let source = state.origins.iter_mut().filter(|origin| origin.key.stage == self.kept.stage);
         let stands = source.filter_map(|origin| {
+            origin.committing = origin.prefix.at();
+            if origin.committing == origin.committed {
+                return None;
+            }
             let (marks, count) = origin.prefix.mark()?;
-            let (at, partition) = (origin.key.at(origin.prefix.at()), origin.key.partition.clone());
+            let (at, partition) = (origin.key.at(origin.committing), origin.key.partition.clone());
             Some(Stands { at, partition, marks, count })
         });
         stands.collect()
+    }
+
+    /// The sink has stored up to where they stood when that was last asked.
+    pub(super) fn stored(&self) {
+        self.lock().origins.iter_mut().for_each(|origin| origin.committed = origin.committing);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -285,7 +304,7 @@ impl State {
             let key = OriginKey::of(shared);
             let alone = exclusive(&key);
             self.origins.retain(|known| !key.replaces(&known.key, alone));
-            self.origins.push(Origin { id: self.next, key, prefix: Prefix::default(), let_go: BTreeSet::new() });
+            self.origins.push(Origin::new(self.next, key));
             self.next += 1;
             self.origins.len() - 1
         });

@@ -38,6 +38,7 @@ impl Behind {
             if !marks.knows(count) {
                 let mut phase = control.listen();
                 let located = tokio::select! {
+                    biased;
                     located = locator.ask(at) => located,
                     _ = phase.wait_for(|phase| *phase == Phase::Aborting) => None,
                 };
@@ -60,6 +61,13 @@ impl Behind {
         match self {
             Self::Source(_) => true,
             Self::Entry(arrivals, _) => arrivals.may_be_written(batch.shared(), &batch.part()),
+        }
+    }
+
+    /// The positions are stored.
+    pub(super) fn stored(&self) {
+        if let Self::Entry(arrivals, _) = self {
+            arrivals.stored();
         }
     }
 

@@ -80,6 +80,7 @@ impl Control {
                 return;
             }
             tokio::select! {
+                biased;
                 () = failing => {}
                 _ = phase.wait_for(|phase| *phase == Phase::Aborting) => return,
             }

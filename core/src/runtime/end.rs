@@ -49,6 +49,7 @@ impl End {
         let watchdog = end_after(self.setup.settings.grace, alone, control.clone(), clock);
         let extender = self.committer.as_ref().and_then(Committer::extender);
         let ended = tokio::select! {
+            biased;
             ended = self.see() => ended,
             () = extend(extender, &control) => None,
             () = watchdog => None,
@@ -111,6 +112,7 @@ impl End {
                 let partitions = source.partitions.clone();
                 let mut settled = Box::pin(async {
                     tokio::select! {
+                        biased;
                         () = settled(cut, &partitions, control) => {}
                         () = control.failed() => {}
                     }
@@ -123,6 +125,7 @@ impl End {
             None => {
                 if let Some(fold) = cut {
                     tokio::select! {
+                        biased;
                         () = fold.settled() => {}
                         () = control.failed() => {}
                     }
@@ -204,6 +207,7 @@ async fn end_after(grace: Duration, alone: bool, control: Arc<Control>, clock: A
         false => control.failed().await,
     }
     tokio::select! {
+        biased;
         () = clock.sleep(grace) => {
             control.fail(overdue(grace));
             control.enter(Phase::Aborting);

@@ -84,6 +84,7 @@ pub(super) async fn start(job: Job, settings: Settings, exchange: Arc<dyn Exchan
     let joined = match done {
         // Others who were started again, too, end with it.
         Some(done) => tokio::select! {
+            biased;
             joined = exchange.join(about) => joined?,
             () = clock.sleep(LINGER) => return Ok(done),
         },
@@ -390,6 +391,7 @@ impl Instance {
         let Some(store) = self.store.as_ref().filter(|_| ended) else { return };
         let settings = &self.setup.settings;
         let kept = tokio::select! {
+            biased;
             kept = async { store.lock().await.set_ended(true).await } => kept,
             () = settings.world.clock.sleep(settings.grace) => Err(overdue(settings.grace)),
         };
@@ -405,6 +407,7 @@ impl Instance {
         let clock = self.setup.settings.world.clock.clone();
         let gone = async { while self.orders.recv().await.is_some() {} };
         tokio::select! {
+            biased;
             () = gone => {}
             () = clock.sleep(FAREWELL) => {}
         }
@@ -422,6 +425,7 @@ impl Instance {
         let mut done = Box::pin(join_all(std::mem::take(&mut self.tasks)).map(drop));
         loop {
             tokio::select! {
+                biased;
                 () = &mut done => return over,
                 Some(order) = self.orders.recv() => over |= self.order(order).is_some(),
                 () = until(&clock, deadline) => {
@@ -442,6 +446,7 @@ impl Instance {
         let deadline = Some(clock.elapsed() + FAREWELL);
         loop {
             tokio::select! {
+                biased;
                 order = self.orders.recv() => {
                     let over = order.is_none_or(|order| self.order(order).is_some());
                     if over {

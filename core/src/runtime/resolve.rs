@@ -112,6 +112,7 @@ impl Resolver {
         let mut phase = self.control.listen();
         for (record, burial) in far {
             tokio::select! {
+                biased;
                 buried = burial => {
                     if let Err(why) = buried {
                         tracing::warn!(why, "a dead letter was not written at its origin: the record runs again");

@@ -285,6 +285,7 @@ impl SinkEnd {
         let stored = self.sink.commit(&self.behind.kept().checkpoints_with(&positions)).await;
         stored.map_err(|error| self.broke(error))?;
         self.cut.committed();
+        self.behind.stored();
         for (_, partition, position) in &positions {
             self.behind.kept().held.put(partition.clone(), position.clone());
         }

@@ -13,6 +13,9 @@ use super::super::message::{Message, WireOrigin};
 use super::source::State;
 use super::{Act, Handed, Node};
 
+/// One that is reached is waited for so many times as long as one that is not.
+const REACHED: u32 = 4;
+
 /// What has ended, and who leaves.
 pub(super) struct Ending {
     /// For each network stage, the one before or at which its records begin.
@@ -303,14 +306,31 @@ impl Node {
             return;
         }
         self.tell_done();
-        let since = *self.ending.done.get_or_insert(self.now);
-        let waits_for: Vec<PeerId> = self.keepers().filter(|&peer| !self.peers[peer].done).collect();
+        self.ending.done.get_or_insert(self.now);
+        let waits_for = self.waits_for();
         if waits_for.is_empty() {
             self.over(Ok(()));
-        } else if self.now >= since + self.limits.farewell {
+        } else if self.farewell_due().is_some_and(|due| self.now >= due) {
             let result = self.unseen(&waits_for);
             self.over(result);
         }
+    }
+
+    /// Those whose last word is missing.
+    fn waits_for(&self) -> Vec<PeerId> {
+        self.keepers().filter(|&peer| !self.peers[peer].done).collect()
+    }
+
+    /// When those whose last word is missing are waited for no more: all of them are away so long. One that is reached may
+    /// take some time more, because its sink does.
+    fn farewell_due(&self) -> Option<Duration> {
+        let since = self.ending.done.filter(|_| !self.ending.over)?;
+        let away = |peer: PeerId| (!self.is_up(peer)).then(|| self.peers[peer].away.unwrap_or(since));
+        let away: Option<Vec<Duration>> = self.waits_for().into_iter().map(away).collect();
+        Some(match away {
+            Some(away) => away.into_iter().fold(since, Duration::max) + self.limits.farewell,
+            None => since + self.limits.farewell * REACHED,
+        })
     }
 
     /// Those who have a source, or an anchor: the run is theirs to see through.
@@ -391,6 +411,6 @@ impl Node {
     }
 
     pub(super) fn ending_wake(&self) -> Option<Duration> {
-        self.ending.done.filter(|_| !self.ending.over).map(|since| since + self.limits.farewell)
+        self.farewell_due()
     }
 }

@@ -33,6 +33,7 @@ mod prefix;
 mod pump;
 mod resolve;
 mod run;
+mod running;
 mod segment;
 mod setup;
 mod sink_end;
@@ -43,5 +44,6 @@ mod upstream;
 
 pub use job::{Job, Settings};
 pub use metrics::{Metrics, StageMetrics};
-pub use run::{Running, start};
+pub use run::start;
+pub use running::Running;
 pub use summary::{Ended, Summary};

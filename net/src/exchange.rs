@@ -8,6 +8,7 @@
 //! view       who is here; when a run begins          teller     what people are told of that
 //! node       one instance: composes the above; decides opening, loss and end. Pure: events in, acts out
 //! settler    what tickets of pieces from elsewhere are settled with
+//! local      what is said between the node and its ends
 //! ends       the exits and entries that the runtime holds
 //! actor      the task around the node: links, channels, time
 //! ```
@@ -17,6 +18,7 @@ mod ends;
 mod frame;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod local;
 mod merge;
 mod message;
 mod node;

@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use cluster::Outcome;
-use scenario::{PINNED, Scenario};
+use scenario::{PINNED, PINNED_SINCE, Scenario};
 use tally::Tally;
 
 /// How many seeds are run unless told otherwise.
@@ -59,7 +59,7 @@ fn whatever_happens_what_the_plan_promises_holds() {
         assert!(outcome.wrong.is_empty(), "seed {seed}:\n{}", outcome.wrong.join("\n"));
         return;
     }
-    let seeds: Vec<u64> = seeds().chain(PINNED).collect::<BTreeSet<_>>().into_iter().collect();
+    let seeds: Vec<u64> = seeds().chain(PINNED).chain(PINNED_SINCE).collect::<BTreeSet<_>>().into_iter().collect();
     let (tally, failed) = run_all(&seeds);
     let seeds = seeds.len();
     println!("{seeds} seeds: {tally}");

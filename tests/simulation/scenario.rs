@@ -25,6 +25,9 @@ pub(crate) const PINNED: [u64; 29] = [
     9201, 14257, 14997, 15212, 18465, 22631, 29478, 32604, 35997,
 ];
 
+/// Seeds that have failed since then, and are always run.
+pub(crate) const PINNED_SINCE: [u64; 3] = [496, 3359, 8932];
+
 /// A stage that refuses some records at first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trying {
@@ -115,9 +118,9 @@ impl Scenario {
         .with_hangs(random)
     }
 
-    /// Whether nothing goes wrong but that sinks hang.
+    /// Whether nothing goes wrong but that a sink hangs once: twice is longer than anybody waits for a last word.
     pub(crate) fn only_hangs(&self) -> bool {
-        self.faults.iter().all(|fault| matches!(fault.what, What::Hang))
+        matches!(self.faults.as_slice(), [] | [Fault { what: What::Hang, .. }])
     }
 
     /// Some records take several tries.

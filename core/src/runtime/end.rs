@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::committer::{Committer, Extender};
 use super::control::{Control, Phase};
 use super::ledger::Ledger;
-use super::run::describe;
+use super::running::{describe, overdue};
 use super::setup::Setup;
 use super::source_end::Partitions;
 use super::summary::Ended;
@@ -218,11 +218,4 @@ async fn end_after(grace: Duration, alone: bool, control: Arc<Control>, clock: A
         return std::future::pending().await;
     }
     clock.sleep(Duration::from_secs(1)).await;
-}
-
-/// The run was asked to end and did not.
-pub(super) fn overdue(grace: Duration) -> Error {
-    let message =
-        format!("the run did not end within its grace period of {grace:?}: what was in flight runs again next time");
-    Error::new(Cause::Outside, message)
 }

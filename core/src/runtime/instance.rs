@@ -17,11 +17,10 @@ use tokio::task::JoinHandle;
 
 use self::actor::{Actor, Command, Told};
 use super::arrivals::{Arrivals, Follows, Tells};
-use super::end::overdue;
 use super::job::{Job, Settings};
 use super::locator::Locator;
 use super::resolve::Resolver;
-use super::run::{Handle, Running, Shown, aborted, summary};
+use super::running::{Handle, Running, Shown, Wish, aborted, overdue, summary};
 use super::setup::Setup;
 use super::summary::{Ended, Summary};
 use super::upstream::SharedStore;
@@ -34,15 +33,6 @@ use crate::plan::Part;
 
 /// How long an instance that has failed waits for the others to have heard of it.
 const FAREWELL: Duration = Duration::from_secs(5);
-
-/// What is wanted of an instance from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// To end in good order.
-    Drain,
-    /// To end at once.
-    Abort,
-}
 
 /// How long an instance that has nothing more to read waits for others who don't know.
 const LINGER: Duration = Duration::from_secs(5);
@@ -293,6 +283,8 @@ impl Instance {
         match order {
             Order::Open { epoch, held } => {
                 self.input_ended = false;
+                // It was only drained until then.
+                self.ended.take_if(|ended| !matches!(ended, Ended::Limit | Ended::ReaderGone));
                 self.tell_source(Command::Open { epoch, held });
             }
             Order::Close => {

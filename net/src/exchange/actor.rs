@@ -13,10 +13,11 @@ use millstream_core::contracts::{
 };
 use tokio::sync::{mpsc, watch};
 
-use super::ends::{Exits, Handed, In, Room};
+use super::ends::{Exits, In, Room};
 use super::frame;
+use super::local::{Handed, Local};
 use super::message::{Message, Run};
-use super::node::{Act, FIRST, Input, Limits, Local, Node, Setup};
+use super::node::{Act, FIRST, Input, Limits, Node, Setup};
 use super::teller::{OnWaiting, Teller};
 use super::view::View;
 

@@ -8,10 +8,9 @@ use millstream_core::contracts::{Arrival, BoxFuture, Claim, Entry, Exit, ExitFac
 use millstream_core::data::Batch;
 use tokio::sync::{Notify, mpsc};
 
-use super::node::Local;
+use super::local::{Handed, Local};
 use super::origin::Load as _;
 use super::piece::Piece;
-use super::settler::Settler;
 
 /// Whether an exit takes more: bytes on their way to the node are bounded, and so is what the node keeps.
 pub(crate) struct Room {
@@ -121,14 +120,6 @@ impl Drop for Out {
             let _ = self.node.send(Local::ExitGone { hop, made });
         }
     }
-}
-
-/// What the node hands to an entry.
-pub(crate) enum Handed {
-    /// Records under this slot.
-    Piece { slot: u64, piece: Box<Piece>, settler: Arc<Settler> },
-    /// Nothing more comes to this one of the parts that are begun one after the other.
-    End { made: u64, drained: bool },
 }
 
 /// Where records come into a part.

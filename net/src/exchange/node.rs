@@ -24,16 +24,15 @@ mod records;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use millstream_core::commit::{Burial, Hold, Note, Outcome, Owed, RemoteHold};
+use millstream_core::commit::{Burial, Hold, Note, RemoteHold};
 use millstream_core::contracts::{Error, Hello, Hop, Order, PeerId, Report, SourcePlace, Traffic};
 use millstream_core::data::Partition;
 use tokio::sync::{mpsc, oneshot};
 
-use super::ends::Handed;
+use super::local::{Handed, Local};
 use super::message::Message;
 use super::outbox::Outbox;
 use super::piece::Piece;
@@ -78,22 +77,6 @@ pub(crate) enum Input {
     Local(Local),
     /// Time has passed.
     Time,
-}
-
-/// What the runtime, its ends and its tickets say on this instance. `made` tells the parts apart that were begun one
-/// after the other: what an earlier one says counts no more.
-pub(crate) enum Local {
-    ExitMade { hop: usize, made: u64 },
-    Put { hop: usize, made: u64, piece: Piece, owed: Owed },
-    ExitEnded { hop: usize, made: u64 },
-    ExitGone { hop: usize, made: u64 },
-    Took { hop: usize, made: u64 },
-    Settled { hop: usize, made: u64, slot: u64, records: Range<u32>, outcome: Outcome },
-    Held { hop: usize, made: u64, slot: u64, record: u32, id: u64 },
-    PassHold { hop: usize, made: u64, slot: u64, record: u32, hold: RemoteHold },
-    Released { id: u64 },
-    Bury { hop: usize, made: u64, slot: u64, record: u32, note: Note, reply: oneshot::Sender<Result<(), String>> },
-    Report(Report),
 }
 
 /// What is to be done.

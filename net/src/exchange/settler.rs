@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millstream_core::commit::{Burial, HoldId, Note, Outcome, RemoteHold, Settle};
 use tokio::sync::{mpsc, oneshot};
 
-use super::node::Local;
+use super::local::Local;
 
 /// Tells the node what became of the pieces of one origin that came in by one network stage.
 pub(crate) struct Settler {

@@ -96,7 +96,7 @@ impl Peers {
     }
 
     /// A peer of which nothing has come for so long is taken for lost: its work is dealt anew, or waits for it. Default
-    /// 5 s; 100 ms to 1 h. A quarter of it is the interval of keep-alives (about 40 bytes each way and pair, and only
+    /// 5 s; 100 ms to 1 h. A quarter of it is the interval of keep-alives (about 70 bytes each way and pair, and only
     /// where nothing else is sent): shorter finds losses sooner, and takes a slow moment for one. The shorter one of two
     /// peers counts.
     #[must_use]

@@ -15,7 +15,7 @@ use super::super::entry_end::{EntryEnd, SharedEntry};
 use super::super::ledger::Ledger;
 use super::super::locator::Locator;
 use super::super::part::{Inlet, Outlet, Part};
-use super::super::run::Shown;
+use super::super::running::Shown;
 use super::super::setup::Setup;
 use super::super::source_end::Partitions;
 use super::super::summary::Ended;

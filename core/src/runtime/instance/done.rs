@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::contracts::{Commits, DynEvent, Ends, Error, Result};
 use crate::runtime::kept::Kept;
-use crate::runtime::run::{Handle, Running, Shown, summary};
+use crate::runtime::running::{Handle, Running, Shown, summary};
 use crate::runtime::setup::Setup;
 use crate::runtime::summary::Ended;
 use crate::runtime::upstream::SharedStore;

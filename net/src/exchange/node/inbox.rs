@@ -10,12 +10,12 @@ use millstream_core::contracts::{Hop, NetKind, PeerId};
 use millstream_core::data::Partition;
 use tokio::sync::mpsc;
 
-use super::super::ends::Handed;
+use super::super::local::{Handed, Local};
 use super::super::merge::{Ack, Counts, Merge, Order};
 use super::super::origin::{Load, Origin};
 use super::super::piece::Piece;
 use super::super::settler::Settler;
-use super::{Limits, Local};
+use super::Limits;
 
 /// The number of the first part that an entry feeds; each that is begun anew has the next.
 pub(crate) const FIRST: u64 = 1;

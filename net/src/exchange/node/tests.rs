@@ -1,10 +1,11 @@
 //! Several nodes in one test, joined by queues: no clock, no links, no runtime.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use millstream_core::commit::{HoldId, Settle, Ticket};
+use millstream_core::commit::{HoldId, Outcome, Settle, Ticket};
 use millstream_core::contracts::NetKind;
 use millstream_core::data::{Batch, Column as _, EventTime, Marks, Packed, Partition, Position, Shared, Times};
 

@@ -165,12 +165,14 @@ impl Actor {
         match command {
             Command::Open { epoch, held } => return Next::Start(Start::Source { epoch, held }),
             Command::Anew => return Next::Start(Start::Anew),
-            Command::Reopen { id } => return Next::Start(Start::Reopen { id }),
             Command::Fail(_) | Command::Over => return Next::Over,
             Command::Close => self.report(Report::Closed),
             // There is nothing to be drained.
             Command::Drain | Command::Finish if self.hop.is_none() => self.report(Report::Committed),
-            Command::Settle { id } => self.report(Report::Settled { id, held: self.held() }),
+            // One that was to begin anew has ended meanwhile.
+            Command::Settle { id } | Command::Reopen { id } => {
+                self.report(Report::Settled { id, held: self.held() });
+            }
             Command::Locate { id, partition, epoch, sequence } => self.locate(id, &partition, epoch, sequence),
             Command::Drain | Command::Finish | Command::Seal { .. } => {}
         }

@@ -15,11 +15,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::{Runs, Spent};
 use crate::process::status_of;
-use crate::streams::LISTENS;
 use crate::{Bench, Failure};
 
 /// The argument that makes this program one of several.
 pub(crate) const MEMBER: &str = "--member";
+
+/// Said to standard error by one that listens for the others, when its socket is there.
+pub(crate) const LISTENS: &str = "listens";
+
+/// The bytes of a paced record; when it was due stands in the first eight.
+pub(crate) const RECORD: usize = 100;
 
 /// What a process does, and as which of how many.
 #[derive(Debug, Clone, Serialize, Deserialize)]

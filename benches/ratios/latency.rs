@@ -5,15 +5,14 @@
 //! wake-ups and all work.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use millstream::commit::Ticket;
-use millstream::contracts::{Checkpoint, Result, Sink, SinkContext, SinkFactory, SinkTraits, WriteError};
-use millstream::data::{Packed, Records};
+use millstream::data::Packed;
 use millstream::prelude::*;
 
+use crate::arrivals::{Arrivals, Looks};
 use crate::report::{Report, Target};
 use crate::{Bench, Failure};
 
@@ -85,7 +84,7 @@ fn work(n: u64) -> u64 {
 }
 
 async fn p99_of_engine(records: u64) -> std::result::Result<f64, Failure> {
-    let (arrivals, begun) = (Arrivals::default(), Arc::new(OnceLock::new()));
+    let (arrivals, begun) = (Arrivals::of(Times::default()), Arc::new(OnceLock::new()));
     let first = begun.clone();
     let made = move |n| {
         // The first record is made when the source begins.
@@ -95,7 +94,7 @@ async fn p99_of_engine(records: u64) -> std::result::Result<f64, Failure> {
     let pipeline =
         Pipeline::source(Generate::with(made).count(records).rate(RATE)).filter(passes).sink(arrivals.clone());
     pipeline.run().await?;
-    let times = std::mem::take(&mut *arrivals.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let times = arrivals.with(|seen| std::mem::take(&mut seen.0));
     p99(begun.get().copied().ok_or("no record was made")?, times, records)
 }
 
@@ -136,50 +135,14 @@ fn p99(start: Instant, times: Vec<Instant>, records: u64) -> std::result::Result
     Ok(p99.as_secs_f64() * 1e3)
 }
 
-/// A sink that only looks at the clock.
-#[derive(Clone, Default)]
-struct Arrivals(Arc<Mutex<Vec<Instant>>>);
+/// When each came.
+#[derive(Default)]
+struct Times(Vec<Instant>);
 
-impl SinkFactory for Arrivals {
-    type Sink = Self;
-
-    fn traits(&self, _: bool) -> SinkTraits {
-        SinkTraits {
-            kind: "ARRIVALS".into(),
-            output: "memory".into(),
-            place: Where::Last,
-            ordered: true,
-            transactional: Err("what is kept in memory is gone with the process".into()),
-            local_state: false,
-            durable_at_close: false,
-            blocking: false,
-        }
-    }
-
-    fn make(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Sink for Arrivals {
-    type In = Bytes;
-
-    async fn open(&mut self, _: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
-        Ok(None)
-    }
-
-    async fn write(
-        &mut self,
-        records: Records<'_, Packed<Bytes>>,
-        _: &mut Option<Ticket>,
-    ) -> std::result::Result<(), WriteError> {
+impl Looks for Times {
+    fn look(&mut self, records: &Packed<Bytes>) -> std::result::Result<(), String> {
         let now = Instant::now();
-        let mut times = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        times.extend((0..records.len()).map(|_| now));
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
+        self.0.extend((0..records.len()).map(|_| now));
         Ok(())
     }
 }

@@ -16,6 +16,7 @@
 //! measure.rs   contenders in turn, wall and CPU time
 //! report.rs    the table
 //! inputs.rs    the files that are read: always the same
+//! arrivals.rs  a sink that only looks
 //! by_hand.rs   what the loops share: blocks in, blocks out
 //! lines.rs xml.rs json.rs numbers.rs words.rs     a pipeline and its loops each
 //! claims.rs    tracker and tickets
@@ -27,6 +28,7 @@
 //! streams.rs   split and merge by hand, over plain QUIC streams
 //! ```
 
+mod arrivals;
 mod by_hand;
 mod claims;
 mod cluster;

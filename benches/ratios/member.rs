@@ -2,21 +2,17 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use millstream::commit::Ticket;
-use millstream::contracts::{Checkpoint, Result, Sink, SinkContext, SinkFactory, SinkTraits, WriteError};
-use millstream::data::{Packed, Records};
+use millstream::data::Packed;
 use millstream::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::cluster::{Saw, Task, Work, now};
+use crate::arrivals::{Arrivals, Looks};
+use crate::cluster::{RECORD, Saw, Task, Work, now};
 use crate::process::status_of;
 use crate::{Failure, streams};
-
-/// The bytes of a paced record; when it was due stands in the first eight.
-pub(crate) const RECORD: usize = 100;
 
 /// Said to standard error when the first record has arrived.
 pub(crate) const ARRIVED: &str = "a record has arrived";
@@ -45,7 +41,7 @@ async fn work(task: &Task) -> std::result::Result<Saw, Failure> {
 }
 
 async fn lines(task: &Task, input: PathBuf) -> std::result::Result<Saw, Failure> {
-    let (begin, arrivals) = (First::default(), Arrivals::of(Check::Order));
+    let (begin, arrivals) = (First::default(), Seen::of(Check::Order));
     let first = begin.clone();
     let pipeline = Pipeline::source(Files::new([input], Lines::default()))
         .filter(move |line: &[u8]| {
@@ -54,11 +50,11 @@ async fn lines(task: &Task, input: PathBuf) -> std::result::Result<Saw, Failure>
         })
         .sink(arrivals.clone());
     pipeline.start(settings(task)).await?.join().await?;
-    Ok(arrivals.saw(begin.0.get().copied()))
+    Ok(arrivals.with(|seen| Saw { begin: begin.0.get().copied(), ..seen.saw.clone() }))
 }
 
 async fn paced(task: &Task, records: u64, rate: u64) -> std::result::Result<Saw, Failure> {
-    let (begin, arrivals) = (First::default(), Arrivals::of(Check::Time));
+    let (begin, arrivals) = (First::default(), Seen::of(Check::Time));
     let first = begin.clone();
     let made = move |n: u64| {
         // The first record is made when the source begins.
@@ -71,7 +67,7 @@ async fn paced(task: &Task, records: u64, rate: u64) -> std::result::Result<Saw,
         .filter(|record: &[u8]| !record.is_empty())
         .sink(arrivals.clone());
     pipeline.start(settings(task)).await?.join().await?;
-    Ok(arrivals.saw(begin.0.get().copied()))
+    Ok(arrivals.with(|seen| Saw { begin: begin.0.get().copied(), ..seen.saw.clone() }))
 }
 
 async fn xml(task: &Task, inputs: Vec<PathBuf>, output: PathBuf) -> std::result::Result<Saw, Failure> {
@@ -127,12 +123,9 @@ enum Check {
     Time,
 }
 
-/// A sink that only looks.
-#[derive(Clone)]
-struct Arrivals(Check, Arc<Mutex<Seen>>);
-
-#[derive(Default)]
+/// What has arrived.
 struct Seen {
+    check: Check,
     saw: Saw,
     /// The number of the last line.
     last: [u8; DIGITS],
@@ -141,20 +134,15 @@ struct Seen {
 /// A line begins with a number of so many digits.
 pub(crate) const DIGITS: usize = 12;
 
-impl Arrivals {
-    fn of(check: Check) -> Self {
-        Self(check, Arc::default())
-    }
-
-    fn saw(&self, begin: Option<u64>) -> Saw {
-        let seen = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        Saw { begin, ..seen.saw.clone() }
+impl Seen {
+    fn of(check: Check) -> Arrivals<Self> {
+        Arrivals::of(Self { check, saw: Saw::default(), last: [0; DIGITS] })
     }
 }
 
-impl Seen {
+impl Looks for Seen {
     #[allow(clippy::print_stderr, reason = "the process that began this one waits for it")]
-    fn take(&mut self, check: Check, column: &Packed<Bytes>) -> std::result::Result<(), String> {
+    fn look(&mut self, column: &Packed<Bytes>) -> std::result::Result<(), String> {
         let time = now();
         if self.saw.records == 0 {
             eprintln!("{ARRIVED}");
@@ -164,7 +152,7 @@ impl Seen {
             self.saw.records += 1;
             self.saw.bytes += record.len() as u64;
             let number = record.first_chunk::<DIGITS>().ok_or("a record is shorter than its number")?;
-            match check {
+            match self.check {
                 Check::Order if is_above(number, &self.last) => self.last = *number,
                 Check::Order => return Err("the order is not that of the input".into()),
                 Check::Time => {
@@ -183,47 +171,4 @@ fn is_above(one: &[u8; DIGITS], other: &[u8; DIGITS]) -> bool {
     // A call to compare so few bytes would cost as much as all else here.
     let number = |digits: &[u8; DIGITS]| digits.iter().fold(0_u128, |number, digit| number << 8 | u128::from(*digit));
     number(one) > number(other)
-}
-
-impl SinkFactory for Arrivals {
-    type Sink = Self;
-
-    fn traits(&self, _: bool) -> SinkTraits {
-        SinkTraits {
-            kind: "ARRIVALS".into(),
-            output: "memory".into(),
-            place: Where::Last,
-            ordered: true,
-            transactional: Err("what is kept in memory is gone with the process".into()),
-            local_state: false,
-            durable_at_close: false,
-            blocking: false,
-        }
-    }
-
-    fn make(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Sink for Arrivals {
-    type In = Bytes;
-
-    async fn open(&mut self, _: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
-        Ok(None)
-    }
-
-    async fn write(
-        &mut self,
-        records: Records<'_, Packed<Bytes>>,
-        _: &mut Option<Ticket>,
-    ) -> std::result::Result<(), WriteError> {
-        let mut seen = self.1.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = seen.take(self.0, records.column());
-        taken.map_err(|why| millstream::contracts::Error::new(millstream::contracts::Cause::Bug, why).into())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        Ok(())
-    }
 }

@@ -32,11 +32,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Failure;
-use crate::cluster::{Saw, Task, Work, now};
-use crate::member::RECORD;
-
-/// Said to standard error when the socket is there.
-pub(crate) const LISTENS: &str = "listens";
+use crate::cluster::{LISTENS, RECORD, Saw, Task, Work, now};
 
 /// What the engine allows a stream and a connection.
 const WINDOWS: (u32, u32) = (2 << 20, 64 << 20);

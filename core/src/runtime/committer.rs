@@ -26,9 +26,6 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 /// instances that sent the records keep them until then.
 const SPACING: Duration = Duration::from_millis(5);
 
-const ORIGIN_IS_GONE: &str = "the sink can't commit what it was given last: the position is known only to an instance that is \
-                              gone. Start the pipeline again to go on from the last commit";
-
 /// However long a commit takes, the next one is not put off for longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -80,7 +77,7 @@ impl Committer {
                 }
             }
             last = self.clock.elapsed();
-            // Slow commits get rarer, so that they don't take more than a third of the time.
+            // Slow commits get rarer, so that short of that they take no more than a third of the time.
             wait = interval.max(((last - began) * 2).min(LONGEST));
         }
     }
@@ -147,7 +144,7 @@ impl Committer {
         self.commit(true).await?;
         self.commit(false).await?;
         match &self.upstream {
-            Upstream::Entry(arrivals) if arrivals.is_lost() => Err(Error::new(Cause::Outside, ORIGIN_IS_GONE)),
+            Upstream::Entry(arrivals) if arrivals.is_lost() => Err(origin_is_gone()),
             _ => Ok(()),
         }
     }
@@ -198,6 +195,12 @@ impl Committer {
             None => Ok(()),
         }
     }
+}
+
+fn origin_is_gone() -> Error {
+    let message = "the sink can't commit what it was given last: the position is known only to an instance that is gone. \
+                   Start the pipeline again to go on from the last commit";
+    Error::new(Cause::Outside, message)
 }
 
 /// Visibility is extended at most as often as this.

@@ -26,20 +26,12 @@ pub(super) struct Partitions {
     pub(super) pessimistic: bool,
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
-    /// Those that were given up.
-    gone: Mutex<BTreeSet<Partition>>,
     pub(super) room: Arc<Room>,
 }
 
 impl Partitions {
     pub(super) fn new(kept: Kept, opened_as: (u16, u64), pessimistic: bool, bounds: Bounds) -> Arc<Self> {
-        let (ledgers, gone, room) = (Mutex::default(), Mutex::default(), Room::new(bounds));
-        Arc::new(Self { kept, opened_as, pessimistic, ledgers, gone, room })
-    }
-
-    /// Whether a partition of this name was open, and is not any more.
-    fn had(&self, partition: &Partition) -> bool {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(partition)
+        Arc::new(Self { kept, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds) })
     }
 
     /// Those that are open.
@@ -52,7 +44,6 @@ impl Partitions {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ledger) = ledgers.get_mut(id as usize).and_then(Option::take) {
             ledger.close();
-            self.gone.lock().unwrap_or_else(PoisonError::into_inner).insert(ledger.partition.clone());
         }
     }
 
@@ -136,6 +127,8 @@ pub(super) struct SourceEnd {
     stage: StageId,
     /// Told of partitions that come, where there are other instances.
     reports: Option<mpsc::UnboundedSender<Report>>,
+    /// Partitions that were given up.
+    gone: BTreeSet<Partition>,
     /// It has to be opened anew before it reads on.
     rests: bool,
 }
@@ -156,7 +149,8 @@ impl SourceEnd {
         keep_bytes: KeepBytes,
         reports: Option<mpsc::UnboundedSender<Report>>,
     ) -> Self {
-        Self { source, partitions, open: Vec::new(), phase, clock, meters, keep_bytes, stage: 0, reports, rests: false }
+        let (open, gone) = (Vec::new(), BTreeSet::new());
+        Self { source, partitions, open, phase, clock, meters, keep_bytes, stage: 0, reports, gone, rests: false }
     }
 
     /// Opens the source where its partitions are held.
@@ -203,7 +197,7 @@ impl SourceEnd {
     pub(super) fn accept(&mut self, event: DynEvent) -> Result<Option<Emitted>> {
         match event {
             DynEvent::Records(chunk) => self.emit(chunk),
-            DynEvent::Opened(partition) if self.reports.is_some() && self.partitions.had(&partition) => {
+            DynEvent::Opened(partition) if self.reports.is_some() && self.gone.contains(&partition) => {
                 self.rests = true;
                 self.report(Report::Regained);
                 Ok(None)
@@ -218,6 +212,7 @@ impl SourceEnd {
                 let closed = self.open.get_mut(partition as usize).and_then(Option::take);
                 self.partitions.close(partition);
                 if let Some(closed) = closed {
+                    self.gone.insert(closed.partition.clone());
                     self.report(Report::Unclaimed { partition: closed.partition.clone() });
                 }
                 Ok(None)

@@ -26,7 +26,7 @@ pub(crate) struct WireCheckpoint {
 }
 
 /// An origin as it travels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct WireOrigin {
     pub(crate) instance: u16,
     pub(crate) stage: String,

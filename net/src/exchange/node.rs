@@ -6,6 +6,7 @@
 //! inboxes   the entries of the parts here, by network stage         (entries.rs, inbox.rs)
 //! kept      holds of others on records that went out from here      (holds.rs)
 //! burials   dead letters that were asked for                        (letters.rs)
+//! links     that come and go, epochs that are over                  (records.rs)
 //! source    where the source of this instance stands                (source.rs)
 //! anchors   what origins elsewhere open against, and its holds      (anchor.rs)
 //! ending    what has ended, who leaves, when it is over             (ending.rs)
@@ -156,7 +157,7 @@ pub(crate) struct Node {
     /// As which epoch each instance has opened its source, as this instance has heard.
     opened: BTreeMap<PeerId, u64>,
     /// Partitions that an instance has lost to another, with the epoch that it had.
-    lost: BTreeSet<(u16, u64, Partition)>,
+    fenced: BTreeSet<(u16, u64, Partition)>,
 }
 
 /// The exits of one network stage here.
@@ -229,7 +230,7 @@ impl Node {
             counts: Traffic::default(),
             names,
             opened: BTreeMap::new(),
-            lost: BTreeSet::new(),
+            fenced: BTreeSet::new(),
         };
         node.to_self.push_back(Input::Up(me));
         node

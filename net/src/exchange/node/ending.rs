@@ -33,7 +33,7 @@ pub(super) struct Ending {
     /// A limit has ended the run somewhere.
     limited: bool,
     /// A limit here has: how far each source goes.
-    seals: Option<Vec<(WireOrigin, u64)>>,
+    seals: Option<BTreeMap<WireOrigin, u64>>,
     /// The source was told that nothing it waits for will come.
     finished: bool,
     /// Those that give this instance no more work.
@@ -150,9 +150,9 @@ impl Node {
         let mut frontiers = self.seal_inbox(hop);
         for OriginAt { instance, stage, partition, epoch, sequence } in seals {
             let at = WireOrigin { instance, stage: stage.to_string(), partition: partition.name().to_owned(), epoch };
-            frontiers.insert((at.instance, at.stage.clone(), at.partition.clone(), at.epoch), (at, sequence));
+            frontiers.insert(at, sequence);
         }
-        self.ending.seals = Some(frontiers.into_values().collect());
+        self.ending.seals = Some(frontiers);
         for peer in 0..self.peers.len() {
             self.repeat_limit(peer);
         }

@@ -93,13 +93,9 @@ impl Node {
     }
 
     /// Nothing passes this network stage any more: the frontiers of its origins.
-    pub(super) fn seal_inbox(&mut self, hop: usize) -> BTreeMap<(u16, String, String, u64), (WireOrigin, u64)> {
+    pub(super) fn seal_inbox(&mut self, hop: usize) -> BTreeMap<WireOrigin, u64> {
         let frontiers = self.inboxes[hop].as_mut().map(Inbox::seal).unwrap_or_default();
-        let wire = |(origin, frontier): (Arc<Origin>, u64)| {
-            let at = WireOrigin::of(&origin);
-            ((at.instance, at.stage.clone(), at.partition.clone(), at.epoch), (at, frontier))
-        };
-        frontiers.into_iter().map(wire).collect()
+        frontiers.into_iter().map(|(origin, frontier)| (WireOrigin::of(&origin), frontier)).collect()
     }
 
     pub(super) fn hand_on(&mut self, hop: usize) {

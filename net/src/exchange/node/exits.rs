@@ -14,6 +14,10 @@ use super::super::outbox::{Aim, Cut, Loss, Outbox, Owes};
 use super::super::piece::Piece;
 use super::{Act, Input, Limits, Node, Outgoing};
 
+/// So many pieces given back in a row, and dealing rests so long.
+const MOST_RETURNED: u32 = 16;
+const REST: Duration = Duration::from_millis(100);
+
 /// A ticket whose records are on their way, by their sequence numbers.
 pub(super) struct Mine {
     pub(super) owed: Owed,
@@ -26,10 +30,6 @@ impl Mine {
         u32::try_from(sequence.saturating_sub(self.first)).unwrap_or(u32::MAX)
     }
 }
-
-/// So many pieces given back in a row, and dealing rests so long.
-const MOST_RETURNED: u32 = 16;
-const REST: Duration = Duration::from_millis(100);
 
 impl Owes for Mine {
     fn open(&self) -> Vec<Range<u64>> {
@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    /// The part before this network stage is given up, if it has not ended already: what came of it, and still comes, would
+    /// The part before this network stage is given up, whether or not it has ended: what came of it, and still comes, would
     /// be refused and dealt anew, for ever.
     pub(super) fn close_outbox(&mut self, hop: usize) {
         self.empty_outbox(hop);
@@ -138,7 +138,7 @@ impl Node {
     fn is_over_before(&self, hop: usize, origin: &Origin) -> bool {
         let began_elsewhere = hop > 0 && !self.hops[1..=hop].iter().any(|at| at.begins);
         let opened = self.opened.get(&usize::from(origin.instance));
-        began_elsewhere && (opened.is_some_and(|&epoch| epoch != origin.epoch) || self.has_lost(origin))
+        began_elsewhere && (opened.is_some_and(|&epoch| epoch != origin.epoch) || self.is_fenced(origin))
     }
 
     /// Whether it comes of a partition that the source here has given up: what is still inside the part, too, is moot.
@@ -147,9 +147,9 @@ impl Node {
     }
 
     /// Whether another instance has the partition now.
-    fn has_lost(&self, origin: &Origin) -> bool {
+    fn is_fenced(&self, origin: &Origin) -> bool {
         // Cloned only where any was ever lost.
-        !self.lost.is_empty() && self.lost.contains(&(origin.instance, origin.epoch, origin.partition.clone()))
+        !self.fenced.is_empty() && self.fenced.contains(&(origin.instance, origin.epoch, origin.partition.clone()))
     }
 
     /// A peer says what became of records that it was dealt.

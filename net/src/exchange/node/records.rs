@@ -1,5 +1,6 @@
 //! What concerns exits and entries alike: links that come and go, epochs that are over, and what moves next.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,18 +55,18 @@ impl Node {
             inbox.open(peer, epoch);
             inbox.thaw(peer);
         }
-        self.lost.retain(|&(instance, of, _)| usize::from(instance) != peer || of == epoch);
+        self.fenced.retain(|&(instance, of, _)| usize::from(instance) != peer || of == epoch);
         self.drop_relayed(|origin| usize::from(origin.instance) == peer && origin.epoch != epoch);
     }
 
     pub(super) fn claim_in(&mut self, peer: PeerId, epoch: u64, partitions: &[Partition]) -> Vec<Arc<Origin>> {
         let inboxes = self.inboxes.iter_mut().flatten();
         let lost: Vec<_> = inboxes.flat_map(|inbox| inbox.claim(peer, epoch, partitions)).collect();
-        if !lost.is_empty() {
-            self.lost.extend(lost.iter().map(|at| (at.instance, at.epoch, at.partition.clone())));
-            let all = std::mem::take(&mut self.lost);
-            self.drop_relayed(|at| all.contains(&(at.instance, at.epoch, at.partition.clone())));
-            self.lost = all;
+        let name = |at: &Origin| (at.instance, at.epoch, at.partition.clone());
+        let fenced: BTreeSet<_> = lost.iter().map(|at| name(at)).collect();
+        if !fenced.is_empty() {
+            self.drop_relayed(|at| fenced.contains(&name(at)));
+            self.fenced.extend(fenced);
         }
         lost
     }

@@ -16,14 +16,13 @@ use millstream::prelude::*;
 use support::{Common, Errors, Input, Workers};
 
 /// Print each word, a tab, and how often it came, at the end and as often as asked for; words in the order in which they
-/// came first. On several instances each has some of the words, and prints them in that order, by itself
+/// came first
 #[derive(Parser)]
 #[command(name = "count_words", version)]
 struct Flags {
     #[command(flatten)]
     input: Input,
-    /// Print after each N words too: the words that came since the last time, with their totals. Each of several
-    /// instances counts N of its own words
+    /// Print after each N words too: the words that came since the last time, with their totals
     #[arg(long, value_name = "N")]
     every: Option<u64>,
     /// Print after each N milliseconds too, if any came

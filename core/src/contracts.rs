@@ -23,14 +23,14 @@ pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, 
 pub use compression::{Compression, Compressor, Decompressor};
 pub use error::{Cause, Error, Panicked, Result};
 pub use exchange::{
-    About, Arrival, Claim, Crossing, Entry, Exchange, Exit, ExitFactory, Hop, Joined, NetKind, Order, OriginAt, Report,
-    Roll, SourcePlace, Traffic,
+    About, Across, Arrival, Claim, Crossing, Entry, Exchange, Exit, ExitFactory, Hop, Joined, NetKind, Order, OriginAt,
+    Report, Roll, SourcePlace, Traffic,
 };
 pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
 pub(crate) use guard::{each_row, each_row_with, mistyped};
 pub use letter::Letter;
 pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};
-pub use operator::{Fold, Look, Made, Make, MakeAsync, Rows, Shape};
+pub use operator::{Emission, Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError, sink};
 pub use source::{
     BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Source, SourceFactory,

@@ -5,6 +5,7 @@
 mod batch;
 mod bytes;
 mod column;
+mod dealt;
 mod form;
 mod kv;
 mod position;
@@ -14,6 +15,7 @@ mod value;
 pub use batch::{Batch, Parts, Records, Shared};
 pub use bytes::{Packed, Range32};
 pub use column::{AnyColumn, Column, Recycled, Reuse, Typed};
+pub use dealt::Dealt;
 pub use form::{BothSides, BothSidesMut, Columns, CopyRows, Form, Join, Sides};
 pub use kv::{Kv, KvColumn};
 pub use position::{Marks, Partition, PartitionId, Position, PositionTooLarge};

@@ -30,6 +30,7 @@ mod parcel;
 mod part;
 mod passing;
 mod prefix;
+mod promises;
 mod pump;
 mod resolve;
 mod run;

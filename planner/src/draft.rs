@@ -1,8 +1,6 @@
 //! [`Draft`]: the plan under work. Each pass fills some of its fields from those that are there.
 
-use std::time::Duration;
-
-use millstream_core::contracts::{Coder, NetKind, Where};
+use millstream_core::contracts::{Across, Coder, NetKind, Where};
 use millstream_core::data::Form;
 use millstream_core::plan::{
     Declaration, Graph, Located, Mark, Mistakes, Part, Phase, PhaseStage, Plan, Promise, Stage, StageId, StageKind,
@@ -61,8 +59,8 @@ pub(crate) struct Hop {
     pub(crate) place: Where,
     /// Why there.
     pub(crate) why: String,
-    /// For a merge by event time: how long it waits for an origin that has nothing.
-    pub(crate) by_time: Option<Duration>,
+    /// For a network stage that restores order: how it orders records of different origins.
+    pub(crate) across: Across,
 }
 
 /// A stage or a network stage.
@@ -103,7 +101,7 @@ impl Hop {
             gives: gives.clone(),
             place: Where::Everywhere,
             why: String::new(),
-            by_time: None,
+            across: Across::Any,
         }
     }
 

@@ -10,9 +10,8 @@
 //! task that is there.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use millstream_core::contracts::{Coder, NetKind, Where};
+use millstream_core::contracts::{Across, Coder, NetKind, Where};
 use millstream_core::data::{Bytes, Form};
 use millstream_core::plan::{
     Action, CoderId, Factory, Mark, Op, Options, Runs, Segment, Slot, StageId, StageKind, Step, Trigger,
@@ -58,8 +57,8 @@ pub(crate) struct Fusing {
     pub(crate) form: Form,
     /// How many batches may wait before it.
     pub(crate) batches: usize,
-    /// The network stage that it stands behind, and for a merge by event time how long that waits.
-    pub(crate) enters: Option<(NetKind, Option<Duration>)>,
+    /// The network stage that it stands behind, and how that orders records of different origins.
+    pub(crate) enters: Option<(NetKind, Across)>,
     /// Where it runs.
     pub(crate) place: Where,
 }
@@ -233,7 +232,7 @@ impl Fuse {
         self.code(draft, hop, id, &chain);
         self.end_segment(draft, hop);
         self.push_task();
-        self.task.enters = Some((net, draft.hops[hop].by_time));
+        self.task.enters = Some((net, draft.hops[hop].across));
         self.task.batches = self.buffer.take().unwrap_or(CHANNEL);
         self.task.place = draft.hops.get(hop + 1).map(|next| next.place.clone()).unwrap_or_default();
         if let Some((stage, records)) = self.limit.take() {

@@ -56,7 +56,7 @@ fn parts(tasks: &[Fusing]) -> Vec<Part> {
             _ => parts.push(Part {
                 tasks: i..i + 1,
                 place: task.place.clone(),
-                enters: task.enters.map(|(kind, by_time)| Net { name: net_name(kind).to_owned(), kind, by_time }),
+                enters: task.enters.map(|(kind, across)| Net { name: net_name(kind).to_owned(), kind, across }),
             }),
         }
     }

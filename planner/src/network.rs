@@ -11,7 +11,7 @@
 //! | where the source is    | split         | split by key       | merge, unless it is there | split   |
 //! | where a merge put them | –             | –                  | merge, unless it is there | split   |
 
-use millstream_core::contracts::{Active, NetKind, Places, SourceTraits, Where};
+use millstream_core::contracts::{Across, Active, NetKind, Places, SourceTraits, Where};
 use millstream_core::data::{Bytes, Data, Form, Kv};
 use millstream_core::plan::{Stage, StageId, StageKind};
 
@@ -58,11 +58,14 @@ struct Route<'a> {
     stages: &'a [Stage],
     hops: Vec<Hop>,
     spot: Spot,
+    /// Whether the records are what folds on all instances emit at the end: where they come together it is in the order
+    /// in which one fold would emit them.
+    shared_out: bool,
 }
 
 impl<'a> Route<'a> {
     fn new(stages: &'a [Stage]) -> Self {
-        Self { stages, hops: Vec::new(), spot: Spot::Everywhere }
+        Self { stages, hops: Vec::new(), spot: Spot::Everywhere, shared_out: false }
     }
 
     fn walk(mut self) -> Vec<Hop> {
@@ -113,6 +116,10 @@ impl<'a> Route<'a> {
         let stays = matches!(self.spot, Spot::Gathered(_)) && matches!(need, Need::Free | Need::Keys);
         let why = if stays { "the records before it are brought together there" } else { why };
         self.put(Hop::declared(id, stage), why);
+        if matches!(stage.kind, StageKind::Fold { .. }) {
+            // What a timer emits has no order of its own.
+            self.shared_out = self.spot == Spot::Everywhere && stage.options.trigger.every.is_none();
+        }
     }
 
     fn split(&mut self, net: NetKind, before: StageId) {
@@ -168,9 +175,18 @@ impl<'a> Route<'a> {
             gives: wire,
             place: Where::Everywhere,
             why: String::new(),
-            by_time: before.options.merge_by_time.filter(|_| net == NetKind::MergeSort),
+            across: self.across(net, before),
         };
         self.put(hop, why);
+    }
+
+    /// How a network stage behind stage `before` orders records of different origins.
+    fn across(&self, net: NetKind, before: &Stage) -> Across {
+        match (net, before.options.merge_by_time) {
+            (NetKind::MergeSort, Some(idle)) => Across::EventTime { idle },
+            (NetKind::MergeSort | NetKind::SplitByKey, _) if self.shared_out => Across::FirstRecord,
+            _ => Across::Any,
+        }
     }
 
     /// What travels between instances: bytes, and for pairs bytes and bytes, because a split by key has to see the key.
@@ -227,6 +243,9 @@ fn need(stage: &Stage) -> (Need, &'static str) {
 pub(crate) fn must_be_one(stage: &Stage) -> Option<&'static str> {
     match stage.kind {
         StageKind::Fold { keyed: false } => Some("it folds all records into one state"),
+        StageKind::Fold { keyed: true } if stage.options.trigger.each.is_some() => {
+            Some("its trigger counts the whole pipeline's rows")
+        }
         _ if stage.options.limit.is_some() => Some("its limit counts the whole pipeline's records"),
         _ => None,
     }

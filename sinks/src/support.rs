@@ -145,6 +145,8 @@ pub(crate) fn batch(column: impl AnyColumn) -> Batch {
         marks: Arc::new(NoMarks),
         raw: None,
         late: false,
+        turns: None,
+        dealt: None,
     };
     Batch::new(Arc::new(shared), Box::new(column))
 }

@@ -414,7 +414,7 @@ impl Drop for Cluster {
     }
 }
 
-fn loopback(count: usize) -> Vec<String> {
+pub(crate) fn loopback(count: usize) -> Vec<String> {
     free_ports(count).into_iter().map(|port| format!("127.0.0.1:{port}")).collect()
 }
 

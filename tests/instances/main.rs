@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(target_os = "linux")]
 
+mod alike;
 #[path = "../kill/built.rs"]
 mod built;
 mod cluster;

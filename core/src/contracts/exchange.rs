@@ -34,6 +34,21 @@ pub enum NetKind {
     Merge,
 }
 
+/// How a network stage that restores order puts records of different origins. Those of one keep theirs in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Across {
+    /// Origins take turns.
+    Any,
+    /// By event time.
+    EventTime {
+        /// How long it waits at most for an origin that has nothing.
+        idle: Duration,
+    },
+    /// What the folds of all instances emit, by when the first record came that each row is made of
+    /// ([`Shared::turns`]): as one fold would emit it.
+    FirstRecord,
+}
+
 /// One network stage, as it works in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
@@ -51,8 +66,8 @@ pub struct Hop {
     pub anchors: bool,
     /// Whether a fold stands in the part behind it: what it has taken in is lost with its instance.
     pub folds: bool,
-    /// For a merge: by event time across origins, waiting so long at most for one that has nothing.
-    pub by_time: Option<Duration>,
+    /// How it orders records of different origins, where it restores order.
+    pub across: Across,
     /// Whether positions travel with the records, because the sink keeps them with its data.
     pub positions: bool,
 }
@@ -144,6 +159,8 @@ pub struct Traffic {
     pub discarded: u64,
     /// Records that passed a merge again, because what it had passed them to let go of them.
     pub replayed: u64,
+    /// Records that passed a merge by event time late: it had given up waiting for them.
+    pub passed_late: u64,
     /// Records and outcomes that came when they counted no more: dropped.
     pub late: u64,
 }
@@ -282,6 +299,16 @@ pub enum Report {
     Claimed {
         /// The partition.
         partition: Partition,
+    },
+    /// Whatever this origin emits from this record on is no earlier.
+    Promised {
+        /// The network stage before the part that it begins in; `None`: it is of the source.
+        hop: Option<usize>,
+        /// The first record that it holds for.
+        at: OriginAt,
+        /// The event time in microseconds since the Unix epoch, or the turn where what it emits has those
+        /// ([`Shared::turns`]).
+        from: i64,
     },
     /// The source has given a partition up: another instance may have it.
     Unclaimed {

@@ -95,10 +95,26 @@ pub trait MakeAsync: Send {
 
 /// A stage that takes rows in and emits what it has made of them when it is told to.
 pub trait Fold: Send {
-    /// Takes in all rows of `from`; rows that failed are added to `faults`.
-    fn absorb(&mut self, from: &mut dyn AnyColumn, faults: &mut Faults);
+    /// Takes in all rows of `from`; rows that failed are added to `faults`. `turns`: where each row stands among all that
+    /// the folds of several instances take in (ascending), if what those emit has to be put in one order.
+    fn absorb(&mut self, from: &mut dyn AnyColumn, turns: Option<&[i64]>, faults: &mut Faults);
 
     /// What has changed since the last time: a copy of the state, or of each key's that has changed. At the end of the
     /// input (`last`) a fold without keys that never emitted emits its initial state.
-    fn emit(&mut self, last: bool) -> Box<dyn AnyColumn>;
+    fn emit(&mut self, last: bool) -> Emission;
+}
+
+/// What a fold emits.
+pub struct Emission {
+    /// The rows.
+    pub column: Box<dyn AnyColumn>,
+    /// If it was given turns: that of the first row that each of these rows is made of. Ascending.
+    pub turns: Option<Vec<i64>>,
+}
+
+impl Emission {
+    /// Rows that nobody orders.
+    pub fn of(column: Box<dyn AnyColumn>) -> Self {
+        Self { column, turns: None }
+    }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{AnyColumn, Bytes, Column, Marks, Packed, Partition, Stamp, Times};
+use super::{AnyColumn, Bytes, Column, Dealt, Marks, Packed, Partition, Stamp, Times};
 
 /// What all parts of a batch share: the span of sequence numbers that the source emitted together, and what it takes to
 /// stamp its records, to say where they stand, and to have their original bytes.
@@ -28,18 +28,27 @@ pub struct Shared {
     pub raw: Option<Packed<Bytes>>,
     /// Whether a merge by event time let them pass after it had given up waiting for them.
     pub late: bool,
+    /// Of what a fold emits: where each record stands among what the folds of other instances emit. Ascending, one each.
+    pub turns: Option<Arc<[i64]>>,
+    /// Behind a split by key, where records have several rows: which of them came here.
+    pub dealt: Option<Dealt>,
 }
 
 impl Shared {
-    /// The stamp of record `index` of the span, for its output number `sub`.
-    pub fn stamp(&self, index: u32, sub: u32) -> Stamp {
+    /// The place within record `index` of its row number `row`.
+    pub fn sub(&self, index: u32, row: u32) -> u32 {
+        self.dealt.as_ref().map_or(row, |dealt| dealt.sub(index, row))
+    }
+
+    /// The stamp of record `index` of the span, for its output number `row`.
+    pub fn stamp(&self, index: u32, row: u32) -> Stamp {
         Stamp {
             stage: self.stage.clone(),
             partition: self.partition.clone(),
             instance: self.instance,
             epoch: self.epoch,
             sequence: self.first + u64::from(index),
-            sub,
+            sub: self.sub(index, row),
             time: self.times.at(index),
             late: self.late,
         }

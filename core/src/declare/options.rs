@@ -248,12 +248,13 @@ impl<T: Data, M> Stream<T, M> {
     ///
     /// ```
     /// # use std::time::Duration;
+    /// # use millstream::contracts::Across;
     /// # use millstream::prelude::*;
     /// let lines = Pipeline::source(List::new(["a", "b"].map(str::to_owned)));
     /// let long = lines.filter(|line: &str| line.len() > 80).merge_by_event_time(Duration::from_secs(5));
     /// let plan = long.sink(Collect::<String>::new()).place(Where::Last).plan_for(3)?;
     /// let merge = plan.parts[2].enters.as_ref().unwrap();
-    /// assert_eq!((merge.name.as_str(), merge.by_time), ("NET-MERGE-SORT", Some(Duration::from_secs(5))));
+    /// assert_eq!(merge.across, Across::EventTime { idle: Duration::from_secs(5) });
     /// # Ok::<(), Mistakes>(())
     /// ```
     ///

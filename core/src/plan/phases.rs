@@ -1,10 +1,9 @@
 //! [`Plan`]: what every pass made of the declaration, for reading and for running.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use super::{Graph, Promise};
-use crate::contracts::{NetKind, Where};
+use crate::contracts::{Across, NetKind, Where};
 
 /// A pipeline that can run.
 #[derive(Debug, Clone)]
@@ -93,8 +92,8 @@ pub struct Net {
     pub name: String,
     /// What it does.
     pub kind: NetKind,
-    /// For a merge by event time across origins: how long it waits for an origin that has nothing.
-    pub by_time: Option<Duration>,
+    /// How it orders records of different origins, where it restores order.
+    pub across: Across,
 }
 
 /// Where a stage runs.

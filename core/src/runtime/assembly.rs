@@ -12,11 +12,12 @@ use super::channel::{self, Incoming, Outgoing};
 use super::control::Control;
 use super::entry_end::{EntryEnd, Feed};
 use super::exit_end::ExitEnd;
-use super::fold::FoldEnd;
+use super::fold::{FoldEnd, Turns};
 use super::gate::{Limit, Pace};
 use super::keep::KeepBytes;
 use super::ledger::Ledger;
 use super::map_async::AsyncEnd;
+use super::promises::Promises;
 use super::pump::{In, Out, Pump};
 use super::segment::Segmented;
 use super::setup::Setup;
@@ -24,7 +25,7 @@ use super::sink_end::{SinkEnd, SinkRequest};
 use super::source_end::{SourceEnd, SourceRequest};
 use super::steps::{Stepping, Steps};
 use super::summary::Ended;
-use crate::contracts::{Cause, DynSink, Error, Exit, Host, Result};
+use crate::contracts::{Across, Cause, DynSink, Error, Exit, Host, Result};
 use crate::plan::{Factory, Inlet, Outlet, Runs, Stage, StageId, Step, Task};
 
 /// Puts the tasks of a part together.
@@ -37,6 +38,8 @@ pub(super) struct Assembly<'a> {
     pub(super) entry: Option<EntryEnd>,
     pub(super) sink: Option<(Box<dyn DynSink>, Behind, mpsc::Receiver<SinkRequest>)>,
     pub(super) exit: Option<Box<dyn Exit>>,
+    /// Where folds say what they promise, if the part ends in a network stage.
+    pub(super) promises: Option<Promises>,
     pub(super) finished: Option<oneshot::Sender<Option<Ended>>>,
     /// Dropped by each task once its stream is over.
     pub(super) over: mpsc::Sender<()>,
@@ -195,6 +198,7 @@ impl<'a> Assembly<'a> {
             setup.fold_epoch(),
             setup.resolver(self.control),
             setup.settings.world.clock.clone(),
+            self.promises.clone().filter(|_| setup.across_after(&self.tasks) == Across::FirstRecord).map(Turns::new),
         );
         self.folds.push(fold.ledger());
         Ok(fold)

@@ -11,10 +11,11 @@ use super::metrics::{Meters, add};
 use super::nowhere::Nowhere;
 use super::origin::OriginKey;
 use super::parcel::{Close, Parcel};
+use super::promises::Promises;
 use super::resolve::Resolver;
 use super::summary::Ended;
 use crate::commit::{Bounds, Hold, Ticket};
-use crate::contracts::{Clock, Error, Faults, Fold, Result};
+use crate::contracts::{Clock, Emission, Error, Faults, Fold, Result};
 use crate::data::{AnyColumn, Batch, EventTime, Partition, Shared, Times};
 use crate::plan::{Policy, StageId};
 
@@ -45,6 +46,40 @@ pub(super) struct FoldEnd {
     resolver: Resolver,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
+    turns: Option<Turns>,
+}
+
+/// What a fold needs whose emissions are put in one order with those of other instances. All of them see the same records
+/// in the same order, with rows or without, so that they count them alike.
+pub(super) struct Turns {
+    /// How many records have come.
+    seen: u64,
+    promises: Promises,
+}
+
+/// How many bits of a turn are a row's place within its record; further ones share the last.
+const SUB_BITS: u32 = 20;
+
+impl Turns {
+    pub(super) fn new(promises: Promises) -> Self {
+        Self { seen: 0, promises }
+    }
+
+    /// The turns of the rows of the next records.
+    fn of(&mut self, shared: &Shared, part: &std::ops::Range<u32>, index: Option<&[u32]>, rows: usize) -> Vec<i64> {
+        let seen = self.seen;
+        self.seen += part.len() as u64;
+        let (mut last, mut place) = (None, 0);
+        let turn = |row: usize| {
+            let record = index.map_or(part.start + row as u32, |index| index[row]);
+            place = if last == Some(record) { place + 1 } else { 0 };
+            last = Some(record);
+            let sub = i64::from(shared.sub(record, place).min((1 << SUB_BITS) - 1));
+            // Records enough for centuries.
+            ((seen + u64::from(record - part.start)) as i64) << SUB_BITS | sub
+        };
+        (0..rows).map(turn).collect()
+    }
 }
 
 /// The hold on the lowest record of an origin that was taken in since the last emission: records may come in any order.
@@ -76,6 +111,7 @@ impl FoldEnd {
         (instance, epoch): (u16, u64),
         resolver: Resolver,
         clock: Arc<dyn Clock>,
+        turns: Option<Turns>,
     ) -> Self {
         // What a fold emits is bounded by the channel behind it.
         let room = Room::new(Bounds { records: u64::MAX, bytes: u64::MAX });
@@ -102,6 +138,7 @@ impl FoldEnd {
             resolver,
             clock,
             meters,
+            turns,
         }
     }
 
@@ -138,6 +175,10 @@ impl FoldEnd {
     pub(super) fn finish(&mut self, ended: Ended, out: &mut VecDeque<Parcel>) {
         if ended != Ended::Drained || self.each.is_some() || self.every.is_some() {
             self.emit(true, out);
+        }
+        if let Some(turns) = &self.turns {
+            // Those of the other instances need not wait for this one any more.
+            turns.promises.promise((&self.name, self.instance), &self.ledger, i64::MAX);
         }
     }
 
@@ -211,7 +252,9 @@ impl FoldEnd {
         self.see(&shared, part.clone());
         let first = (column.rows() > 0).then(|| index.as_ref().map_or(part.start, |index| index[0]));
         let mut faults = Faults::new();
-        self.fold.absorb(&mut *column, &mut faults);
+        let rows = column.rows();
+        let turns = self.turns.as_mut().map(|turns| turns.of(&shared, &part, index.as_deref(), rows));
+        self.fold.absorb(&mut *column, turns.as_deref(), &mut faults);
         if let Some(first) = first {
             // Also where records failed: other rows of theirs may be in the state by now. Nothing has to be held back for
             // records without rows, and nothing may be: of a split by key they are other instances' to answer for.
@@ -236,7 +279,7 @@ impl FoldEnd {
     ) -> Result<()> {
         self.see(shared, record..record + 1);
         let mut faults = Faults::new();
-        self.fold.absorb(&mut *column, &mut faults);
+        self.fold.absorb(&mut *column, None, &mut faults);
         let records = vec![record; faults.len()];
         self.resolve(shared, &records, faults, ticket).await
     }
@@ -284,7 +327,8 @@ impl FoldEnd {
     }
 
     fn emit(&mut self, last: bool, out: &mut VecDeque<Parcel>) {
-        let mut column = self.fold.emit(last);
+        let Emission { mut column, turns } = self.fold.emit(last);
+        let mut turns = turns.unwrap_or_default();
         add(&self.meters.stages[self.stage].rows_out, column.rows());
         let holds: Vec<Hold> = std::mem::take(&mut self.holds).into_iter().map(|lowest| lowest.hold).collect();
         if column.rows() == 0 {
@@ -296,7 +340,9 @@ impl FoldEnd {
         while column.rows() > 0 {
             let rest = (column.rows() > ROWS).then(|| column.cut(ROWS));
             let due = if rest.is_none() { holds.take().unwrap_or_default() } else { Vec::new() };
-            out.push_back(self.parcel(column, due));
+            let rest_of_turns = turns.split_off(turns.len().min(column.rows()));
+            out.push_back(self.parcel(column, turns, due));
+            turns = rest_of_turns;
             match rest {
                 Some(rest) => column = rest,
                 None => return,
@@ -304,7 +350,7 @@ impl FoldEnd {
         }
     }
 
-    fn parcel(&mut self, column: Box<dyn AnyColumn>, holds: Vec<Hold>) -> Parcel {
+    fn parcel(&mut self, column: Box<dyn AnyColumn>, turns: Vec<i64>, holds: Vec<Hold>) -> Parcel {
         let len = column.rows() as u32;
         let time = match self.time.micros {
             i64::MIN => EventTime { micros: self.clock.now(), ingested: true },
@@ -325,6 +371,8 @@ impl FoldEnd {
             marks,
             raw,
             late: false,
+            turns: (!turns.is_empty()).then(|| turns.into()),
+            dealt: None,
         };
         Parcel { batch: Batch::new(Arc::new(shared), column), ticket }
     }

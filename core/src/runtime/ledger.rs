@@ -202,6 +202,11 @@ impl Ledger {
         self.lock().tracker.open()
     }
 
+    /// The sequence number of the next record.
+    pub(super) fn next(&self) -> u64 {
+        self.lock().tracker.next()
+    }
+
     pub(super) fn promise(&self, time: i64) {
         self.lock().tracker.promise(time);
     }

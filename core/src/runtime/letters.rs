@@ -110,6 +110,8 @@ fn batch(letters: &[Letter]) -> Result<Batch> {
         marks: Arc::new(Nowhere),
         raw: None,
         late: false,
+        turns: None,
+        dealt: None,
     };
     Ok(Batch::new(Arc::new(shared), Box::new(column)))
 }

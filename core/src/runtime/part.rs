@@ -20,6 +20,7 @@ use super::end::End;
 use super::entry_end::EntryEnd;
 use super::ledger::Ledger;
 use super::locator::Locator;
+use super::promises::Promises;
 use super::pump::Pump;
 use super::setup::Setup;
 use super::sink_end::SinkRequest;
@@ -40,8 +41,8 @@ pub(super) enum Inlet {
 pub(super) enum Outlet {
     /// The sink, which is open.
     Sink(Box<dyn DynSink>),
-    /// A network stage.
-    Exit(Box<dyn Exit>),
+    /// A network stage; and where what begins in the part says what it promises.
+    Exit(Box<dyn Exit>, Promises),
 }
 
 /// A part at work.
@@ -62,7 +63,7 @@ struct Ends {
     source: Option<(SourceEnd, mpsc::Receiver<SourceRequest>)>,
     entry: Option<EntryEnd>,
     sink: Option<(Box<dyn DynSink>, Behind, mpsc::Receiver<SinkRequest>)>,
-    exit: Option<Box<dyn Exit>>,
+    exit: Option<(Box<dyn Exit>, Promises)>,
     /// Who hears of commits, if any are made: none are between two network stages.
     upstream: Option<Upstream>,
     ask_sink: Option<mpsc::Sender<SinkRequest>>,
@@ -83,9 +84,10 @@ impl Part {
         let (over, all_over) = mpsc::channel(1);
         let (alive, gone) = mpsc::channel(1);
         let finished = Some(finished);
+        let (exit, promises) = exit.unzip();
         let folds = Vec::new();
         let mut assembly =
-            Assembly { setup, tasks, control: &control, source, entry, sink, exit, finished, over, folds };
+            Assembly { setup, tasks, control: &control, source, entry, sink, exit, promises, finished, over, folds };
         let pumps = assembly.pumps()?;
         let folds = std::mem::take(&mut assembly.folds);
         drop(assembly);
@@ -114,7 +116,7 @@ impl Ends {
         let (sink, exit) = match (outlet, behind) {
             (Outlet::Sink(sink), Some(behind)) => (Some((sink, behind, sink_requests)), None),
             (Outlet::Sink(_), None) => return Err(Error::new(Cause::Bug, "nobody hears of what a sink makes durable")),
-            (Outlet::Exit(exit), _) => (None, Some(exit)),
+            (Outlet::Exit(exit, promises), _) => (None, Some((exit, promises))),
         };
         if sink.is_none() && source.is_none() {
             upstream = None;

@@ -13,11 +13,11 @@ use super::kept::Kept;
 use super::letters::Letterbox;
 use super::metrics::Meters;
 use super::resolve::Resolver;
-use super::source_end::{Partitions, SourceEnd};
+use super::source_end::{Others, Partitions, SourceEnd};
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
 use crate::contracts::{
-    Cause, Checkpoint, Commits, DynSink, DynSinkFactory, DynSourceFactory, Error, Report, Result, SinkContext,
+    Across, Cause, Checkpoint, Commits, DynSink, DynSinkFactory, DynSourceFactory, Error, Report, Result, SinkContext,
     SinkTraits, SourceTraits,
 };
 use crate::plan::{Factory, Policy, Stage, StageId, Step, Task};
@@ -108,7 +108,7 @@ impl Setup {
             self.settings.world.clock.clone(),
             self.meters.clone(),
             KeepBytes::of(&self.job.graph, 0),
-            reports,
+            reports.map(|reports| Others { reports, compare: self.compares_origins() }),
         );
         source.open().await?;
         Ok((source, partitions))
@@ -158,6 +158,17 @@ impl Setup {
     pub(super) fn fold_epoch(&self) -> (u16, u64) {
         let Some(instance) = self.instance else { return (0, 0) };
         (instance, self.epoch.fetch_add(1, Relaxed))
+    }
+
+    /// Whether a network stage compares records of different origins, and has to know what these promise.
+    fn compares_origins(&self) -> bool {
+        self.job.parts.iter().filter_map(|part| part.enters.as_ref()).any(|net| net.across != Across::Any)
+    }
+
+    /// How the network stage behind these tasks orders records of different origins.
+    pub(super) fn across_after(&self, tasks: &Range<usize>) -> Across {
+        let behind = self.job.parts.iter().find(|part| part.tasks.start == tasks.end);
+        behind.and_then(|part| part.enters.as_ref()).map_or(Across::Any, |net| net.across)
     }
 
     /// Whether one of these tasks has such a step.

@@ -12,6 +12,7 @@ use super::kept::Kept;
 use super::ledger::{Ledger, Room};
 use super::metrics::{Meters, add};
 use super::parcel::{Close, Parcel};
+use super::promises::Promises;
 use super::summary::Ended;
 use crate::commit::{Blocking, Bounds};
 use crate::contracts::{Cause, Clock, DynChunk, DynEvent, DynSource, Error, Faults, Report, Result, Settlement};
@@ -125,12 +126,18 @@ pub(super) struct SourceEnd {
     /// Makes bytes of typed records, where letters will need them.
     keep_bytes: KeepBytes,
     stage: StageId,
-    /// Told of partitions that come, where there are other instances.
-    reports: Option<mpsc::UnboundedSender<Report>>,
+    others: Option<Others>,
     /// Partitions that were given up.
     gone: BTreeSet<Partition>,
     /// It has to be opened anew before it reads on.
     rests: bool,
+}
+
+/// The other instances, who hear of partitions that come and go.
+pub(super) struct Others {
+    pub(super) reports: mpsc::UnboundedSender<Report>,
+    /// Whether they have to know what partitions promise.
+    pub(super) compare: bool,
 }
 
 /// A batch from the source, with the records that it could not give.
@@ -147,10 +154,10 @@ impl SourceEnd {
         clock: Arc<dyn Clock>,
         meters: Arc<Meters>,
         keep_bytes: KeepBytes,
-        reports: Option<mpsc::UnboundedSender<Report>>,
+        others: Option<Others>,
     ) -> Self {
         let (open, gone) = (Vec::new(), BTreeSet::new());
-        Self { source, partitions, open, phase, clock, meters, keep_bytes, stage: 0, reports, gone, rests: false }
+        Self { source, partitions, open, phase, clock, meters, keep_bytes, stage: 0, others, gone, rests: false }
     }
 
     /// Opens the source where its partitions are held.
@@ -168,13 +175,29 @@ impl SourceEnd {
 
     /// An exchange that is gone needs no word.
     fn report(&self, report: Report) {
-        if let Some(reports) = &self.reports {
-            let _ = reports.send(report);
+        if let Some(others) = &self.others {
+            let _ = others.reports.send(report);
+        }
+    }
+
+    /// Other instances need not wait for what a partition won't emit.
+    fn promise(&self, ledger: &Ledger, from: i64) {
+        if let Some(others) = self.others.as_ref().filter(|others| others.compare) {
+            let promises = Promises { hop: None, reports: others.reports.clone() };
+            promises.promise((&self.partitions.kept.stage, self.partitions.opened_as.0), ledger, from);
         }
     }
 
     /// The next thing to happen. May be dropped at any time.
     pub(super) async fn event(&mut self) -> Result<Option<DynEvent>, Close> {
+        let event = self.next_event().await;
+        if matches!(event, Err(Close::End(_))) {
+            self.open.iter().flatten().for_each(|ledger| self.promise(ledger, i64::MAX));
+        }
+        event
+    }
+
+    async fn next_event(&mut self) -> Result<Option<DynEvent>, Close> {
         match *self.phase.borrow() {
             Phase::Running => {}
             Phase::Limited => return Err(Close::End(Ended::Limit)),
@@ -197,7 +220,7 @@ impl SourceEnd {
     pub(super) fn accept(&mut self, event: DynEvent) -> Result<Option<Emitted>> {
         match event {
             DynEvent::Records(chunk) => self.emit(chunk),
-            DynEvent::Opened(partition) if self.reports.is_some() && self.gone.contains(&partition) => {
+            DynEvent::Opened(partition) if self.others.is_some() && self.gone.contains(&partition) => {
                 self.rests = true;
                 self.report(Report::Regained);
                 Ok(None)
@@ -220,6 +243,7 @@ impl SourceEnd {
             DynEvent::Promise(partition, time) => {
                 if let Some(Some(ledger)) = self.open.get(partition as usize) {
                     ledger.promise(time);
+                    self.promise(ledger, time);
                 }
                 Ok(None)
             }
@@ -264,6 +288,8 @@ impl SourceEnd {
             marks,
             raw,
             late: false,
+            turns: None,
+            dealt: None,
         };
         let parcel = Parcel { batch: Batch::new(Arc::new(shared), column), ticket };
         let refused = refused.into_iter().map(|(record, refused)| (record, refused.into())).collect();

@@ -4,9 +4,9 @@ use std::hash::Hash;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexMap;
 
-use crate::contracts::{Faults, Fold, Rows, each_row, mistyped};
+use crate::contracts::{Emission, Faults, Fold, Rows, each_row, mistyped};
 use crate::data::{AnyColumn, Column, Data, Kv};
 
 /// One state for all rows.
@@ -26,7 +26,7 @@ impl<A, S, F> FoldAll<A, S, F> {
 }
 
 impl<A: Data, S: Data + Clone, F: Fn(&mut S, A) + Send + Sync> Fold for FoldAll<A, S, F> {
-    fn absorb(&mut self, from: &mut dyn AnyColumn, faults: &mut Faults) {
+    fn absorb(&mut self, from: &mut dyn AnyColumn, _turns: Option<&[i64]>, faults: &mut Faults) {
         let rows = Rows::all(from.rows());
         let Some(from) = from.cast_mut::<A::Column>() else { return mistyped(&rows, faults) };
         self.changed |= !rows.is_empty();
@@ -38,14 +38,14 @@ impl<A: Data, S: Data + Clone, F: Fn(&mut S, A) + Send + Sync> Fold for FoldAll<
         });
     }
 
-    fn emit(&mut self, last: bool) -> Box<dyn AnyColumn> {
+    fn emit(&mut self, last: bool) -> Emission {
         let mut out = S::Column::default();
         if self.changed || (last && !self.emitted) {
             out.push(self.state.clone());
             self.emitted = true;
             self.changed = false;
         }
-        Box::new(out)
+        Emission::of(Box::new(out))
     }
 }
 
@@ -55,15 +55,17 @@ pub struct FoldByKey<K, V, S, F> {
     f: Arc<F>,
     max_keys: usize,
     states: IndexMap<K, S>,
-    /// Which keys have changed since the last emission, by their number.
-    changed: IndexSet<usize>,
+    /// Which keys have changed since the last emission, by their number, with the turn of the row that changed each first.
+    changed: IndexMap<usize, i64>,
+    /// Whether rows have turns.
+    in_turn: bool,
     rows: PhantomData<fn(V)>,
 }
 
 impl<K, V, S, F> FoldByKey<K, V, S, F> {
     /// Folds by `f`, from `init` on for each key.
     pub fn new(init: S, f: Arc<F>, max_keys: usize) -> Self {
-        Self { init, f, max_keys, states: IndexMap::new(), changed: IndexSet::new(), rows: PhantomData }
+        Self { init, f, max_keys, states: IndexMap::new(), changed: IndexMap::new(), in_turn: false, rows: PhantomData }
     }
 }
 
@@ -74,10 +76,11 @@ where
     S: Data + Clone,
     F: Fn(&mut S, V) + Send + Sync,
 {
-    fn absorb(&mut self, from: &mut dyn AnyColumn, faults: &mut Faults) {
+    fn absorb(&mut self, from: &mut dyn AnyColumn, turns: Option<&[i64]>, faults: &mut Faults) {
         let rows = Rows::all(from.rows());
         let Some(from) = from.cast_mut::<<Kv<K, V> as Data>::Column>() else { return mistyped(&rows, faults) };
         let mut pairs = from.drain();
+        self.in_turn |= turns.is_some();
         each_row(&rows, faults, |row, faults| {
             let Some(Kv { key, value }) = pairs.next() else { return };
             let full = self.states.len() >= self.max_keys;
@@ -91,17 +94,20 @@ where
             let entry = self.states.entry(key);
             let number = entry.index();
             (self.f)(entry.or_insert_with(|| self.init.clone()), value);
-            self.changed.insert(number);
+            let turn = turns.map_or(0, |turns| turns[row as usize]);
+            self.changed.entry(number).or_insert(turn);
         });
     }
 
-    fn emit(&mut self, _last: bool) -> Box<dyn AnyColumn> {
+    fn emit(&mut self, _last: bool) -> Emission {
         let mut out = <Kv<K, S> as Data>::Column::default();
-        for number in self.changed.drain(..) {
+        let mut turns = Vec::new();
+        for (number, turn) in self.changed.drain(..) {
             if let Some((key, state)) = self.states.get_index(number) {
                 out.push(Kv { key: key.clone(), value: state.clone() });
+                turns.extend(self.in_turn.then_some(turn));
             }
         }
-        Box::new(out)
+        Emission { column: Box::new(out), turns: self.in_turn.then_some(turns) }
     }
 }

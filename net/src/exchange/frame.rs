@@ -25,12 +25,14 @@
 //!     40  2 + n  stage of the origin, a text of at most 1,024 bytes
 //!         2 + n  partition of the origin, a text of at most 1,024 bytes
 //!         8      event time: of all records; with EACH 8 * len, one a record of the span
+//!         8 * l  with TURNS, the turn of each of the span's `len` records among what the folds of all instances emit
 //!                with POSITION, a position within the span, at first that after the part's last record:
 //!         4      how many records of the span are before it: at most len
 //!         2 + n  its bytes: length, at most 4,096, and as many
 //!         2 + n  its label, a text of at most 4,000 bytes
 //!         4      rows: how many there are
 //!         4 * r  with INDEX, each row's record of the span: ascending, from the part; without, there is a row a record
+//!         4 * r  with SUBS, each row's place among all rows of its record, those included that went elsewhere
 //!                once, or with PAIRS twice, for the keys and for the values: the table of a stretch of bytes
 //!         4      length of the stretch
 //!         4      gap: how many bytes lie between a row and the next, or FFFFFFFF where that differs
@@ -45,6 +47,8 @@
 //!          10  LATE      a merge by event time had given up waiting for it
 //!          20  SAID      it is said what positions there are: without POSITION, that the source has none
 //!          40  POSITION  there is one; only with SAID
+//!          80  SUBS      records may have rows elsewhere; only with INDEX
+//!         100  TURNS     a fold of one of several instances emitted it
 //! ```
 //!
 //! The stretch is a piece of the block that the rows are in where at most an eighth of it lies between them (line ends,
@@ -92,8 +96,10 @@ mod flags {
     pub(super) const LATE: u16 = 0x10;
     pub(super) const SAID: u16 = 0x20;
     pub(super) const POSITION: u16 = 0x40;
+    pub(super) const SUBS: u16 = 0x80;
+    pub(super) const TURNS: u16 = 0x100;
     /// All there are.
-    pub(super) const ALL: u16 = 0x7f;
+    pub(super) const ALL: u16 = 0x1ff;
 }
 
 /// Why a frame can't be made or read.

@@ -23,7 +23,7 @@ use std::time::Duration;
 use millstream_core::commit::Outcome;
 use millstream_core::data::Partition;
 
-use super::origin::{Load, Origin};
+use super::origin::{By, Load, Origin};
 use held::Held;
 use stream::{Effects, Owed, Stream};
 
@@ -39,6 +39,19 @@ pub(crate) enum Order {
         /// How long it waits at most for an origin that has nothing.
         idle: Duration,
     },
+    /// In that of their origin, and the origin first that has the lowest turn; one that has nothing is waited for.
+    Turn,
+}
+
+impl Order {
+    /// By what it compares records of different origins.
+    fn by(self) -> Option<By> {
+        match self {
+            Self::Arrival | Self::PerOrigin => None,
+            Self::EventTime { .. } => Some(By::EventTime),
+            Self::Turn => Some(By::Turn),
+        }
+    }
 }
 
 /// A piece that passes.
@@ -102,8 +115,13 @@ impl std::ops::Add for Counts {
 pub(crate) struct Merge<P, T> {
     /// Whether order counts within an origin.
     in_order: bool,
-    /// By event time: for whom it waits.
+    /// If it compares records of different origins: by what, and for whom it waits.
+    by: Option<By>,
     held: Option<Held>,
+    /// The instances that it can't do without, and has nothing of yet.
+    unseen: BTreeSet<u16>,
+    /// All that it can't do without.
+    expected: BTreeSet<u16>,
     budget: u64,
     auto_claim: bool,
     /// Where claimed partitions' records begin: no name until the first piece tells.
@@ -133,7 +151,7 @@ pub(crate) struct Merge<P, T> {
     freed: Vec<(T, u64)>,
     /// Who has to hear that what it sent is discarded.
     discarded: Vec<(Arc<Origin>, Ack<T>)>,
-    /// The latest event time that has passed.
+    /// The highest place that has passed.
     reached: i64,
     /// Up to where others had passed when a stream had something again that had been given up.
     missed: BTreeMap<u64, i64>,
@@ -146,7 +164,7 @@ type Owner = (u16, u64);
 /// When a stream comes to pass something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
-    /// The event time, if that counts: what has to pass again is then never behind what is new.
+    /// Where it stands, if that counts: what has to pass again is then never behind what is new.
     time: i64,
     number: u64,
     id: u64,
@@ -157,12 +175,16 @@ impl<P: Load, T: Copy> Merge<P, T> {
     /// claims partitions, and all origins may pass.
     pub(crate) fn new(order: Order, budget: u64, auto_claim: bool) -> Self {
         let held = match order {
-            Order::EventTime { idle } => Some(Held::new(idle)),
+            Order::EventTime { idle } => Some(Held::new(Some(idle))),
+            Order::Turn => Some(Held::new(None)),
             Order::Arrival | Order::PerOrigin => None,
         };
         Self {
             in_order: order != Order::Arrival,
+            by: order.by(),
             held,
+            unseen: BTreeSet::new(),
+            expected: BTreeSet::new(),
             budget,
             auto_claim,
             stage: "".into(),
@@ -186,6 +208,12 @@ impl<P: Load, T: Copy> Merge<P, T> {
             missed: BTreeMap::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// Nothing passes while nothing is known of the origin of one of these instances.
+    pub(crate) fn expecting(self, instances: impl IntoIterator<Item = u16>) -> Self {
+        let expected: BTreeSet<u16> = instances.into_iter().collect();
+        Self { unseen: expected.clone(), expected, ..self }
     }
 
     /// The instance begins this epoch: what began there in older ones is over. What of it waits is discarded, see
@@ -326,6 +354,9 @@ impl<P: Load, T: Copy> Merge<P, T> {
     /// What may pass now. Called until there is nothing, each time something has happened.
     pub(crate) fn next(&mut self, now: Duration) -> Option<Passed<P, T>> {
         let turn = *self.ready.first()?;
+        if !self.unseen.is_empty() {
+            return None;
+        }
         // What is not later than what has passed already, or has passed itself, has nothing to gain.
         let may_wait = turn.time > self.reached;
         if may_wait && self.held.as_mut().is_some_and(|held| held.holds_back(turn.time, now)) {
@@ -346,16 +377,28 @@ impl<P: Load, T: Copy> Merge<P, T> {
         if let Some(passed) = stream.pass_again() {
             return Some(passed);
         }
-        let time = stream.head(self.in_order)?;
-        let (late, slot) = (self.is_late(id, time), self.next_slot);
-        let (passed, owed) = self.streams.get_mut(&id)?.pass(slot, late)?;
+        let head = stream.head(self.in_order, self.by)?;
+        let late_before = self.late_before(id);
+        let (late, slot) = (head < late_before, self.next_slot);
+        let (end, highest) = self.run(id, if late { late_before - 1 } else { i64::MAX })?;
+        let (passed, owed) = self.streams.get_mut(&id)?.pass(slot, late, end)?;
         let records = passed.piece.records();
         self.next_slot += 1;
         self.slots.insert(slot, (id, records.start));
         self.free(owed);
         self.counts.late += if late { records.end - records.start } else { 0 };
-        self.reached = self.reached.max(time);
+        self.reached = self.reached.max(highest);
         Some(passed)
+    }
+
+    /// How far what waits of the stream that is next may pass at once, and where the highest of it stands: up to what
+    /// comes from others before it, and nothing beyond `most`.
+    fn run(&self, id: u64, most: i64) -> Option<(u64, i64)> {
+        let stream = self.streams.get(&id)?;
+        let Some((by, held)) = self.by.zip(self.held.as_ref()) else { return Some((stream.end()?, 0)) };
+        let next = self.ready.iter().nth(1).map_or(i64::MAX, |turn| turn.time);
+        let silent = held.lowest().map_or(i64::MAX, |lowest| lowest.max(self.reached));
+        stream.run(by, most.min(next).min(silent))
     }
 
     /// When [`next`](Self::next) may have something that it doesn't have now, though nothing happens.
@@ -364,14 +407,16 @@ impl<P: Load, T: Copy> Merge<P, T> {
         self.held.as_ref()?.wake().map(|at| at.max(now))
     }
 
-    /// Nothing of the origin comes whose event time is earlier.
-    #[cfg_attr(not(test), expect(dead_code, reason = "watermarks don't travel yet"))]
-    pub(crate) fn watermark(&mut self, origin: &Arc<Origin>, time: i64) {
+    /// Nothing of the origin from this record on stands lower than `from`. It counts once all before it has passed.
+    pub(crate) fn watermark(&mut self, origin: &Arc<Origin>, sequence: u64, from: i64) {
+        if self.by.is_none() {
+            return;
+        }
         if let Some(id) = self.stream_of(origin)
-            && let Some(held) = &mut self.held
-            && held.promise(id, time)
+            && let Some(stream) = self.streams.get_mut(&id)
         {
-            self.missed.insert(id, self.reached);
+            stream.promise(sequence, from);
+            self.refresh(id);
         }
     }
 
@@ -467,6 +512,7 @@ impl<P: Load, T: Copy> Merge<P, T> {
         let claimed = self.auto_claim || self.owners.get(&origin.partition) == Some(&owner_of(&origin));
         let frozen = self.frozen.contains(&origin.instance);
         self.streams.insert(id, Stream::new(origin.clone(), claimed, frozen));
+        self.unseen.remove(&origin.instance);
         self.ids.insert(origin, id);
         self.refresh(id);
         id
@@ -475,6 +521,9 @@ impl<P: Load, T: Copy> Merge<P, T> {
     fn close(&mut self, over: Vec<Arc<Origin>>) {
         for origin in over {
             let Some(id) = self.ids.remove(&origin) else { continue };
+            if self.expected.contains(&origin.instance) && !self.ids.keys().any(|of| of.instance == origin.instance) {
+                self.unseen.insert(origin.instance);
+            }
             let Some(stream) = self.streams.get_mut(&id) else { continue };
             let effects = stream.close();
             self.counts.discarded += effects.discarded;
@@ -509,8 +558,9 @@ impl<P: Load, T: Copy> Merge<P, T> {
 
     /// Notes what the stream can do, after something has happened to it.
     fn refresh(&mut self, id: u64) {
-        let Some(stream) = self.streams.get(&id) else { return };
-        let (head, over, claimed) = (stream.head(self.in_order), stream.over, stream.claimed);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (head, over, claimed) = (stream.head(self.in_order, self.by), stream.over, stream.claimed);
+        let promise = stream.due_promise();
         match self.in_order && stream.is_open() && stream.waits() && !stream.has_frontier() {
             true => self.gaps.insert(id),
             false => self.gaps.remove(&id),
@@ -527,6 +577,12 @@ impl<P: Load, T: Copy> Merge<P, T> {
         } else if claimed {
             held.silent(id);
         }
+        if let Some(from) = promise
+            && !over
+            && held.promise(id, from)
+        {
+            self.missed.insert(id, self.reached);
+        }
     }
 
     fn give_turn(&mut self, id: u64, head: Option<i64>) {
@@ -539,7 +595,7 @@ impl<P: Load, T: Copy> Merge<P, T> {
             return;
         };
         let number = before.map_or(self.next_turn, |turn| turn.number);
-        let turn = Turn { time: if self.held.is_some() { time } else { 0 }, number, id };
+        let turn = Turn { time, number, id };
         if before == Some(turn) {
             return;
         }
@@ -551,10 +607,12 @@ impl<P: Load, T: Copy> Merge<P, T> {
         self.ready.insert(turn);
     }
 
-    fn is_late(&self, id: u64, time: i64) -> bool {
-        let Some(held) = &self.held else { return false };
-        let missed = self.missed.get(&id).is_some_and(|&missed| time < missed);
-        missed || (time < self.reached && held.watermark(id).is_some_and(|promised| time < promised))
+    /// What comes of the stream and is earlier than this is late.
+    fn late_before(&self, id: u64) -> i64 {
+        let Some(held) = self.held.as_ref().filter(|_| self.by == Some(By::EventTime)) else { return i64::MIN };
+        let missed = self.missed.get(&id).copied().unwrap_or(i64::MIN);
+        let broken = held.watermark(id).map_or(i64::MIN, |promised| promised.min(self.reached));
+        missed.max(broken)
     }
 }
 

@@ -115,6 +115,9 @@ pub(crate) enum Message {
     Bury { hop: u16, tag: u64, record: u64, id: u64, letters: u32, stage: String, reason: String },
     /// Over the outcomes lane: the answer; `None`: it is durable.
     Buried { id: u64, failed: Option<String> },
+    /// To a merge that compares records of different origins: nothing of this one, which is the sender's, from this
+    /// record on is earlier by event time, or has a lower turn.
+    Promise { hop: u16, origin: WireOrigin, sequence: u64, from: i64 },
 }
 
 impl WirePosition {

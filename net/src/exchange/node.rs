@@ -6,6 +6,7 @@
 //! inboxes   the entries of the parts here, by network stage         (entries.rs, inbox.rs)
 //! kept      holds of others on records that went out from here      (holds.rs)
 //! burials   dead letters that were asked for                        (letters.rs)
+//! promises  what origins here won't emit any more                (promises.rs)
 //! links     that come and go, epochs that are over                  (records.rs)
 //! source    where the source of this instance stands                (source.rs)
 //! anchors   what origins elsewhere open against, and its holds      (anchor.rs)
@@ -21,6 +22,7 @@ mod exits;
 mod holds;
 mod inbox;
 mod letters;
+mod promises;
 mod records;
 mod source;
 
@@ -43,6 +45,7 @@ use ending::Ending;
 use exits::Mine;
 pub(crate) use inbox::FIRST;
 use inbox::Inbox;
+use promises::Promises;
 use source::Source;
 
 /// How much may be on its way.
@@ -148,6 +151,7 @@ pub(crate) struct Node {
     given: BTreeSet<RemoteHold>,
     /// Dead letters that were asked for: whom to answer.
     burials: BTreeMap<u64, Asker>,
+    promises: Promises,
     next: u64,
     to_self: VecDeque<Input>,
     acts: Vec<Act>,
@@ -224,6 +228,7 @@ impl Node {
             below: BTreeMap::new(),
             given: BTreeSet::new(),
             burials: BTreeMap::new(),
+            promises: Promises::default(),
             next: 0,
             to_self: VecDeque::new(),
             acts: Vec::new(),
@@ -325,6 +330,7 @@ impl Node {
         if self.peers[self.me].ended {
             self.tell(peer, Message::Done);
         }
+        self.repeat_promises(peer, None);
         self.repeat_open(peer, same);
         self.repeat_releases(peer);
     }
@@ -400,6 +406,7 @@ impl Node {
                     // What comes of a part that has begun anew has not ended.
                     known.drained.remove(&(hop + 1));
                     (known.ended, known.done) = (false, false);
+                    self.repeat_promises(peer, Some(hop));
                 }
             }
             Message::Open { epoch } => self.asked_to_open(peer, epoch),
@@ -407,6 +414,9 @@ impl Node {
                 self.allowed_to_open((usize::from(hop), peer), epoch, held, more);
             }
             Message::Claim { epoch, partitions } => self.claimed(peer, epoch, &partitions),
+            Message::Promise { hop, origin, sequence, from } => {
+                self.hear_promise(peer, usize::from(hop), &origin, sequence, from);
+            }
             Message::Fenced { epoch, partition } => self.fenced(epoch, &partition),
             Message::Release { below, holds } => self.released(peer, below, &holds),
             Message::Seal { at, sequence } => self.sealed(&at, sequence),
@@ -460,6 +470,7 @@ impl Node {
             Report::Opened { partitions } => self.source_opened(&partitions),
             Report::Claimed { partition } => self.source_opened(&[partition]),
             Report::Unclaimed { partition } => self.source_gave_up(&partition),
+            Report::Promised { hop, at, from } => self.promised(hop, at, from),
             Report::Regained => self.close_source(),
             Report::Closed => self.source_closed(),
             Report::Anew { hop } => self.part_is_anew(hop),

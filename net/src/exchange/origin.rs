@@ -25,6 +25,15 @@ impl fmt::Display for Origin {
     }
 }
 
+/// By what records of different origins are ordered; each is a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// When they happened, in microseconds since the Unix epoch.
+    EventTime,
+    /// Their turns among what the folds of all instances emit.
+    Turn,
+}
+
 /// Records of one origin on their way, as the state machines see them: what became of `records`, by sequence number.
 /// Cloning is cheap.
 pub(crate) trait Load: Clone {
@@ -37,8 +46,12 @@ pub(crate) trait Load: Clone {
     /// What it counts for in grants and bounds, in bytes; at least 1.
     fn bytes(&self) -> u64;
 
-    /// The earliest event time, in microseconds since the Unix epoch.
-    fn time(&self) -> i64;
+    /// Where its first record stands.
+    fn place(&self, by: By) -> i64;
+
+    /// The longest run of its records, from the first on and with that in any case, of which none stands beyond `most`:
+    /// the sequence number after it, and where the highest of them stands.
+    fn run(&self, by: By, most: i64) -> (u64, i64);
 
     /// These of its records alone.
     fn slice(&self, records: Range<u64>) -> Self;

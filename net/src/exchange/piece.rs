@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use millstream_core::data::{Batch, Bytes, Marks, Packed, Position, Shared, Times};
+use millstream_core::data::{Batch, Bytes, Dealt, Marks, Packed, Position, Shared, Times};
 
-use super::origin::{Load, Origin};
+use super::origin::{By, Load, Origin};
 
 mod by_key;
 mod marks;
@@ -29,10 +29,11 @@ pub(crate) struct Piece {
     part: Range<u32>,
     /// The record of the span that each row came from, ascending; `None` while row i is record `part.start + i`.
     index: Option<Arc<[u32]>>,
+    /// Each row's place within its record, where others of the record were dealt elsewhere by their keys.
+    subs: Option<Arc<[u32]>>,
     rows: Rows,
     late: bool,
     bytes: u64,
-    time: i64,
 }
 
 /// What all pieces of a span share.
@@ -44,6 +45,8 @@ pub(super) struct Span {
     pub(super) len: u32,
     /// If one each, `len` of them.
     pub(super) times: Times,
+    /// If the records have turns, `len` of them.
+    pub(super) turns: Option<Arc<[i64]>>,
     pub(super) reached: Reached,
     /// The original, on the instance that it was sent from.
     pub(super) shared: Option<Arc<Shared>>,
@@ -71,6 +74,11 @@ impl Piece {
         {
             return Err(format!("a span of {} records came with {} event times", shared.len, times.len()));
         }
+        if let Some(turns) = &shared.turns
+            && turns.len() != shared.len as usize
+        {
+            return Err(format!("a span of {} records came with {} turns", shared.len, turns.len()));
+        }
         let reached = if with_position { Reached::ask(&shared, part.end)? } else { Reached::Unsaid };
         let late = shared.late;
         let span = Span {
@@ -83,6 +91,7 @@ impl Piece {
             first: shared.first,
             len: shared.len,
             times: shared.times.clone(),
+            turns: shared.turns.clone(),
             reached,
             shared: Some(shared),
         };
@@ -92,13 +101,12 @@ impl Piece {
     /// A part of a span, with `index` and `rows` as for [`Batch::with_rows`].
     pub(super) fn new(span: Arc<Span>, part: Range<u32>, index: Option<Arc<[u32]>>, rows: Rows, late: bool) -> Self {
         let bytes = OVERHEAD + rows.bytes() + ROW_OVERHEAD * rows.len() as u64;
-        let time = match &span.times {
-            Times::Uniform(time) => time.micros,
-            Times::Each(times) => {
-                times[part.start as usize..part.end as usize].iter().copied().min().unwrap_or(i64::MAX)
-            }
-        };
-        Self { span, part, index, rows, late, bytes, time }
+        Self { span, part, index, subs: None, rows, late, bytes }
+    }
+
+    /// The same, each row with its place within its record.
+    pub(super) fn with_subs(self, subs: Option<Arc<[u32]>>) -> Self {
+        Self { subs, ..self }
     }
 
     /// The records of its span that it stands for.
@@ -112,6 +120,10 @@ impl Piece {
 
     pub(super) fn index(&self) -> Option<&[u32]> {
         self.index.as_deref()
+    }
+
+    pub(super) fn subs(&self) -> Option<&[u32]> {
+        self.subs.as_deref()
     }
 
     pub(super) fn rows(&self) -> &Rows {
@@ -136,7 +148,7 @@ impl Piece {
     /// The batch, at the end of the way. One that never left the instance has its original bytes and marks.
     pub(crate) fn into_batch(self) -> Batch {
         let shared = match &self.span.shared {
-            Some(shared) if shared.late == self.late => shared.clone(),
+            Some(shared) if shared.late == self.late && self.subs.is_none() => shared.clone(),
             Some(shared) => Arc::new(self.share_as(shared.marks.clone(), shared.raw.clone())),
             None => Arc::new(self.share_as(Arc::new(RemoteMarks::of(&self.span)), None)),
         };
@@ -157,6 +169,12 @@ impl Piece {
             marks,
             raw,
             late: self.late,
+            turns: self.span.turns.clone(),
+            dealt: self
+                .index
+                .as_ref()
+                .zip(self.subs.as_ref())
+                .map(|(index, subs)| Dealt::new(index.to_vec(), subs.to_vec())),
         }
     }
 
@@ -173,6 +191,21 @@ impl Piece {
         match &self.index {
             Some(index) => index.partition_point(|&of| of < record),
             None => (record - self.part.start) as usize,
+        }
+    }
+
+    /// Whether all records stand at the same place.
+    fn is_even(&self, by: By) -> bool {
+        match by {
+            By::EventTime => matches!(self.span.times, Times::Uniform(_)),
+            By::Turn => self.span.turns.is_none(),
+        }
+    }
+
+    fn place_of(&self, record: u32, by: By) -> i64 {
+        match by {
+            By::EventTime => self.span.times.at(record).micros,
+            By::Turn => self.span.turns.as_ref().map_or(i64::MIN, |turns| turns[record as usize]),
         }
     }
 
@@ -208,8 +241,22 @@ impl Load for Piece {
         self.bytes
     }
 
-    fn time(&self) -> i64 {
-        self.time
+    fn place(&self, by: By) -> i64 {
+        if self.part.is_empty() { i64::MAX } else { self.place_of(self.part.start, by) }
+    }
+
+    fn run(&self, by: By, most: i64) -> (u64, i64) {
+        let Range { start, end } = self.part;
+        if self.is_even(by) {
+            return (self.span.first + u64::from(end), self.place(by));
+        }
+        let mut highest = self.place(by);
+        let beyond = |record: &u32| self.place_of(*record, by) > most;
+        let end = (start + 1..end).find(beyond).unwrap_or(end);
+        for record in start + 1..end {
+            highest = highest.max(self.place_of(record, by));
+        }
+        (self.span.first + u64::from(end), highest)
     }
 
     fn slice(&self, records: Range<u64>) -> Self {
@@ -219,8 +266,9 @@ impl Load for Piece {
             return self.clone();
         }
         let rows = self.row_of(part.start)..self.row_of(part.end);
-        let index = self.index.as_ref().map(|index| Arc::from(&index[rows.clone()]));
-        Self::new(self.span.clone(), part, index, self.rows.slice(rows), self.late)
+        let cut = |all: &Option<Arc<[u32]>>| all.as_ref().map(|all| Arc::from(&all[rows.clone()]));
+        let (index, subs) = (cut(&self.index), cut(&self.subs));
+        Self::new(self.span.clone(), part, index, self.rows.slice(rows), self.late).with_subs(subs)
     }
 }
 

@@ -16,7 +16,7 @@
 //! `exactly-once`. Tasks are numbered from 1; `segment` counts the segments of a task from 1 and is null for steps that are
 //! in none. Fields may be added within a version.
 
-use millstream_core::contracts::{NetKind, Where};
+use millstream_core::contracts::{Across, NetKind, Where};
 use millstream_core::plan::{Guarantee, Inlet, Mark, Net, Outlet, Part, Phase, PhaseStage, Plan, Runs, Task};
 use serde_json::{Value, json};
 
@@ -89,7 +89,11 @@ fn net(net: &Net) -> Value {
             NetKind::MergeSort => "merge-sort",
             NetKind::Merge => "merge",
         },
-        "by_event_time": net.by_time.map(|idle| json!({ "idle_ms": idle.as_millis() as u64 })),
+        "by_event_time": match net.across {
+            Across::EventTime { idle } => json!({ "idle_ms": idle.as_millis() as u64 }),
+            Across::Any | Across::FirstRecord => Value::Null,
+        },
+        "by_first_record": net.across == Across::FirstRecord,
     })
 }
 

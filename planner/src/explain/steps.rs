@@ -1,6 +1,6 @@
 //! What the tasks of a graph do, step by step, in the notation of the phases: `[Bytes]:XML-DECODER:[Node]`.
 
-use millstream_core::contracts::{Kind, Where};
+use millstream_core::contracts::{Across, Kind, Where};
 use millstream_core::data::Form;
 use millstream_core::plan::{
     Action, Graph, Inlet, Mark, Net, Op, Outlet, Runs, Segment, StageId, StageKind, Step, Task,
@@ -135,9 +135,12 @@ pub(super) fn place(place: &Where) -> String {
 
 /// A network stage, in words.
 pub(super) fn through(net: &Net) -> String {
-    match net.by_time {
-        None => net.name.clone(),
-        Some(idle) => format!("{} by event time, an origin that has nothing is waited for {idle:?}", net.name),
+    match net.across {
+        Across::Any => net.name.clone(),
+        Across::EventTime { idle } => {
+            format!("{} by event time, an origin that has nothing is waited for {idle:?}", net.name)
+        }
+        Across::FirstRecord => format!("{} by first record, as one fold would emit them", net.name),
     }
 }
 

@@ -371,6 +371,7 @@ fn the_same_as_json() {
           "enters": "NET-SPLIT",
           "net": {
             "by_event_time": null,
+            "by_first_record": false,
             "kind": "split"
           },
           "place": "everywhere",
@@ -404,6 +405,7 @@ fn the_same_as_json() {
           "enters": "NET-MERGE-SORT",
           "net": {
             "by_event_time": null,
+            "by_first_record": false,
             "kind": "merge-sort"
           },
           "place": "last-joined",

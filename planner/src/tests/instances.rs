@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
-use millstream_core::contracts::{Commits, NetKind, Where};
+use millstream_core::contracts::{Across, Commits, NetKind, Where};
 use millstream_core::data::Kv;
 use millstream_core::declare::{OnError, Pipeline};
 use millstream_core::plan::Guarantee;
@@ -43,13 +43,13 @@ fn a_merge_by_event_time_is_told_with_its_wait() {
     ");
     let plan = planned(3, &pipeline);
     let net = plan.parts[1].enters.clone().expect("it stands behind a merge");
-    assert_eq!((net.kind, net.by_time), (NetKind::MergeSort, Some(IDLE)));
+    assert_eq!((net.kind, net.across), (NetKind::MergeSort, Across::EventTime { idle: IDLE }));
 }
 
 #[test]
 fn a_source_may_be_merged_by_event_time_itself() {
     let plan = planned(3, &Pipeline::source(topic()).merge_by_event_time(IDLE).sink(stdout()));
-    assert_eq!(plan.parts[1].enters.as_ref().and_then(|net| net.by_time), Some(IDLE));
+    assert_eq!(plan.parts[1].enters.as_ref().map(|net| net.across), Some(Across::EventTime { idle: IDLE }));
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_fold_on_the_way_is_not_exactly_once_on_several_instances() {
 fn a_split_before_a_sink_on_every_instance_is_not_exactly_once() {
     assert_snapshot!(exactly(Pipeline::source(queue()).filter(|_: &Node| true).named("F").sink(database())), @"here: AMQP-QUEUE, DATABASE: exactly-once is asked for, and what this pipeline has is at-least-once: what a lost instance had in work is dealt anew, and no merge sees what of it had arrived; place the sink on one instance, such as `.place(Where::Last)`, so that a merge stands before it, or ask for no more than at-least-once");
     let keyed = Pipeline::source(topic()).map(|line: String| line).named("LINE").key_by(String::clone).named("KEY");
-    let sums = keyed.count().named("COUNT").trigger_each(9).map(|sum: Kv<String, u64>| sum.key);
+    let sums = keyed.count().named("COUNT").trigger_every(Duration::from_secs(9)).map(|sum: Kv<String, u64>| sum.key);
     assert_snapshot!(exactly(sums.named("SHOW").sink(database())), @"
     here: KAFKA, DATABASE: exactly-once is asked for, and what this pipeline has is at-least-once: a fold's state starts afresh after a restart; leave the fold or its trigger out, or ask for no more than at-least-once
     here: KAFKA, DATABASE: exactly-once is asked for, and what this pipeline has is at-least-once: what a lost instance had taken in is read again, and no merge sees what of it had arrived; place the sink on one instance, such as `.place(Where::Last)`, so that a merge stands before it, or ask for no more than at-least-once
@@ -163,7 +163,7 @@ fn what_each_loss_means_is_told() {
     All of it runs on one instance: while that is lost nothing runs.
     ");
     let keyed = Pipeline::source(queue()).map(|line: String| line).named("LINE").key_by(String::clone).named("KEY");
-    assert_snapshot!(promise(&keyed.count().named("COUNT").trigger_each(9).sink(collect::<Kv<String, u64>>())), @"
+    assert_snapshot!(promise(&keyed.count().named("COUNT").trigger_every(Duration::from_secs(9)).sink(collect::<Kv<String, u64>>())), @"
     at-least-once: standard output can't take back what it printed; a fold's state starts afresh after a restart
     If the instance that reads AMQP-QUEUE is lost, its broker lets another one read: reading begins anew at the last commit, and what had passed since passes again.
     What an instance that is lost had in work behind NET-SPLIT is dealt anew, and NET-SPLIT by key lets one copy of each record pass.
@@ -217,7 +217,7 @@ fn instances_may_differ_in_how_fast_they_go_and_in_nothing_that_crosses() {
     assert_ne!(idle(IDLE), idle(2 * IDLE));
     let bounded = |keys| {
         let keyed = Pipeline::source(topic()).map(|line: String| line).named("LINE").key_by(String::clone).named("KEY");
-        let folded = keyed.fold_up_to(keys, 0u64, |_, _| ()).named("FOLD").trigger_each(9);
+        let folded = keyed.fold_up_to(keys, 0u64, |_, _| ()).named("FOLD").trigger_every(Duration::from_secs(9));
         agreement(&folded.sink(collect::<Kv<String, u64>>()))
     };
     assert_ne!(bounded(9), bounded(10));

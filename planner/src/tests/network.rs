@@ -1,10 +1,12 @@
+use std::time::Duration;
+
 use insta::assert_snapshot;
-use millstream_core::contracts::Where;
+use millstream_core::contracts::{Across, Where};
 use millstream_core::data::{Bytes, Kv};
 use millstream_core::declare::{Pipeline, Stream};
 
 use super::doubles::{Node, database, file, queue, stdout, to_file, topic};
-use super::{Show, check};
+use super::{Show, check, planned};
 
 fn network(instances: usize, pipeline: &Pipeline) -> String {
     check(Show::Network, instances, pipeline)
@@ -264,7 +266,7 @@ fn a_source_that_is_placed_on_one_instance_is_dealt_to_all() {
 
 fn counted<M>(stream: Stream<Bytes, M>) -> Pipeline {
     let keyed = stream.map(|line: String| line).named("LINE").key_by(String::clone).named("KEY");
-    let counts = keyed.count().named("COUNT").trigger_each(9);
+    let counts = keyed.count().named("COUNT").trigger_every(Duration::from_secs(9));
     counts.map(|count: Kv<String, u64>| count.key).named("SHOW").sink(database())
 }
 
@@ -286,6 +288,45 @@ fn a_keyed_fold_gets_all_records_of_a_key_by_a_split() {
     SHOW              everywhere, 1 worker: nothing holds it to one place
     DATABASE          everywhere, 1 worker: nothing holds it to one place
     ");
+}
+
+#[test]
+fn a_keyed_fold_that_counts_rows_counts_those_of_the_whole_pipeline() {
+    let keyed = Pipeline::source(file()).map(|line: String| line).named("LINE").key_by(String::clone).named("KEY");
+    let counts = keyed.count().named("COUNT").trigger_each(9).map(|count: Kv<String, u64>| count.key).named("SHOW");
+    assert_snapshot!(network(3, &counts.sink(to_file())), @"
+    :  FILE:[Bytes]  (1) logical
+    >> [Bytes]:NET-SPLIT:[Bytes]  -  net-out
+    >> [Text]:LINE:[Text]  (2) logical
+    >> [Text]:KEY:[Kv<Text, Text>]  (3) logical
+    >> [Kv<Bytes, Bytes>]:NET-MERGE-SORT:[Kv<Bytes, Bytes>]  -  net-in
+    >> [Kv<Text, Text>]:COUNT:[Kv<Text, U64>]  (4) logical
+    >> [Kv<Text, U64>]:SHOW:[Text]  (5) logical
+    >> [Bytes]:TO-FILE:[]  (6) logical
+    FILE            on the first peer, 1 worker: it reads that instance's own input
+    NET-SPLIT       on the first peer, 1 worker: it deals what is read there to all instances
+    LINE            everywhere, 1 worker: nothing holds it to one place
+    KEY             everywhere, 1 worker: nothing holds it to one place
+    NET-MERGE-SORT  on the last peer, 1 worker: its trigger counts the whole pipeline's rows
+    COUNT           on the last peer, 1 worker: its trigger counts the whole pipeline's rows
+    SHOW            on the last peer, 1 worker: the records before it are brought together there
+    TO-FILE         on the last peer, 1 worker: its state is on that instance's disk
+    ");
+}
+
+#[test]
+fn what_keyed_folds_emit_at_the_end_comes_together_as_one_would_emit_it() {
+    let across = |timed: bool| {
+        let keyed = Pipeline::source(file()).map(|line: String| line).named("LINE").key_by(String::clone).named("KEY");
+        let counts = keyed.count().named("COUNT");
+        let counts = if timed { counts.trigger_every(Duration::from_secs(9)) } else { counts };
+        let again = counts.map(|count: Kv<String, u64>| count.key).named("SHOW").key_by(String::clone).named("AGAIN");
+        let sums = again.fold(0_u64, |sum, _: String| *sum += 1).named("FOLD").map(|sum: Kv<String, u64>| sum.key);
+        let plan = planned(3, &sums.named("PRINT").sink(to_file()));
+        plan.parts.iter().filter_map(|part| part.enters.as_ref()).map(|net| net.across).collect::<Vec<_>>()
+    };
+    assert_eq!(across(false), [Across::Any, Across::Any, Across::FirstRecord, Across::FirstRecord]);
+    assert_eq!(across(true), [Across::Any, Across::Any, Across::Any, Across::FirstRecord]);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use insta::assert_snapshot;
 use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Faults, decoder, encoder};
 use millstream_core::data::{Bytes, Column, Data, Kv, KvColumn};
@@ -37,7 +39,7 @@ fn a_side_is_not_decoded_after_it_was_encoded() {
 #[test]
 fn pairs_cross_the_network_as_bytes_and_bytes_and_are_decoded_to_what_they_were() {
     let keyed = Pipeline::source(topic()).map(|_: Order| Order).named("READ").key_by(|_| String::new()).named("KEY");
-    let folded = keyed.fold(0u64, |_, _| ()).named("FOLD").trigger_each(9);
+    let folded = keyed.fold(0u64, |_, _| ()).named("FOLD").trigger_every(Duration::from_secs(9));
     let pipeline = folded.map(|sum: Kv<String, u64>| sum.key).named("SHOW").sink(database());
     assert_snapshot!(check(Show::Coders, 3, &pipeline), @"
     :  KAFKA:[Bytes]  (1) logical

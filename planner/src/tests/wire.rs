@@ -1,5 +1,7 @@
+use std::time::Duration;
+
 use insta::assert_snapshot;
-use millstream_core::contracts::{Kind, NetKind, Where};
+use millstream_core::contracts::{Across, Kind, NetKind, Where};
 use millstream_core::data::{Bytes, Kv};
 use millstream_core::declare::{OnError, Pipeline};
 
@@ -180,7 +182,7 @@ fn bytes_for_the_wire_are_no_dead_letter() {
 #[test]
 fn of_a_pair_each_side_crosses_by_itself() {
     let keyed = Pipeline::source(topic()).map(|line: String| line).named("WORDS").key_by(String::clone).named("KEY");
-    let counts = keyed.count().named("COUNT").trigger_each(9);
+    let counts = keyed.count().named("COUNT").trigger_every(Duration::from_secs(9));
     let tabbed = coder::<Kv<String, u64>, Bytes>("TABBED-ENCODER", Kind::Encode, 10);
     let pipeline = counts.sink(stdout()).with_coder(tabbed);
     assert_snapshot!(coded(&pipeline), @"
@@ -198,7 +200,7 @@ fn of_a_pair_each_side_crosses_by_itself() {
     ");
     let typed = || {
         let keyed = Pipeline::source(topic()).key_by(|_| 1u64).named("KEY");
-        keyed.count().named("COUNT").trigger_each(9).filter(|_: &Kv<u64, u64>| true).named("F")
+        keyed.count().named("COUNT").trigger_every(Duration::from_secs(9)).filter(|_: &Kv<u64, u64>| true).named("F")
     };
     assert_snapshot!(coded(&typed().sink(collect::<Kv<u64, u64>>())), @"
     :  KAFKA:[Bytes]  (1) logical
@@ -227,7 +229,7 @@ fn of_a_pair_each_side_crosses_by_itself() {
          gives    to 3
     3. COUNT: a task, everywhere
          takes    [Kv<Text, Text>], 4 batches waiting at most
-         fold     [Kv<Text, Text>]:COUNT:[Kv<Text, U64>], each 9 records
+         fold     [Kv<Text, Text>]:COUNT:[Kv<Text, U64>], every 9s
          encodes  [Kv<Text, U64>]:TABBED-ENCODER:[Bytes]
          gives    to 4
     4. STD-OUT: a task, on the last to join
@@ -282,7 +284,7 @@ fn a_side_without_a_way_back_says_which() {
     here: KEY, COUNT: NET-SPLIT by key between them carries bytes, and no coders make bytes of [Alien], a side of [Kv<U64, Alien>], and [Alien] of them again; register them for this pipeline: by `with(wire::of::<Alien>())` if serde knows the type, or by `with` and a format that reads what it writes
     ");
     let twice = Pipeline::source(topic()).key_by(|_| 1u64).named("KEY").pairs().key_by(|_| 2u64).named("AGAIN");
-    assert_snapshot!(coded(&twice.count().named("COUNT").trigger_each(9).sink(collect::<Kv<u64, u64>>())), @"here: AGAIN, COUNT: NET-SPLIT by key between them carries bytes, and no coders make bytes of [Kv<U64, Bytes>], a side of [Kv<U64, Kv<U64, Bytes>>], and [Kv<U64, Bytes>] of them again; put a `map` before it that makes a type of your own of that pair, and register coders for that");
+    assert_snapshot!(coded(&twice.count().named("COUNT").trigger_every(Duration::from_secs(9)).sink(collect::<Kv<u64, u64>>())), @"here: AGAIN, COUNT: NET-SPLIT by key between them carries bytes, and no coders make bytes of [Kv<U64, Bytes>], a side of [Kv<U64, Kv<U64, Bytes>>], and [Kv<U64, Bytes>] of them again; put a `map` before it that makes a type of your own of that pair, and register coders for that");
 }
 
 #[test]
@@ -305,6 +307,9 @@ fn parts_name_the_network_stage_that_they_stand_behind() {
     let plan = planned(3, &pipeline);
     let nets: Vec<_> = plan.parts.iter().map(|part| part.enters.clone()).collect();
     assert_eq!(nets[0], None);
-    let kinds: Vec<_> = nets.iter().flatten().map(|net| (net.name.as_str(), net.kind, net.by_time)).collect();
-    assert_eq!(kinds, [("NET-SPLIT", NetKind::Split, None), ("NET-MERGE-SORT", NetKind::MergeSort, None)]);
+    let kinds: Vec<_> = nets.iter().flatten().map(|net| (net.name.as_str(), net.kind, net.across)).collect();
+    assert_eq!(
+        kinds,
+        [("NET-SPLIT", NetKind::Split, Across::Any), ("NET-MERGE-SORT", NetKind::MergeSort, Across::Any)]
+    );
 }

@@ -30,6 +30,8 @@ fn shared(len: u32, raw: Option<Packed<Bytes>>) -> Arc<Shared> {
         marks: Arc::new(Asked),
         raw,
         late: false,
+        turns: None,
+        dealt: None,
     })
 }
 

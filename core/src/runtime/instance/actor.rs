@@ -15,6 +15,7 @@ use super::super::entry_end::{EntryEnd, SharedEntry};
 use super::super::ledger::Ledger;
 use super::super::locator::Locator;
 use super::super::part::{Inlet, Outlet, Part};
+use super::super::promises::Promises;
 use super::super::running::Shown;
 use super::super::setup::Setup;
 use super::super::source_end::Partitions;
@@ -221,7 +222,10 @@ impl Actor {
         };
         let outlet = match &mut self.exit {
             _ if self.has_sink => self.open_sink().await?,
-            Some(exit) => Outlet::Exit(exit.make()),
+            Some(exit) => {
+                let promises = Promises { hop: self.hop, reports: self.reports.clone() };
+                Outlet::Exit(exit.make(), promises)
+            }
             None => return Err(Error::new(Cause::Bug, "the exchange gave no exit for a part that runs here")),
         };
         Part::begin(&self.setup, self.tasks.clone(), control, inlet, outlet)

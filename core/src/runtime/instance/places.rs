@@ -66,7 +66,7 @@ fn hop(setup: &Setup, parts: (&Part, &Part), places: (&Vec<PeerId>, &Vec<PeerId>
         begins: has_source || has_fold(setup, before),
         anchors: has_sink || folds || matches!(net.kind, NetKind::MergeSort | NetKind::Merge),
         folds,
-        by_time: net.by_time,
+        across: net.across,
         positions,
     })
 }

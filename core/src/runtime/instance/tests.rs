@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::commit::{Note, Outcome};
-use crate::contracts::{Arrival, Cause, Claim, Error, Order, Report, SinkTraits, SourceTraits, Where, sink, source};
+use crate::contracts::{
+    Across, Arrival, Cause, Claim, Error, Order, Report, SinkTraits, SourceTraits, Where, sink, source,
+};
 use crate::data::{Batch, Bytes, Partition, Typed};
 use crate::plan::Policy;
 use crate::runtime::{Ended, Running, Summary};
@@ -48,6 +50,7 @@ fn test(places: [Where; 3], middle: Middle, change: impl FnOnce(ScriptSink<u64>)
         letters: Vec::new(),
         places,
         workers: 1,
+        across: Across::Any,
     };
     Test { rig, ledger, written, store }
 }
@@ -59,6 +62,7 @@ fn say(report: &Report) -> String {
         Report::Opened { partitions } => format!("opened {}", partitions.len()),
         Report::Claimed { partition } => format!("claimed {partition}"),
         Report::Unclaimed { partition } => format!("unclaimed {partition}"),
+        Report::Promised { at, from, .. } => format!("promised {}:{} {from}", at.partition, at.sequence),
         Report::Regained => "regained".to_owned(),
         Report::Closed => "closed".into(),
         Report::Anew { hop } => format!("anew {hop}"),
@@ -202,6 +206,33 @@ async fn a_fold_between_is_committed_once_what_it_made_has_arrived() {
     ends(running).await.expect("it runs well");
     assert_eq!(written.durable(), [(0..1_000).sum::<u64>()]);
     assert_eq!(ledger.committed(P0), Some(1_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_has_ended_promises_that_nothing_more_comes_of_it() {
+    let Test { rig, .. } = test(APART, all_fine(), |sink| sink);
+    let (_running, mut hand) =
+        Rig { across: Across::EventTime { idle: Duration::from_secs(1) }, ..rig }.start(0, 2).await;
+    hand.order(open(7));
+    let promised = format!("promised p0:1000 {}", i64::MAX);
+    hears(&mut hand, &["opened 1", &promised]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fold_among_others_says_which_row_each_of_its_rows_began_with_and_when_it_has_no_more() {
+    let Test { rig, .. } = test(BETWEEN, Middle::Sum, |sink| sink);
+    let (_running, mut hand) = Rig { across: Across::FirstRecord, ..rig }.start(1, 3).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    let (shared, part, ..) = batch(1, 0..5, true).into_parts();
+    // Its rows went to other instances.
+    let empty = Batch::with_rows(shared, part, Some(Vec::new()), Box::new(Typed::<u64>::default()));
+    hand.arrive(0, empty, claim(&ear, 0));
+    hand.arrive(0, batch(1, 5..10, true), claim(&ear, 1));
+    hand.end(0);
+    hears(&mut hand, &[&format!("promised fold:1 {}", i64::MAX)]).await;
+    let (sent, _ticket) = hand.sent(1).await;
+    assert_eq!(sent.shared().turns.as_deref(), Some(&[9 << 20][..]), "its last row was of the tenth record");
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,6 +97,8 @@ fn came(prefix: &mut Prefix, first: u64, records: Range<u64>) {
         marks: Arc::new(Nowhere),
         raw: None,
         late: false,
+        turns: None,
+        dealt: None,
     };
     prefix.came(&shared, records);
 }

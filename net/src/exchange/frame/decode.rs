@@ -18,6 +18,7 @@ pub(crate) fn decode(frame: Bytes) -> Result<(u64, Piece), FrameError> {
     let span = fixed.span(&mut reader)?;
     let rows = reader.u32("the number of rows")?;
     let index = fixed.index(&mut reader, rows)?;
+    let subs = fixed.subs(&mut reader, rows)?;
     let keys = if fixed.has(flags::PAIRS) { Some(Table::read(&mut reader, rows)?) } else { None };
     let values = Table::read(&mut reader, rows)?;
     let keys = keys.map(|table| table.take(&frame, &mut reader)).transpose()?;
@@ -30,7 +31,7 @@ pub(crate) fn decode(frame: Bytes) -> Result<(u64, Piece), FrameError> {
         None => Rows::Bytes(values),
     };
     let late = fixed.has(flags::LATE);
-    Ok((fixed.tag, Piece::new(Arc::new(span), fixed.part, index, rows, late)))
+    Ok((fixed.tag, Piece::new(Arc::new(span), fixed.part, index, rows, late).with_subs(subs)))
 }
 
 /// What has always the same length.
@@ -61,8 +62,9 @@ impl Fixed {
 
     fn check(&self) -> Result<(), FrameError> {
         let Self { first, len, part: Range { start, end }, flags, .. } = *self;
-        let contradict =
-            self.has(flags::EACH) && self.has(flags::INGESTED) || self.has(flags::POSITION) && !self.has(flags::SAID);
+        let contradict = self.has(flags::EACH) && self.has(flags::INGESTED)
+            || self.has(flags::POSITION) && !self.has(flags::SAID)
+            || self.has(flags::SUBS) && !self.has(flags::INDEX);
         if flags & !flags::ALL != 0 || contradict {
             return Err(FrameError::Flags(flags));
         }
@@ -88,8 +90,26 @@ impl Fixed {
             epoch: self.epoch,
         };
         let times = self.times(reader)?;
+        let turns = self.turns(reader)?;
         let reached = self.reached(reader)?;
-        Ok(Span { origin: Arc::new(origin), first: self.first, len: self.len, times, reached, shared: None })
+        Ok(Span { origin: Arc::new(origin), first: self.first, len: self.len, times, turns, reached, shared: None })
+    }
+
+    fn turns(&self, reader: &mut Reader) -> Result<Option<Arc<[i64]>>, FrameError> {
+        if !self.has(flags::TURNS) {
+            return Ok(None);
+        }
+        let turns = reader.arrays(self.len, "the turns")?;
+        Ok(Some(turns.iter().map(|turn| i64::from_le_bytes(*turn)).collect()))
+    }
+
+    /// Reads each row's place within its record.
+    fn subs(&self, reader: &mut Reader, rows: u32) -> Result<Option<Arc<[u32]>>, FrameError> {
+        if !self.has(flags::SUBS) {
+            return Ok(None);
+        }
+        let subs = reader.arrays(rows, "the rows' places")?;
+        Ok(Some(subs.iter().map(|sub| u32::from_le_bytes(*sub)).collect()))
     }
 
     fn times(&self, reader: &mut Reader) -> Result<Times, FrameError> {

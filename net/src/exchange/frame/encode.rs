@@ -14,6 +14,12 @@ pub(crate) fn encode(tag: u64, piece: &Piece) -> Result<Vec<Bytes>, FrameError> 
     put_bytes(&mut head, origin.stage.as_bytes(), "the name of a stage", MAX_NAME)?;
     put_bytes(&mut head, origin.partition.name().as_bytes(), "the name of a partition", MAX_NAME)?;
     put_times(&mut head, &piece.span().times);
+    piece
+        .span()
+        .turns
+        .iter()
+        .flat_map(|turns| turns.iter())
+        .for_each(|turn| head.extend_from_slice(&turn.to_le_bytes()));
     if let Reached::At(count, position) = &piece.span().reached {
         put_u32(&mut head, *count);
         put_bytes(&mut head, position.bytes(), "a position", Position::MAX_BYTES)?;
@@ -21,6 +27,7 @@ pub(crate) fn encode(tag: u64, piece: &Piece) -> Result<Vec<Bytes>, FrameError> 
     }
     put_u32(&mut head, piece.rows().len() as u32);
     piece.index().iter().copied().flatten().for_each(|&record| put_u32(&mut head, record));
+    piece.subs().iter().copied().flatten().for_each(|&sub| put_u32(&mut head, sub));
     let mut frame = vec![Bytes::new()];
     for column in piece.rows().columns() {
         frame.push(put_table(&mut head, column));
@@ -32,7 +39,8 @@ pub(crate) fn encode(tag: u64, piece: &Piece) -> Result<Vec<Bytes>, FrameError> 
 /// About how long the part before the stretches gets.
 fn head_bytes(piece: &Piece) -> usize {
     let times = if let Times::Each(times) = &piece.span().times { times.len() } else { 1 };
-    FIXED + 128 + 8 * times + 12 * piece.rows().len()
+    let turns = piece.span().turns.as_ref().map_or(0, |turns| turns.len());
+    FIXED + 128 + 8 * (times + turns) + 16 * piece.rows().len()
 }
 
 fn put_fixed(head: &mut Vec<u8>, tag: u64, piece: &Piece) {
@@ -61,7 +69,9 @@ fn flags_of(piece: &Piece) -> u16 {
     let index = if piece.index().is_some() { flags::INDEX } else { 0 };
     let pairs = if matches!(piece.rows(), Rows::Pairs(..)) { flags::PAIRS } else { 0 };
     let late = if piece.is_late() { flags::LATE } else { 0 };
-    times | position | index | pairs | late
+    let subs = if piece.subs().is_some() { flags::SUBS } else { 0 };
+    let turns = if piece.span().turns.is_some() { flags::TURNS } else { 0 };
+    times | position | index | pairs | late | subs | turns
 }
 
 fn put_times(head: &mut Vec<u8>, times: &Times) {

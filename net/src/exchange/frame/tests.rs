@@ -33,6 +33,7 @@ fn small() -> Given {
         ingested: true,
         late: true,
         positions: true,
+        turns: None,
     }
 }
 
@@ -118,6 +119,8 @@ fn what_is_too_long_is_not_sent() {
         times: shared.times.clone(),
         marks: shared.marks.clone(),
         raw: None,
+        turns: None,
+        dealt: None,
         ..*shared
     };
     let batch = Batch::with_rows(shared.into(), part, index, column);

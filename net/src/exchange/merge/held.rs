@@ -1,4 +1,4 @@
-//! [`Held`]: for which origins a merge by event time still waits.
+//! [`Held`]: for which origins a merge that orders those of different ones still waits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,8 @@ use std::time::Duration;
 /// nothing until it has had something again or promises anew.
 #[derive(Debug)]
 pub(super) struct Held {
-    idle: Duration,
+    /// `None`: for ever.
+    idle: Option<Duration>,
     /// Only what nobody can pass now; the others are not waited for.
     silent: BTreeMap<u64, Silence>,
     watermarks: BTreeMap<u64, i64>,
@@ -31,7 +32,7 @@ enum Silence {
 }
 
 impl Held {
-    pub(super) fn new(idle: Duration) -> Self {
+    pub(super) fn new(idle: Option<Duration>) -> Self {
         Self {
             idle,
             silent: BTreeMap::new(),
@@ -98,17 +99,24 @@ impl Held {
         self.lowest.first().is_some_and(|&(watermark, _)| watermark < Some(time))
     }
 
+    /// The lowest place that something which holds back may yet come from; `None`: nothing holds back.
+    pub(super) fn lowest(&self) -> Option<i64> {
+        self.lowest.first().map(|&(watermark, _)| watermark.unwrap_or(i64::MIN))
+    }
+
     /// When something is next given up.
     pub(super) fn wake(&self) -> Option<Duration> {
         self.deadlines.first().map(|&(deadline, _)| deadline)
     }
 
+    /// Without a time-out those that are waited for stay as they are.
     fn ask(&mut self, time: i64, now: Duration) {
         while let Some(&(watermark, id)) = self.unasked.first()
             && watermark < Some(time)
         {
             self.unasked.pop_first();
-            let deadline = now.saturating_add(self.idle);
+            let Some(idle) = self.idle else { continue };
+            let deadline = now.saturating_add(idle);
             self.silent.insert(id, Silence::Until(deadline));
             self.deadlines.insert((deadline, id));
         }
@@ -137,7 +145,7 @@ mod tests {
 
     #[test]
     fn all_who_are_silent_are_waited_for_at_once() {
-        let mut held = Held::new(IDLE);
+        let mut held = Held::new(Some(IDLE));
         held.silent(1);
         held.silent(2);
         assert!(held.holds_back(10, at(100)));
@@ -148,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_wait_begins_when_something_waits() {
-        let mut held = Held::new(IDLE);
+        let mut held = Held::new(Some(IDLE));
         held.silent(1);
         assert_eq!(held.wake(), None);
         assert!(held.holds_back(10, at(1_000)));
@@ -157,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_watermark_lets_pass_what_is_not_later() {
-        let mut held = Held::new(IDLE);
+        let mut held = Held::new(Some(IDLE));
         held.silent(1);
         held.promise(1, 10);
         assert!(!held.holds_back(10, at(0)));
@@ -168,7 +176,7 @@ mod tests {
 
     #[test]
     fn who_was_given_up_is_waited_for_again_once_it_has_had_something() {
-        let mut held = Held::new(IDLE);
+        let mut held = Held::new(Some(IDLE));
         held.silent(1);
         assert!(held.holds_back(10, at(0)));
         assert!(!held.holds_back(10, at(5)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use millstream_core::commit::Outcome;
 
 use super::{Ack, Passed};
-use crate::exchange::origin::{Load, Origin};
+use crate::exchange::origin::{By, Load, Origin};
 use crate::exchange::ranges::Ranges;
 
 /// How many separate ranges of absorbed records are remembered of an origin. Beyond, what lies between the two lowest
@@ -47,6 +47,8 @@ pub(super) struct Stream<P, T> {
     /// counts, nothing new passes until it is: they may have to pass again, too, and would come behind what is newer.
     in_doubt: Ranges,
     absorbed: Ranges,
+    /// From this record on nothing of it stands lower than that.
+    promised: Option<(u64, i64)>,
 }
 
 /// Bytes to give back, and to whom, if that source is still there.
@@ -70,8 +72,23 @@ struct Out<P, T> {
     shares: Vec<Share<T>>,
 }
 
+impl<P: Load, T: Copy> Waiting<P, T> {
+    /// Cuts it before record `at` and returns the rest, if there is any. The bytes are given back with the last of it.
+    fn cut(&mut self, at: u64) -> Option<Self> {
+        let records = self.piece.records();
+        if at >= records.end {
+            return None;
+        }
+        let piece = self.piece.slice(at..records.end);
+        self.piece = self.piece.slice(records.start..at);
+        let owed = std::mem::take(&mut self.owed);
+        // Each share speaks of those of its records that the piece has.
+        Some(Self { piece, from: self.from, owed, shares: self.shares.clone() })
+    }
+}
+
 /// Who wants to know what becomes of which records.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Share<T> {
     to: T,
     records: Range<u64>,
@@ -127,7 +144,21 @@ impl<P: Load, T: Copy> Stream<P, T> {
             again: Ranges::default(),
             in_doubt: Ranges::default(),
             absorbed: Ranges::default(),
+            promised: None,
         }
+    }
+
+    /// Notes that nothing from this record on stands lower than `from`.
+    pub(super) fn promise(&mut self, sequence: u64, from: i64) {
+        if self.promised.is_none_or(|(before, _)| before <= sequence) {
+            self.promised = Some((sequence, from));
+        }
+    }
+
+    /// What it promised, once all before that has passed.
+    pub(super) fn due_promise(&mut self) -> Option<i64> {
+        let frontier = self.frontier();
+        self.promised.take_if(|(sequence, _)| *sequence <= frontier).map(|(_, from)| from)
     }
 
     /// The first record that has not passed.
@@ -230,27 +261,42 @@ impl<P: Load, T: Copy> Stream<P, T> {
         }
     }
 
-    /// The event time of what could pass next; where order counts, that is new only at the frontier.
-    pub(super) fn head(&self, in_order: bool) -> Option<i64> {
+    /// Where what could pass next stands, if that counts; where order counts, that is new only at the frontier.
+    pub(super) fn head(&self, in_order: bool, by: Option<By>) -> Option<i64> {
         if !self.is_open() {
             return None;
         }
         if let Some(first) = self.again.first() {
             let (_, out) = self.out.range(..=first.start).next_back()?;
-            return Some(out.piece.time());
+            return Some(by.map_or(0, |by| out.piece.place(by)));
         }
         let (&start, waiting) = self.waiting.first_key_value()?;
         let next = !in_order || (start == self.frontier() && self.in_doubt.is_empty());
-        next.then(|| waiting.piece.time())
+        next.then(|| by.map_or(0, |by| waiting.piece.place(by)))
     }
 
-    /// The lowest piece that waits passes, under this slot. Returns it, and the bytes to give back.
-    pub(super) fn pass(&mut self, slot: u64, late: bool) -> Option<(Passed<P, T>, Owed<T>)> {
-        let (start, Waiting { piece, from, owed, shares }) = self.waiting.pop_first()?;
+    /// The lowest piece that waits passes, under this slot, up to its record `end`; the rest waits on. Returns it, and
+    /// the bytes to give back.
+    pub(super) fn pass(&mut self, slot: u64, late: bool, end: u64) -> Option<(Passed<P, T>, Owed<T>)> {
+        let (start, mut waiting) = self.waiting.pop_first()?;
+        if let Some(rest) = waiting.cut(end) {
+            self.waiting.insert(end, rest);
+        }
+        let Waiting { piece, from, owed, shares } = waiting;
         self.passed.add(piece.records());
         self.open.add(piece.records());
         self.out.insert(start, Out { slot, piece: piece.clone(), from, late, shares });
         Some((Passed { slot, piece, from, again: false, late }, owed))
+    }
+
+    /// How far of the lowest piece that waits nothing stands beyond `most`, and where the highest of it stands.
+    pub(super) fn run(&self, by: By, most: i64) -> Option<(u64, i64)> {
+        self.waiting.first_key_value().map(|(_, waiting)| waiting.piece.run(by, most))
+    }
+
+    /// Where the lowest piece that waits ends.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.waiting.first_key_value().map(|(_, waiting)| waiting.piece.records().end)
     }
 
     /// The lowest records that have to pass again do, as far as they came in one piece.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use millstream_core::commit::Outcome::{self, Abandoned, Absorbed, Delivered, Disposed};
 use millstream_core::data::Partition;
 
-use super::super::origin::{Load, Origin};
+use super::super::origin::{By, Load, Origin};
 use super::{Ack, Merge, Order, Passed};
 
 /// By which link, and under which tag.
@@ -22,7 +22,15 @@ struct Piece {
     attempt: u32,
     /// How many rows each record has.
     rows: u64,
+    /// Where record 0 of the origin would stand, and how far each record stands from the one before.
     time: i64,
+    step: i64,
+}
+
+impl Piece {
+    fn at(&self, record: u64) -> i64 {
+        self.time + self.step * record as i64
+    }
 }
 
 impl Load for Piece {
@@ -38,8 +46,14 @@ impl Load for Piece {
         3 + self.rows * self.records.clone().count() as u64
     }
 
-    fn time(&self) -> i64 {
-        self.time
+    fn place(&self, _: By) -> i64 {
+        self.at(self.records.start)
+    }
+
+    fn run(&self, _: By, most: i64) -> (u64, i64) {
+        let first = self.records.start;
+        let end = (first + 1..self.records.end).find(|&record| self.at(record) > most).unwrap_or(self.records.end);
+        (end, (first..end).map(|record| self.at(record)).max().unwrap())
     }
 
     fn slice(&self, records: Range<u64>) -> Self {
@@ -57,7 +71,7 @@ fn partitions<const N: usize>(names: [&str; N]) -> [Partition; N] {
 }
 
 fn piece(origin: &Arc<Origin>, records: Range<u64>) -> Piece {
-    Piece { origin: origin.clone(), records, attempt: 1, rows: 1, time: 0 }
+    Piece { origin: origin.clone(), records, attempt: 1, rows: 1, time: 0, step: 0 }
 }
 
 /// Another attempt at the same.

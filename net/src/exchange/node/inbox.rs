@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millstream_core::commit::{Outcome, RemoteHold};
-use millstream_core::contracts::{Hop, NetKind, PeerId};
+use millstream_core::contracts::{Across, Hop, NetKind, PeerId};
 use millstream_core::data::Partition;
 use tokio::sync::mpsc;
 
@@ -65,6 +65,8 @@ enum Waiting {
 pub(super) struct Inbox {
     hop: usize,
     order: Option<Order>,
+    /// Of which instances a merge has to know something before anything passes.
+    expects: Vec<PeerId>,
     /// Whether its records begin in a fold, whose origins nobody claims.
     unclaimed: bool,
     /// Whether what comes of its records goes on by an exit, and not into a fold or the sink.
@@ -111,15 +113,21 @@ impl Inbox {
         let order = match at.kind {
             NetKind::Split => None,
             // What is dealt by key comes from several instances, and a fold takes each key's records in in order.
-            NetKind::SplitByKey => Some(Order::PerOrigin),
+            NetKind::SplitByKey | NetKind::MergeSort => Some(match at.across {
+                Across::Any => Order::PerOrigin,
+                Across::EventTime { idle } => Order::EventTime { idle },
+                Across::FirstRecord => Order::Turn,
+            }),
             NetKind::Merge => Some(Order::Arrival),
-            NetKind::MergeSort => Some(at.by_time.map_or(Order::PerOrigin, |idle| Order::EventTime { idle })),
         };
         let begins = (0..=hop).rev().find(|&at| hops[at].begins).unwrap_or(0);
+        // The fold of each has some of what one fold would emit.
+        let expects = if order == Some(Order::Turn) { hops[begins].from.clone() } else { Vec::new() };
         let mut inbox = Self {
             made: FIRST - 1,
             hop,
             order,
+            expects,
             unclaimed: begins > 0,
             relays: hop + 1 < hops.len() && !at.folds,
             budget: limits.window.saturating_mul(at.from.len() as u64),
@@ -151,7 +159,10 @@ impl Inbox {
         self.passed.clear();
         self.waiting = match self.order {
             None => Waiting::Line(VecDeque::new()),
-            Some(order) => Waiting::Merge(Box::new(Merge::new(order, self.budget, self.unclaimed))),
+            Some(order) => {
+                let expects = self.expects.iter().map(|&peer| peer as u16);
+                Waiting::Merge(Box::new(Merge::new(order, self.budget, self.unclaimed).expecting(expects)))
+            }
         };
         self.slots.clear();
         self.settlers.clear();
@@ -227,6 +238,13 @@ impl Inbox {
     pub(super) fn released(&mut self, origin: &Arc<Origin>) {
         if let Waiting::Merge(merge) = &mut self.waiting {
             merge.released(origin);
+        }
+    }
+
+    /// Nothing of the origin from this record on is earlier.
+    pub(super) fn promised(&mut self, origin: &Arc<Origin>, sequence: u64, from: i64) {
+        if let Waiting::Merge(merge) = &mut self.waiting {
+            merge.watermark(origin, sequence, from);
         }
     }
 

@@ -107,6 +107,7 @@ impl Node {
             traffic.discarded += counts.discarded;
             traffic.replayed += counts.replayed;
             traffic.frozen += counts.frozen;
+            traffic.passed_late += counts.late;
             traffic.late += counts.dead;
         }
         traffic

@@ -227,6 +227,7 @@ impl Node {
         if let Some(Some(out)) = self.outboxes.first_mut() {
             out.outbox.drop_origins(|origin| origin.partition == *partition);
         }
+        self.promises.forget(partition);
         self.source.gave_up.insert(partition.clone());
     }
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use millstream_core::commit::{HoldId, Outcome, Settle, Ticket};
-use millstream_core::contracts::NetKind;
+use millstream_core::contracts::{Across, NetKind};
 use millstream_core::data::{Batch, Column as _, EventTime, Marks, Packed, Partition, Position, Shared, Times};
 
 use super::*;
@@ -80,7 +80,7 @@ fn hops(n: usize) -> Vec<Hop> {
         to,
         begins,
         folds: false,
-        by_time: None,
+        across: Across::Any,
         positions: false,
     };
     vec![
@@ -350,6 +350,8 @@ fn piece(epoch: u64, first: u64, len: u32) -> Piece {
         marks: Arc::new(NoMarks),
         raw: None,
         late: false,
+        turns: None,
+        dealt: None,
     };
     Piece::of(Batch::new(Arc::new(shared), Box::new(column)), false).expect("rows of bytes")
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use millstream_core::data::Partition;
 
 use super::*;
+use crate::exchange::origin::By;
 
 mod model;
 
@@ -37,8 +38,12 @@ impl Load for Bit {
         (RECORD * (self.records.end - self.records.start)).max(1)
     }
 
-    fn time(&self) -> i64 {
+    fn place(&self, _: By) -> i64 {
         0
+    }
+
+    fn run(&self, _: By, _: i64) -> (u64, i64) {
+        (self.records.end, 0)
     }
 
     fn slice(&self, records: Range<u64>) -> Self {

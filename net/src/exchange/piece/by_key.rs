@@ -24,12 +24,26 @@ impl Piece {
         for row in 0..keys.len() {
             dealt[peer_of(keys.get(row), peers)].push(row as u32);
         }
-        Ok(dealt.iter().map(|rows| self.share(rows)).collect())
+        let places = self.places();
+        Ok(dealt.iter().map(|rows| self.share(rows, places.as_deref())).collect())
     }
 
-    fn share(&self, rows: &[u32]) -> Self {
+    /// Each row's place within its record; `None` if each record has one row at most.
+    fn places(&self) -> Option<Vec<u32>> {
+        let index = self.index.as_ref()?;
+        let mut places = vec![0; index.len()];
+        for row in 1..index.len() {
+            if index[row] == index[row - 1] {
+                places[row] = places[row - 1] + 1;
+            }
+        }
+        places.iter().any(|&place| place > 0).then_some(places)
+    }
+
+    fn share(&self, rows: &[u32], places: Option<&[u32]>) -> Self {
         let index: Arc<[u32]> = rows.iter().map(|&row| self.record(row as usize)).collect();
+        let subs = places.map(|places| rows.iter().map(|&row| places[row as usize]).collect());
         let rows = self.rows.select(rows);
-        Self::new(self.span.clone(), self.part.clone(), Some(index), rows, self.late)
+        Self::new(self.span.clone(), self.part.clone(), Some(index), rows, self.late).with_subs(subs)
     }
 }

@@ -22,6 +22,8 @@ pub(in crate::exchange) struct Given {
     pub(in crate::exchange) late: bool,
     /// The source has positions: those of [`spot`].
     pub(in crate::exchange) positions: bool,
+    /// One a record of the span.
+    pub(in crate::exchange) turns: Option<Vec<i64>>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +66,8 @@ impl Given {
             marks: Arc::new(Spots(self.positions)),
             raw: None,
             late: self.late,
+            turns: self.turns.as_ref().map(|turns| turns.as_slice().into()),
+            dealt: None,
         };
         let index = (!self.dense).then(|| self.rows.iter().map(|row| row.record).collect());
         let values = self.packed(|row| &row.value);
@@ -95,10 +99,10 @@ pub(in crate::exchange) fn given() -> impl Strategy<Value = Given> {
     let bytes = || vec(any::<u8>(), 0..12);
     let gap = prop_oneof![Just(None), (0..3_usize).prop_map(Some)];
     let shape = (any::<u64>(), 0..9_u32, any::<[u32; 2]>(), gap);
-    let bits = any::<[bool; 6]>();
+    let bits = any::<[bool; 7]>();
     let rows = vec((any::<u32>(), bytes(), bytes(), 0..20_usize), 0..12);
     (shape, bits, rows, vec(any::<i64>(), 9)).prop_map(|((first, len, ends, gap), bits, rows, times)| {
-        let [dense, pairs, each, ingested, late, positions] = bits;
+        let [dense, pairs, each, ingested, late, positions, in_turn] = bits;
         let [a, b] = ends.map(|end| end % (len + 1));
         let part = a.min(b)..a.max(b);
         let mut rows: Vec<Row> = rows
@@ -129,6 +133,7 @@ pub(in crate::exchange) fn given() -> impl Strategy<Value = Given> {
             ingested,
             late,
             positions,
+            turns: in_turn.then(|| times[..len as usize].iter().rev().copied().collect()),
         }
     })
 }
@@ -143,7 +148,8 @@ pub(in crate::exchange) struct Seen {
     stamps: Vec<Stamp>,
     rows: Vec<(Vec<u8>, Vec<u8>)>,
     bytes: u64,
-    time: i64,
+    places: [i64; 2],
+    runs: [(u64, i64); 2],
 }
 
 pub(in crate::exchange) fn seen(piece: &Piece) -> Seen {
@@ -161,7 +167,9 @@ pub(in crate::exchange) fn seen(piece: &Piece) -> Seen {
         }
     };
     let (first, len) = (shared.first, shared.len);
-    Seen { records: piece.records(), first, len, part, stamps, rows, bytes: piece.bytes(), time: piece.time() }
+    let by = [By::EventTime, By::Turn];
+    let (places, runs) = (by.map(|by| piece.place(by)), by.map(|by| piece.run(by, 0)));
+    Seen { records: piece.records(), first, len, part, stamps, rows, bytes: piece.bytes(), places, runs }
 }
 
 fn three() -> Given {
@@ -177,6 +185,7 @@ fn three() -> Given {
         ingested: false,
         late: false,
         positions: false,
+        turns: None,
     }
 }
 
@@ -184,7 +193,12 @@ fn three() -> Given {
 fn a_piece_says_what_it_stands_for() {
     let piece = three().piece(false);
     assert_eq!(piece.records(), 101..104);
-    assert_eq!((piece.time(), piece.bytes()), (40, 256 + 6 + 3 * 16));
+    assert_eq!((piece.place(By::EventTime), piece.bytes()), (50, 256 + 6 + 3 * 16));
+    assert_eq!(
+        [39, 40, 49, 50, 60].map(|most| piece.run(By::EventTime, most)),
+        [(102, 50), (103, 50), (103, 50), (103, 50), (104, 60)]
+    );
+    assert_eq!((piece.place(By::Turn), piece.run(By::Turn, 0)), (i64::MIN, (104, i64::MIN)), "it has no turns");
     assert_eq!(piece.origin().to_string(), "ORDERS/größte/3");
     assert_eq!(format!("{piece:?}"), "Piece(ORDERS/größte/3 101..104, 3 rows)");
 }
@@ -215,6 +229,7 @@ fn what_came_from_elsewhere_knows_what_travelled_and_what_it_was_told() {
             first: *first,
             len: *len,
             times: times.clone(),
+            turns: None,
             reached: reached.clone(),
             shared: None,
         };
@@ -258,9 +273,29 @@ fn other_rows_than_bytes_are_refused() {
 }
 
 #[test]
+fn rows_that_are_dealt_by_key_keep_their_places_within_their_records() {
+    let row = |record, key: &str| Row { record, key: key.into(), value: b"v".to_vec(), gap: 1 };
+    let rows = ["a", "b", "a", "c", "b"].map(|key| row(1, key)).into_iter().chain([row(3, "c"), row(3, "a")]).collect();
+    let piece = Given { rows, ..three() }.piece(false);
+    let mut all: Vec<(u64, u32, Vec<u8>)> = Vec::new();
+    for share in piece.split_by_key(3).unwrap() {
+        for part in [share.slice(101..102), share.slice(102..104)] {
+            let Seen { stamps, rows, .. } = seen(&part);
+            all.extend(stamps.iter().zip(rows).map(|(stamp, (key, _))| (stamp.sequence, stamp.sub, key)));
+        }
+    }
+    all.sort();
+    let keys: Vec<_> = all.iter().map(|(sequence, sub, key)| (*sequence, *sub, key[0])).collect();
+    assert_eq!(keys[..5], [(101, 0, b'a'), (101, 1, b'b'), (101, 2, b'a'), (101, 3, b'c'), (101, 4, b'b')]);
+    assert_eq!(keys[5..], [(103, 0, b'c'), (103, 1, b'a')]);
+}
+
+#[test]
 fn as_many_event_times_as_records_are_expected() {
     let short = Given { times: Some(vec![1, 2]), ..three() };
     assert_eq!(Piece::of(short.batch(), false).unwrap_err(), "a span of 5 records came with 2 event times");
+    let short = Given { turns: Some(vec![1]), ..three() };
+    assert_eq!(Piece::of(short.batch(), false).unwrap_err(), "a span of 5 records came with 1 turns");
 }
 
 #[test]

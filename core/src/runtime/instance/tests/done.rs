@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::*;
-use crate::contracts::{BoxFuture, Checkpoint, Key, Opened, PeerId, Result as Outcome, Store, StoreFactory};
+use crate::contracts::{Across, BoxFuture, Checkpoint, Key, Opened, PeerId, Result as Outcome, Store, StoreFactory};
 
 /// The same pipeline over the same state, with a source of so many records.
 struct State {
@@ -27,6 +27,7 @@ impl State {
             letters: Vec::new(),
             places: APART,
             workers: 1,
+            across: Across::Any,
         }
     }
 

@@ -10,9 +10,9 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::commit::{Burial, Hold, HoldId, Note, Outcome, Owed, RemoteHold, Settle, Ticket};
 use crate::contracts::{
-    About, Arrival, BoxFuture, Claim, Crossing, DynSinkFactory, DynSourceFactory, Entry, Exchange, Exit, ExitFactory,
-    Faults, Fold, Hop, Host, Joined, Look, NetKind, Order, PeerId, Report, Result, Roll, Rows, SourcePlace,
-    StoreFactory, Traffic, Where, World,
+    About, Across, Arrival, BoxFuture, Claim, Crossing, DynSinkFactory, DynSourceFactory, Emission, Entry, Exchange,
+    Exit, ExitFactory, Faults, Fold, Hop, Host, Joined, Look, NetKind, Order, PeerId, Report, Result, Roll, Rows,
+    SourcePlace, StoreFactory, Traffic, Where, World,
 };
 use crate::data::{AnyColumn, Batch, Data, EventTime, Marks, Partition, Position, Shared, Times, Typed};
 use crate::plan::{
@@ -308,6 +308,8 @@ pub(super) fn batch(epoch: u64, numbers: Range<u64>, known: bool) -> Batch {
         marks: Arc::new(marks),
         raw: None,
         late: false,
+        turns: None,
+        dealt: None,
     };
     Batch::new(Arc::new(shared), Box::new(Typed::from(numbers.collect::<Vec<u64>>())))
 }
@@ -336,6 +338,8 @@ pub(super) struct Rig {
     pub(super) places: [Where; 3],
     /// How many workers the middle has.
     pub(super) workers: usize,
+    /// How network stages order records of different origins.
+    pub(super) across: Across,
 }
 
 impl Rig {
@@ -367,7 +371,7 @@ impl Rig {
         let (graph, parts) = self.graph();
         let middle = match self.middle.clone() {
             Middle::Check(fine, _) => Factory::Look(Arc::new(move || Box::new(Checks(fine.clone())))),
-            Middle::Sum => Factory::Fold(Arc::new(|| Box::new(Sums { sum: 0, fresh: true }))),
+            Middle::Sum => Factory::Fold(Arc::new(|| Box::new(Sums { sum: 0, fresh: true, turn: None }))),
             Middle::Limit(_) => Factory::Look(Arc::new(|| Box::new(Checks(Arc::new(|_| true))))),
             Middle::Unmade => Factory::Look(Arc::new(|| panic!("a stage that is not here was made"))),
         };
@@ -429,7 +433,7 @@ impl Rig {
                 continue;
             }
             let kind = if *place == Where::Everywhere { NetKind::Split } else { NetKind::MergeSort };
-            let enters = (task > 0).then(|| Net { name: format!("NET-{kind:?}"), kind, by_time: None });
+            let enters = (task > 0).then(|| Net { name: format!("NET-{kind:?}"), kind, across: self.across });
             parts.push(Part { tasks: task..task + 1, place: place.clone(), enters });
         }
         parts
@@ -469,18 +473,22 @@ impl Look for Checks {
 struct Sums {
     sum: u64,
     fresh: bool,
+    /// Of the last row.
+    turn: Option<i64>,
 }
 
 impl Fold for Sums {
-    fn absorb(&mut self, from: &mut dyn AnyColumn, _: &mut Faults) {
+    fn absorb(&mut self, from: &mut dyn AnyColumn, turns: Option<&[i64]>, _: &mut Faults) {
         let values: &Typed<u64> = from.cast().expect("numbers");
         self.sum += values.as_slice().iter().sum::<u64>();
         self.fresh = true;
+        self.turn = turns.and_then(|turns| turns.last().copied()).or(self.turn);
     }
 
-    fn emit(&mut self, _: bool) -> Box<dyn AnyColumn> {
+    fn emit(&mut self, _: bool) -> Emission {
         let fresh = std::mem::take(&mut self.fresh);
-        Box::new(Typed::from(if fresh { vec![self.sum] } else { Vec::new() }))
+        let column = Box::new(Typed::from(if fresh { vec![self.sum] } else { Vec::new() }));
+        Emission { column, turns: self.turn.map(|turn| vec![turn]) }
     }
 }
 

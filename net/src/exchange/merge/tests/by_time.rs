@@ -1,4 +1,4 @@
-//! By event time.
+//! By event time, and by turns.
 
 use proptest::prelude::*;
 
@@ -16,7 +16,9 @@ fn by_time() -> Merge<Piece, Token> {
 
 /// The event times of all that passes at this time, and whether it is late.
 fn times(merge: &mut Merge<Piece, Token>, now: Duration) -> Vec<(i64, bool)> {
-    std::iter::from_fn(|| merge.next(now)).map(|passed| (passed.piece.time, passed.late)).collect()
+    std::iter::from_fn(|| merge.next(now))
+        .map(|passed| (passed.piece.at(passed.piece.records.start), passed.late))
+        .collect()
 }
 
 #[test]
@@ -34,11 +36,11 @@ fn the_earliest_goes_first_while_all_have_something() {
 #[test]
 fn a_watermark_holds_nothing_back_that_is_not_later() {
     let (mut merge, a, b) = (by_time(), origin(0, "p", 1), origin(1, "p", 1));
-    merge.watermark(&b, 15);
+    merge.watermark(&b, 0, 15);
     come(&mut merge, at_time(&a, 0..1, 15), (1, 1));
     come(&mut merge, at_time(&a, 1..2, 16), (1, 2));
     assert_eq!(times(&mut merge, at(0)), [(15, false)]);
-    merge.watermark(&b, 20);
+    merge.watermark(&b, 0, 20);
     assert_eq!(times(&mut merge, at(0)), [(16, false)]);
     assert_eq!(merge.wake(at(0)), None);
     come(&mut merge, at_time(&b, 0..1, 12), (2, 1));
@@ -94,6 +96,96 @@ fn an_origin_that_is_over_is_not_waited_for() {
     assert_eq!(times(&mut merge, at(0)), [(10, false)]);
 }
 
+#[test]
+fn a_promise_counts_once_all_before_it_has_passed() {
+    let (mut merge, a, b) = (by_time(), origin(0, "p", 1), origin(1, "p", 1));
+    come(&mut merge, at_time(&a, 0..1, 30), (1, 1));
+    merge.watermark(&b, 2, 100);
+    assert_eq!(times(&mut merge, at(0)), [], "records 0 and 1 of the other are on their way");
+    come(&mut merge, at_time(&b, 0..1, 10), (2, 1));
+    assert_eq!(times(&mut merge, at(0)), [(10, false)]);
+    come(&mut merge, at_time(&b, 1..2, 20), (2, 2));
+    assert_eq!(times(&mut merge, at(0)), [(20, false), (30, false)]);
+    merge.watermark(&b, 1, 5);
+    come(&mut merge, at_time(&a, 1..2, 90), (1, 2));
+    assert_eq!(times(&mut merge, at(0)), [(90, false)], "an older promise takes nothing back");
+}
+
+/// Records whose times are this far apart, the first at `time`.
+fn every(step: i64, origin: &Arc<Origin>, records: Range<u64>, time: i64) -> Piece {
+    let zero = time - step * records.start as i64;
+    Piece { time: zero, step, ..piece(origin, records) }
+}
+
+#[test]
+fn a_piece_passes_as_far_as_nothing_from_elsewhere_is_earlier() {
+    let (mut merge, a, b) = (by_time(), origin(0, "p", 1), origin(1, "p", 1));
+    come(&mut merge, every(10, &a, 0..5, 0), (1, 1));
+    come(&mut merge, every(10, &b, 0..3, 15), (2, 1));
+    let passed: Vec<_> = std::iter::from_fn(|| next(&mut merge)).collect();
+    let shown: Vec<_> =
+        passed.iter().map(|passed| (passed.piece.origin.instance, passed.piece.records.clone())).collect();
+    assert_eq!(shown, [(0, 0..2), (1, 0..1), (0, 2..3), (1, 1..2), (0, 3..4), (1, 2..3)], "40 waits for the second");
+    merge.watermark(&b, 3, 40);
+    let last = next(&mut merge).unwrap();
+    assert_eq!(last.piece.records, 4..5);
+    let told: Vec<_> =
+        passed.iter().chain([&last]).flat_map(|passed| merge.settled(passed.slot, 0..9, Delivered)).collect();
+    let of = |token| told.iter().filter(|ack| ack.to == token).map(|ack| ack.records.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (of((1, 1)), of((2, 1))),
+        (vec![0..2, 2..3, 3..4, 4..5], vec![0..1, 1..2, 2..3]),
+        "each hears of each once"
+    );
+    let mut freed = merge.take_freed();
+    freed.sort_unstable();
+    assert_eq!((freed, merge.is_idle()), (vec![((1, 1), 8), ((2, 1), 6)], true));
+}
+
+#[test]
+fn what_passes_late_and_what_does_not_pass_apart() {
+    let (mut merge, a, b) = (by_time(), origin(0, "p", 1), origin(1, "p", 1));
+    come(&mut merge, at_time(&b, 0..1, 0), (2, 1));
+    come(&mut merge, at_time(&a, 0..1, 25), (1, 1));
+    assert_eq!(times(&mut merge, at(0)), [(0, false)]);
+    assert_eq!(times(&mut merge, at(5)), [(25, false)], "the second is given up");
+    come(&mut merge, every(10, &b, 1..5, 10), (2, 2));
+    assert_eq!(times(&mut merge, at(6)), [(10, true)], "what is not late waits for the first");
+    come(&mut merge, at_time(&a, 1..2, 99), (1, 2));
+    assert_eq!(times(&mut merge, at(6)), [(30, false)]);
+    assert_eq!(merge.counts().late, 2, "10 and 20");
+}
+
+fn by_turn() -> Merge<Piece, Token> {
+    merge(Order::Turn).expecting([0, 1])
+}
+
+#[test]
+fn by_turn_nobody_is_given_up() {
+    let (mut merge, a, b) = (by_turn(), origin(0, "fold", 1), origin(1, "fold", 1));
+    come(&mut merge, every(2, &a, 0..3, 0), (1, 1));
+    assert_eq!(times(&mut merge, at(9_000)), [], "nothing is known of the second fold");
+    come(&mut merge, every(2, &b, 0..2, 1), (2, 1));
+    assert_eq!(times(&mut merge, at(0)), [(0, false), (1, false), (2, false), (3, false)]);
+    assert_eq!((times(&mut merge, at(9_000)), merge.wake(at(9_000))), (vec![], None), "it may have more");
+    merge.watermark(&b, 2, i64::MAX);
+    assert_eq!(times(&mut merge, at(0)), [(4, false)]);
+}
+
+#[test]
+fn by_turn_a_fold_that_begins_anew_is_waited_for_anew() {
+    let (mut merge, a, b) = (by_turn(), origin(0, "fold", 1), origin(1, "fold", 1));
+    merge.watermark(&b, 0, i64::MAX);
+    come(&mut merge, every(1, &a, 0..2, 0), (1, 1));
+    merge.open(1, 2);
+    assert_eq!(times(&mut merge, at(9_000)), []);
+    let anew = origin(1, "fold", 2);
+    come(&mut merge, every(1, &anew, 0..1, 0), (2, 1));
+    assert_eq!(times(&mut merge, at(0)), [(0, false), (0, false)]);
+    merge.watermark(&anew, 1, i64::MAX);
+    assert_eq!(times(&mut merge, at(0)), [(1, false)]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -105,7 +197,7 @@ proptest! {
     ) {
         let mut merge = by_time();
         let origins: Vec<_> = (0..steps.len()).map(|at| origin(at as u16, "p", 1)).collect();
-        origins.iter().for_each(|origin| merge.watermark(origin, 0));
+        origins.iter().for_each(|origin| merge.watermark(origin, 0, 0));
         let (mut sent, mut high, mut passed) = (vec![0; steps.len()], vec![0; steps.len()], Vec::new());
         let all = (0..steps.len()).flat_map(|at| [(at, true); 13]);
         for (which, pull) in turns.into_iter().map(|(at, pull)| (at.index(steps.len()), pull)).chain(all) {
@@ -117,7 +209,7 @@ proptest! {
                     come(&mut merge, at_time(&origins[which], records, high[which]), from);
                     sent[which] += 1;
                 }
-                None => merge.watermark(&origins[which], i64::MAX),
+                None => merge.watermark(&origins[which], 0, i64::MAX),
             }
             if pull {
                 passed.extend(times(&mut merge, at(0)));

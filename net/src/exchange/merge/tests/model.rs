@@ -160,8 +160,8 @@ impl World {
     fn arrive(&mut self, origin: &Arc<Origin>, records: Range<u64>, link: u32, rows: u64) {
         self.tag += 1;
         let to = (link + LINKS * self.links[link as usize], self.tag);
-        let time = records.start as i64 * 10;
-        let piece = Piece { origin: origin.clone(), records: records.clone(), attempt: self.tag, rows, time };
+        let (origin_at, attempt) = (origin.clone(), self.tag);
+        let piece = Piece { origin: origin_at, records: records.clone(), attempt, rows, time: 0, step: 10 };
         let (told, bytes) = (BTreeSet::new(), piece.bytes());
         self.sent
             .insert(to, Sent { origin: origin.clone(), records: records.clone(), told, bytes, freed: 0, live: true });

@@ -1,0 +1,72 @@
+//! What origins promise of what they haven't emitted yet, for the merges that compare records of different origins.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_core::contracts::{Across, OriginAt, PeerId};
+use millstream_core::data::Partition;
+
+use super::super::message::{Message, WireOrigin};
+use super::super::origin::Origin;
+use super::Node;
+
+/// What origins here have promised last, by the network stage that it matters to: from which record on, and what. Merges
+/// that begin anew, and peers that come back, have to hear it again.
+#[derive(Default)]
+pub(super) struct Promises(BTreeMap<(usize, Origin), (u64, i64)>);
+
+impl Promises {
+    /// Notes one; earlier epochs of that origin count no more.
+    fn note(&mut self, hop: usize, origin: &Origin, sequence: u64, from: i64) {
+        let older = |of: &Origin| of.stage == origin.stage && of.epoch < origin.epoch;
+        self.0.retain(|(at, of), _| *at != hop || !older(of));
+        self.0.insert((hop, origin.clone()), (sequence, from));
+    }
+
+    /// The source has given the partition up.
+    pub(super) fn forget(&mut self, partition: &Partition) {
+        self.0.retain(|(_, origin), _| origin.partition != *partition);
+    }
+}
+
+impl Node {
+    /// An origin of the part behind network stage `hop` (`None`: the source) promises that from a record on nothing of it
+    /// is earlier.
+    pub(super) fn promised(&mut self, hop: Option<usize>, at: OriginAt, from: i64) {
+        let OriginAt { instance, stage, partition, epoch, sequence } = at;
+        let origin = Origin { instance, stage, partition, epoch };
+        for hop in hop.map_or(0, |hop| hop + 1)..self.hops.len() {
+            if self.hops[hop].across != Across::Any {
+                self.promises.note(hop, &origin, sequence, from);
+                for peer in self.hops[hop].to.clone() {
+                    self.tell_promise(peer, hop, &origin, (sequence, from));
+                }
+            }
+            if self.hops[hop].folds {
+                return;
+            }
+        }
+    }
+
+    fn tell_promise(&mut self, peer: PeerId, hop: usize, origin: &Origin, (sequence, from): (u64, i64)) {
+        self.tell(peer, Message::Promise { hop: hop as u16, origin: WireOrigin::of(origin), sequence, from });
+    }
+
+    /// A peer has come back, or a part of it has begun anew behind this network stage.
+    pub(super) fn repeat_promises(&mut self, peer: PeerId, hop: Option<usize>) {
+        let all: Vec<_> = self.promises.0.iter().map(|(key, promise)| (key.clone(), *promise)).collect();
+        for ((at, origin), promise) in all {
+            if hop.is_none_or(|hop| hop == at) && self.hops[at].to.contains(&peer) {
+                self.tell_promise(peer, at, &origin, promise);
+            }
+        }
+    }
+
+    /// A peer says what an origin there promises.
+    pub(super) fn hear_promise(&mut self, peer: PeerId, hop: usize, origin: &WireOrigin, sequence: u64, from: i64) {
+        let fits = usize::from(origin.instance) == peer;
+        if let Some(Some(inbox)) = self.inboxes.get_mut(hop).filter(|_| fits) {
+            inbox.promised(&Arc::new(origin.origin()), sequence, from);
+        }
+    }
+}

@@ -5,11 +5,13 @@
 mod cut;
 mod outcome;
 mod owed;
+mod ranges;
 mod ticket;
 mod tracker;
 
 pub use cut::Cut;
 pub use outcome::Outcome;
 pub use owed::Owed;
+pub use ranges::Ranges;
 pub use ticket::{Burial, Hold, HoldId, Note, RemoteHold, Settle, Share, Ticket};
 pub use tracker::{Blocking, Bounds, Point, Tracker};

@@ -4,7 +4,7 @@
 //! origin     where records began                     message    what instances tell each other beside records
 //! piece      records on their way                    frame      both as bytes
 //! outbox     an exit: deals, keeps copies, deals anew
-//! merge      an entry that brings records together   ranges     sets of sequence numbers
+//! merge      an entry that brings records together
 //! view       who is here; when a run begins          teller     what people are told of that
 //! node       one instance: composes the above; decides opening, loss and end. Pure: events in, acts out
 //! settler    what tickets of pieces from elsewhere are settled with
@@ -25,7 +25,6 @@ mod node;
 mod origin;
 mod outbox;
 mod piece;
-mod ranges;
 mod settler;
 mod teller;
 mod view;

@@ -8,7 +8,7 @@
 //! A part that has the sink tells outcomes only after the sink's flush or commit that follows them. One that hands on
 //! what it takes in tells all at once. Both know, for each origin, up to where its records have got.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +18,7 @@ use super::kept::Kept;
 use super::origin::OriginKey;
 use super::parcel::Parcel;
 use super::prefix::Prefix;
-use crate::commit::{Burial, HoldId, Note, Outcome, RemoteHold, Settle, Ticket};
+use crate::commit::{Burial, HoldId, Note, Outcome, Ranges, RemoteHold, Settle, Ticket};
 use crate::contracts::{Claim, OriginAt};
 use crate::data::{Batch, Marks, Partition, Shared};
 
@@ -77,12 +77,12 @@ struct Origin {
     committing: u64,
     committed: u64,
     /// Records that the sink, or what stands before it, has let go of and that have not come again.
-    let_go: BTreeSet<u64>,
+    let_go: Ranges,
 }
 
 impl Origin {
     fn new(id: u64, key: OriginKey) -> Self {
-        Self { id, key, prefix: Prefix::default(), committing: 0, committed: 0, let_go: BTreeSet::new() }
+        Self { id, key, prefix: Prefix::default(), committing: 0, committed: 0, let_go: Ranges::default() }
     }
 }
 
@@ -184,10 +184,10 @@ impl Arrivals {
         }
         let records = shared.first + u64::from(records.start)..shared.first + u64::from(records.end);
         if let Some(origin) = state.origins.iter_mut().find(|origin| origin.key.is(shared)) {
-            if origin.let_go.first().is_some_and(|&gap| gap < records.start) {
+            if origin.let_go.first().is_some_and(|gap| gap.start < records.start) {
                 return false;
             }
-            origin.let_go = origin.let_go.split_off(&records.end);
+            origin.let_go.take(0..records.end);
         }
         state.gaps = state.origins.iter().any(|origin| !origin.let_go.is_empty());
         true
@@ -261,7 +261,7 @@ impl Arrivals {
     fn let_go(&self, of: &Arrived, records: &Range<u64>) {
         let mut state = self.lock();
         if let Some(origin) = state.origins.iter_mut().find(|known| known.id == of.origin) {
-            origin.let_go.extend(records.clone());
+            origin.let_go.add(records.clone());
             state.gaps = true;
         }
     }

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use millstream_core::commit::Outcome;
+use millstream_core::commit::{Outcome, Ranges};
 
 use super::{Ack, Passed};
 use crate::exchange::origin::{By, Load, Origin};
-use crate::exchange::ranges::Ranges;
 
 /// How many separate ranges of absorbed records are remembered of an origin. Beyond, what lies between the two lowest
 /// counts as absorbed, too: a late copy of it is then told less than is true, and never more.

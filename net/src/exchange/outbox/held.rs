@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use millstream_core::commit::Outcome;
+use millstream_core::commit::{Outcome, Ranges};
 
 use super::Owes;
 use super::spans::Spans;
-use crate::exchange::ranges::Ranges;
 
 /// A claim, and what of it is still on its way.
 #[derive(Debug)]

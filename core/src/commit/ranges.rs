@@ -5,44 +5,45 @@ use std::ops::Range;
 
 /// A set of sequence numbers. What touches is one range, so a dense set is a single one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Ranges {
+pub struct Ranges {
     /// The end of each range, by its start; they neither touch nor overlap.
     ends: BTreeMap<u64, u64>,
 }
 
 impl Ranges {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// How many ranges it takes.
-    pub(crate) fn len(&self) -> usize {
+    /// How many ranges it takes: 1 for a dense set, whatever its size.
+    pub fn len(&self) -> usize {
         self.ends.len()
     }
 
     /// The lowest range.
-    pub(crate) fn first(&self) -> Option<Range<u64>> {
+    pub fn first(&self) -> Option<Range<u64>> {
         self.ends.first_key_value().map(|(&start, &end)| start..end)
     }
 
     /// The first number from 0 on that is not in it.
-    pub(crate) fn frontier(&self) -> u64 {
+    pub fn frontier(&self) -> u64 {
         self.ends.get(&0).copied().unwrap_or(0)
     }
 
     /// The range that `at` is in.
-    pub(crate) fn covering(&self, at: u64) -> Option<Range<u64>> {
+    pub fn covering(&self, at: u64) -> Option<Range<u64>> {
         let (&start, &end) = self.ends.range(..=at).next_back()?;
         (at < end).then_some(start..end)
     }
 
     /// Where the first range begins that begins at `at` or later.
-    pub(crate) fn next_start(&self, at: u64) -> Option<u64> {
+    pub fn next_start(&self, at: u64) -> Option<u64> {
         self.ends.range(at..).next().map(|(&start, _)| start)
     }
 
     /// What of `within` is in it, ascending.
-    pub(crate) fn parts(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
+    pub fn parts(&self, within: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let from = self.covering(within.start).map_or(within.start, |range| range.start);
         self.ends
             .range(from..)
@@ -52,11 +53,12 @@ impl Ranges {
     }
 
     /// Whether anything of `within` is in it.
-    pub(crate) fn intersects(&self, within: Range<u64>) -> bool {
+    pub fn intersects(&self, within: Range<u64>) -> bool {
         self.parts(within).next().is_some()
     }
 
-    pub(crate) fn add(&mut self, range: Range<u64>) {
+    /// Adds these; those that are in it already make no difference.
+    pub fn add(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
@@ -71,7 +73,7 @@ impl Ranges {
     }
 
     /// Removes `range`; returns what of it was in the set, ascending.
-    pub(crate) fn take(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
+    pub fn take(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         let parts: Vec<_> = self.parts(range).collect();
         for part in &parts {
             if let Some(whole) = self.covering(part.start) {
@@ -83,12 +85,13 @@ impl Ranges {
         parts
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Removes all.
+    pub fn clear(&mut self) {
         self.ends.clear();
     }
 
     /// Fills the lowest gaps until it takes no more than `most` ranges.
-    pub(crate) fn coarsen(&mut self, most: usize) {
+    pub fn coarsen(&mut self, most: usize) {
         while self.len() > most.max(1) {
             let Some((start, _)) = self.ends.pop_first() else { return };
             if let Some((_, end)) = self.ends.pop_first() {

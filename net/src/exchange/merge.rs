@@ -455,6 +455,12 @@ impl<P: Load, T: Copy> Merge<P, T> {
         self.streams.values().filter(|stream| stream.is_open() && !stream.has_frontier()).map(need).collect()
     }
 
+    /// Whether this record of the origin is the next to pass.
+    pub(crate) fn waits_for(&self, origin: &Arc<Origin>, record: u64) -> bool {
+        let stream = self.ids.get(origin).and_then(|id| self.streams.get(id));
+        stream.is_some_and(|stream| stream.frontier() == record)
+    }
+
     /// The bytes that have passed or were thrown away since this was last asked, by how they came.
     pub(crate) fn take_freed(&mut self) -> Vec<(T, u64)> {
         std::mem::take(&mut self.freed)

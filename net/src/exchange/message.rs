@@ -105,8 +105,8 @@ pub(crate) enum Message {
     Spared,
     /// The run has failed on the sender.
     Failed { why: String },
-    /// To feeders of a merge: it waits for this record of this origin, and it alone can go on.
-    Need { hop: u16, origin: WireOrigin, sequence: u64 },
+    /// To feeders of a merge: it waits for this record of this origin, and it alone can go on; or for none of it any more.
+    Need { hop: u16, origin: WireOrigin, sequence: Option<u64> },
     /// So many more bytes may be sent over network stage `hop`.
     Grant { hop: u16, bytes: u64 },
     /// Over the outcomes lane: what became of records of the piece `tag` of network stage `hop`.

@@ -22,6 +22,7 @@
 //! the logarithm of what is here, times the number of peers at most.
 
 mod held;
+mod needs;
 mod spans;
 mod waiting;
 
@@ -36,8 +37,9 @@ use millstream_core::contracts::PeerId;
 
 use super::origin::{Load, Origin};
 use held::Held;
+use needs::Needs;
 use spans::Spans;
-use waiting::{Sets, Waiting, Whom};
+use waiting::{Favoured, Sets, Waiting, Whom};
 
 /// What becomes of pieces that were dealt to a peer that is lost, or that gives them back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,13 +126,11 @@ pub(crate) struct Outbox<P, C> {
     names: BTreeMap<Arc<Origin>, u64>,
     /// An origin each, numbered as they came.
     lanes: BTreeMap<u64, Lane>,
-    /// The record that the merge of a peer waits for, by lane and peer, until an item that has it is dealt to that peer.
-    needs: BTreeMap<(u64, PeerId), u64>,
+    /// What merges wait for.
+    needs: Needs,
     waiting: Waiting,
-    /// Waiting items that have a needed record.
-    needed: Sets<Whom, u64>,
     /// Waiting items that have the lowest record of their lane.
-    lowest: Sets<Whom, u64>,
+    lowest: Favoured,
     /// The peer that was dealt to last.
     turn: PeerId,
     /// The last number that was given to an item, a claim or a lane.
@@ -182,10 +182,6 @@ struct Lane {
     origin: Arc<Origin>,
     /// The items, by their lowest record.
     items: BTreeSet<(u64, u64)>,
-    /// Those of them that are in [`Outbox::lowest`].
-    lowest: Vec<(Whom, u64)>,
-    /// Those of them that are in [`Outbox::needed`].
-    needed: Vec<(Whom, u64)>,
     /// No item ever spanned more records.
     longest: u64,
 }
@@ -202,10 +198,9 @@ impl<P: Load, C: Owes> Outbox<P, C> {
             items: BTreeMap::new(),
             names: BTreeMap::new(),
             lanes: BTreeMap::new(),
-            needs: BTreeMap::new(),
+            needs: Needs::default(),
             waiting: Waiting::new(),
-            needed: Sets::new(),
-            lowest: Sets::new(),
+            lowest: Favoured::default(),
             turn: 0,
             last: 0,
             counts: Counts::default(),
@@ -260,7 +255,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         self.counts.handed_back = self.counts.handed_back.saturating_add(records.count());
     }
 
-    /// A peer is lost: all tags that were dealt to it are over.
+    /// A peer is lost: all tags that were dealt to it are over, and its merge waits for nothing.
     pub(crate) fn down(&mut self, peer: PeerId) {
         let state = self.peer(peer);
         (state.up, state.credit) = (false, 0);
@@ -270,6 +265,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
             self.let_go(item.stock.claim);
             self.review(item.stock.lane);
         }
+        self.forget_needs(peer);
         let waits = self.items.iter().filter(|(_, item)| !self.can_wait_for(item.stock.aim));
         let waits: Vec<u64> = waits.map(|(&id, _)| id).collect();
         for id in waits {
@@ -297,54 +293,11 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     /// to the peers with credit in turn, to each from its origins in turn, the lowest records; then, credit or not, what
     /// holds the lowest record of its origin here.
     pub(crate) fn next(&mut self) -> Option<Deal<P>> {
-        let (item, peer) = match self.without_credit(&self.needed) {
+        let (item, peer) = match self.without_credit(self.needs.ready()) {
             Some(needed) => needed,
-            None => self.in_turn().or_else(|| self.without_credit(&self.lowest))?,
+            None => self.in_turn().or_else(|| self.without_credit(self.lowest.by_whom()))?,
         };
         self.deal(item, peer)
-    }
-
-    /// The merge of this peer waits for this record: what has it for that peer goes before all else, and without credit.
-    /// Remembered, one an origin and peer, until it is dealt: it may not be here yet. Where what is lost is dealt to
-    /// another it is remembered until another is needed: it may have to be dealt anew.
-    pub(crate) fn need(&mut self, peer: PeerId, origin: &Origin, sequence: u64) {
-        let lane = match self.names.get(origin) {
-            Some(&lane) => lane,
-            None => self.lane(Arc::new(origin.clone())),
-        };
-        self.needs.insert((lane, peer), sequence);
-        self.review(lane);
-    }
-
-    /// Records that merges wait for and that have not come here: they are still inside the part, or elsewhere. With who
-    /// waits. One that was cut by key has come once it is here for anybody: what another peer was to get of it may have
-    /// been handed back, and comes again once the rest has settled.
-    pub(crate) fn missing(&self) -> impl Iterator<Item = (PeerId, &Arc<Origin>, u64)> {
-        let missing = self.needs.iter().filter(|&(&(lane, _), &sequence)| !self.has(lane, sequence));
-        missing.filter_map(|(&(lane, peer), &sequence)| Some((peer, &self.lanes.get(&lane)?.origin, sequence)))
-    }
-
-    /// A merge waits for a record that is still inside the part: hands back what waits, the highest sequence numbers of
-    /// any origin first and never what is needed, until there is room. Nothing if there is room already, if the record
-    /// is here, or where nothing is handed back. Returns how many records were. The record is not the next to come, so
-    /// this is to be done anew as long as it is [`missing`](Self::missing) and there is no room.
-    pub(crate) fn make_room(&mut self, peer: PeerId, origin: &Origin, sequence: u64) -> u64 {
-        if !self.loss.hands_back() {
-            return 0;
-        }
-        self.need(peer, origin, sequence);
-        if self.names.get(origin).is_none_or(|&lane| self.has(lane, sequence)) {
-            return 0;
-        }
-        let before = self.counts.handed_back;
-        let mut waiting = self.waiting.all();
-        waiting.sort_unstable();
-        while !self.has_room()
-            && let Some((_, item)) = waiting.pop()
-        {
-            self.hand_back(item);
-        }
-        self.counts.handed_back - before
     }
 
     /// What became of records of the piece that was dealt to this peer under this tag. [`Outcome::Abandoned`]: they are
@@ -380,7 +333,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
 
     fn drop_origin(&mut self, origin: &Origin) {
         let Some(&lane) = self.names.get(origin) else { return };
-        self.needs.retain(|&(of, _), _| of != lane);
+        self.needs.forget_lane(lane);
         let items = self.lanes.get(&lane).map(|lane| lane.items.clone()).unwrap_or_default();
         for (_, item) in items {
             self.give_up(item);
@@ -490,8 +443,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         }
         let lane = self.number();
         self.names.insert(origin.clone(), lane);
-        self.lanes
-            .insert(lane, Lane { origin, items: BTreeSet::new(), lowest: Vec::new(), needed: Vec::new(), longest: 0 });
+        self.lanes.insert(lane, Lane { origin, items: BTreeSet::new(), longest: 0 });
         lane
     }
 
@@ -603,27 +555,11 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         }
     }
 
-    /// Hands a waiting item back, unless a merge waits for it.
-    fn hand_back(&mut self, id: u64) {
-        let Some(item) = self.items.get(&id) else { return };
-        if self.needs_of(item.stock.lane).any(|(peer, need)| item.is_for(peer) && item.open.contains(need)) {
-            return;
-        }
-        let open = item.open.clone();
-        self.count_handed_back(&open);
-        self.give_up(id);
-    }
-
     fn give_up(&mut self, id: u64) {
         if let Some(item) = self.detach(id) {
             self.let_go(item.stock.claim);
             self.review(item.stock.lane);
         }
-    }
-
-    /// Which records of a lane are waited for, and by whom.
-    fn needs_of(&self, lane: u64) -> impl Iterator<Item = (PeerId, u64)> {
-        self.needs.range((lane, 0)..=(lane, PeerId::MAX)).map(|(&(_, peer), &record)| (peer, record))
     }
 
     /// Whether an item answers for a record, to whomever.
@@ -649,45 +585,25 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     fn review(&mut self, lane: u64) {
         self.review_needed(lane);
         self.review_lowest(lane);
-        if self.needs_of(lane).next().is_none()
+        if self.needs.of(lane).next().is_none()
             && let Some(state) = self.lanes.get(&lane).filter(|state| state.items.is_empty())
         {
             self.names.remove(&state.origin);
             self.lanes.remove(&lane);
-        }
-    }
-
-    fn review_needed(&mut self, lane: u64) {
-        let listed = self.lanes.get_mut(&lane).map(|state| std::mem::take(&mut state.needed)).unwrap_or_default();
-        for (whom, id) in listed {
-            self.needed.remove(&whom, &id);
-        }
-        let needs: Vec<_> = self.needs_of(lane).collect();
-        for (peer, record) in needs {
-            let Some(id) = self.find(lane, peer, record) else { continue };
-            match self.items.get(&id).map(|item| item.at) {
-                Some(At::Waiting(whom)) => {
-                    self.needed.insert(whom, id);
-                    self.lanes.entry(lane).and_modify(|state| state.needed.push((whom, id)));
-                }
-                _ if self.loss == Loss::Redeal => {}
-                _ => drop(self.needs.remove(&(lane, peer))),
-            }
+            self.needs.forget_lane(lane);
+            self.lowest.forget(lane);
         }
     }
 
     fn review_lowest(&mut self, lane: u64) {
-        let Some(Lane { items, lowest, .. }) = self.lanes.get_mut(&lane) else { return };
-        for (whom, id) in lowest.drain(..) {
-            self.lowest.remove(&whom, &id);
-        }
-        let Some(&(first, _)) = items.first() else { return };
-        for &(_, id) in items.range((first, 0)..=(first, u64::MAX)) {
-            if let Some(&Item { at: At::Waiting(whom), .. }) = self.items.get(&id) {
-                self.lowest.insert(whom, id);
-                lowest.push((whom, id));
-            }
-        }
+        let items = self.lanes.get(&lane).map(|lane| &lane.items);
+        let first = items.and_then(|items| Some((items, items.first()?.0)));
+        let first = first.into_iter().flat_map(|(items, first)| items.range((first, 0)..=(first, u64::MAX)));
+        let waiting = first.filter_map(|&(_, id)| match self.items.get(&id)?.at {
+            At::Waiting(whom) => Some((whom, id)),
+            At::Dealt(_) => None,
+        });
+        self.lowest.set(lane, waiting);
     }
 }
 

@@ -115,7 +115,9 @@ impl Node {
         let from: BTreeSet<PeerId> =
             self.ways_to(hop).into_iter().flat_map(|at| self.hops[at].from.iter().copied()).collect();
         for (origin, sequence) in needs {
-            tracing::debug!(%origin, sequence, "a merge asks for a record that it waits for");
+            if let Some(sequence) = sequence {
+                tracing::debug!(%origin, sequence, "a merge asks for a record that it waits for");
+            }
             for &peer in &from {
                 let origin = WireOrigin::of(&origin);
                 self.tell(peer, Message::Need { hop: hop as u16, origin, sequence });

@@ -188,17 +188,19 @@ impl Node {
         }
     }
 
-    /// The merge of a peer waits for a record that may be in the part before it here, or at a split before that.
-    pub(super) fn needed(&mut self, peer: PeerId, hop: usize, origin: &WireOrigin, sequence: u64) {
+    /// The merge of a peer waits for a record that may be in the part before it here, or at a split before that; or for
+    /// none of the origin any more.
+    pub(super) fn needed(&mut self, peer: PeerId, hop: usize, origin: &WireOrigin, sequence: Option<u64>) {
         if hop >= self.hops.len() {
             return;
         }
         let origin = origin.origin();
         for at in self.ways_to(hop) {
-            if !self.is_over_before(at, &origin)
-                && let Some(out) = &mut self.outboxes[at]
-            {
-                out.outbox.need(peer, &origin, sequence);
+            let is_over = self.is_over_before(at, &origin);
+            let Some(out) = &mut self.outboxes[at] else { continue };
+            match sequence.filter(|_| !is_over) {
+                Some(sequence) => out.outbox.need(peer, &origin, sequence),
+                None => out.outbox.met(peer, &origin),
             }
         }
     }

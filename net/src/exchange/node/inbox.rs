@@ -93,8 +93,8 @@ pub(super) struct Inbox {
     sealed: bool,
     /// Holds of others on records that came in here, until they are given back.
     holds: BTreeMap<RemoteHold, (Arc<Origin>, u64)>,
-    /// Records that a merge waits for, and was asked for.
-    asked: BTreeMap<Arc<Origin>, u64>,
+    /// Records that the merge waits for and that were asked for, and whether that has to be said again.
+    asked: BTreeMap<Arc<Origin>, (u64, bool)>,
     /// Since when something waits and nothing passes.
     stalled: Option<Duration>,
     /// What happened before the part was last begun anew.
@@ -167,7 +167,6 @@ impl Inbox {
         self.slots.clear();
         self.settlers.clear();
         self.holds.clear();
-        self.asked.clear();
         (self.made, self.handed, self.sealed, self.stalled) = (self.made + 1, 0, false, None);
         self.rests = true;
         std::mem::take(&mut self.owing)
@@ -431,29 +430,42 @@ impl Inbox {
         due
     }
 
-    /// Records that are to be asked for now: others wait for them, and too much or too long.
-    pub(super) fn needs(&mut self, now: Duration) -> Vec<(Arc<Origin>, u64)> {
-        let Waiting::Merge(merge) = &self.waiting else { return Vec::new() };
-        if self.handed > 0 || self.sealed {
-            self.stalled = None;
-            return Vec::new();
+    /// What feeders have to hear now: that the merge waits for this record, because others wait for it, too much or too
+    /// long; or for none of this origin any more.
+    pub(super) fn needs(&mut self, now: Duration) -> Vec<(Arc<Origin>, Option<u64>)> {
+        let mut told = self.met();
+        let due = self.due(now);
+        for (origin, at) in due {
+            if self.asked.insert(origin.clone(), (at, false)) != Some((at, false)) {
+                told.push((origin, Some(at)));
+            }
         }
-        let needs = merge.needs();
+        told
+    }
+
+    /// Origins of which what was asked for is not waited for any more.
+    fn met(&mut self) -> Vec<(Arc<Origin>, Option<u64>)> {
+        let Waiting::Merge(merge) = &self.waiting else { return Vec::new() };
+        let waits = |origin: &Arc<Origin>, at: u64| !self.sealed && merge.waits_for(origin, at);
+        self.asked.extract_if(.., |origin, (at, _)| !waits(origin, *at)).map(|(origin, _)| (origin, None)).collect()
+    }
+
+    /// Records that the merge waits for by now, too much or too long.
+    fn due(&mut self, now: Duration) -> Vec<(Arc<Origin>, u64)> {
+        let Waiting::Merge(merge) = &self.waiting else { return Vec::new() };
+        let needs = if self.handed > 0 || self.sealed { Vec::new() } else { merge.needs() };
         if needs.is_empty() {
             self.stalled = None;
             return needs;
         }
         let since = *self.stalled.get_or_insert(now);
-        if merge.waiting_bytes() < self.budget / 2 && now < since + PATIENCE {
-            return Vec::new();
-        }
-        let asked = &mut self.asked;
-        needs.into_iter().filter(|(origin, at)| asked.insert(origin.clone(), *at) != Some(*at)).collect()
+        let is_due = merge.waiting_bytes() >= self.budget / 2 || now >= since + PATIENCE;
+        if is_due { needs } else { Vec::new() }
     }
 
     /// What was asked for has to be asked for again: someone new may have it.
     pub(super) fn ask_again(&mut self) {
-        self.asked.clear();
+        self.asked.values_mut().for_each(|(_, again)| *again = true);
     }
 
     /// When to look again, because time alone makes something pass, or worth asking for.

@@ -433,6 +433,36 @@ fn a_source_opens_anew_when_the_instance_of_the_sink_has_come_back_as_another() 
 }
 
 #[test]
+fn what_a_merge_asks_for_is_forgotten_by_all_once_it_has_passed_or_its_link_is_lost() {
+    let ask = |world: &mut World| {
+        world.now += SECOND;
+        world.input(2, Input::Time);
+        world.now += SECOND;
+        world.input(2, Input::Time);
+        world.run();
+    };
+    let needed = |world: &mut World, at: PeerId| {
+        let out = |hop: usize| world.at[at].as_ref().and_then(|at| at.node.outboxes[hop].as_ref());
+        (0..2).filter_map(out).map(|out| out.outbox.missing().count()).sum::<usize>()
+    };
+    let mut world = World::new(3);
+    world.stuck.insert(1);
+    (0..6).for_each(|_| world.emit(5));
+    ask(&mut world);
+    assert!(needed(&mut world, 2) > 0, "what the second has is asked of the third as well");
+    world.stuck.clear();
+    world.work();
+    world.run();
+    assert_eq!(world.sink, (0..30).collect::<Vec<u64>>());
+    assert_eq!((0..3).map(|at| needed(&mut world, at)).sum::<usize>(), 0);
+    world.stuck.insert(1);
+    (0..6).for_each(|_| world.emit(5));
+    ask(&mut world);
+    world.cut(0, 2);
+    assert_eq!(needed(&mut world, 0), 0, "it asks again when it is back");
+}
+
+#[test]
 fn an_origin_that_comes_back_as_another_has_closed_what_it_had_sent_before() {
     let mut world = World::new(3);
     world.stuck.insert(1);

@@ -524,7 +524,7 @@ fn what_a_merge_waits_for_goes_first_and_without_credit() {
     assert_eq!(bench.dealt(), [(0, 0, 4..6), (0, 0, 0..2)]);
     bench.outbox.need(0, &origin(0), 5);
     assert_eq!(bench.dealt(), [], "it is dealt already");
-    assert!(bench.outbox.needs.is_empty());
+    assert!(bench.outbox.needs.all().next().is_none());
 }
 
 #[test]
@@ -540,6 +540,20 @@ fn what_a_merge_waits_for_is_remembered_until_it_comes() {
     assert_eq!(bench.dealt(), [(0, 0, 4..6)]);
     bench.put(0, 4..6, To(0));
     assert_eq!(bench.dealt(), [], "once");
+}
+
+#[test]
+fn what_a_merge_waits_for_no_more_is_forgotten_and_its_origin_with_it() {
+    for loss in [Loss::Redeal, Loss::Keep, Loss::HandBack] {
+        let mut bench = Bench::with(loss, 0..2, 0);
+        bench.outbox.need(0, &origin(0), 5);
+        bench.outbox.need(1, &origin(0), 5);
+        bench.outbox.met(0, &origin(0));
+        assert_eq!(bench.outbox.missing().map(|(peer, _, record)| (peer, record)).collect::<Vec<_>>(), [(1, 5)]);
+        bench.outbox.down(1);
+        assert_eq!(bench.outbox.missing().count(), 0, "it asks again once it is back");
+        assert!(bench.outbox.lanes.is_empty() && bench.outbox.names.is_empty());
+    }
 }
 
 #[test]

@@ -20,11 +20,13 @@ pub(super) enum Whom {
 #[derive(Debug)]
 pub(super) struct Sets<K, V>(BTreeMap<K, BTreeSet<V>>);
 
-impl<K: Ord, V: Ord> Sets<K, V> {
-    pub(super) fn new() -> Self {
+impl<K, V> Default for Sets<K, V> {
+    fn default() -> Self {
         Self(BTreeMap::new())
     }
+}
 
+impl<K: Ord, V: Ord> Sets<K, V> {
     pub(super) fn insert(&mut self, key: K, value: V) {
         self.0.entry(key).or_default().insert(value);
     }
@@ -44,6 +46,42 @@ impl<K: Ord, V: Ord> Sets<K, V> {
     }
 }
 
+/// Waiting items that go without credit, by whom they may go to. Those of a lane are worked out together.
+#[derive(Debug, Default)]
+pub(super) struct Favoured {
+    by_whom: Sets<Whom, u64>,
+    /// The same, by lane: kept as long as the lane, which fills and empties with each piece.
+    of_lane: BTreeMap<u64, Vec<(Whom, u64)>>,
+}
+
+impl Favoured {
+    /// These of the lane are, and no others.
+    pub(super) fn set(&mut self, lane: u64, items: impl IntoIterator<Item = (Whom, u64)>) {
+        let of_lane = self.of_lane.entry(lane).or_default();
+        for (whom, item) in of_lane.drain(..) {
+            self.by_whom.remove(&whom, &item);
+        }
+        for (whom, item) in items {
+            self.by_whom.insert(whom, item);
+            of_lane.push((whom, item));
+        }
+    }
+
+    /// The lane is no more.
+    pub(super) fn forget(&mut self, lane: u64) {
+        self.set(lane, []);
+        self.of_lane.remove(&lane);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_whom.0.is_empty()
+    }
+
+    pub(super) fn by_whom(&self) -> &Sets<Whom, u64> {
+        &self.by_whom
+    }
+}
+
 /// What waits, by whom it may go to; then by lane, the lanes in turn; within a lane by the lowest record, then by item.
 #[derive(Debug)]
 pub(super) struct Waiting(BTreeMap<Whom, Sets<u64, (u64, u64)>>);
@@ -54,7 +92,7 @@ impl Waiting {
     }
 
     pub(super) fn insert(&mut self, whom: Whom, lane: u64, record: u64, item: u64) {
-        self.0.entry(whom).or_insert_with(Sets::new).insert(lane, (record, item));
+        self.0.entry(whom).or_default().insert(lane, (record, item));
     }
 
     pub(super) fn remove(&mut self, whom: Whom, lane: u64, record: u64, item: u64) {

@@ -36,6 +36,8 @@ enum Act {
         of: u64,
         ahead: i64,
     },
+    /// Of an origin.
+    Met(PeerId, u64),
     MakeRoom {
         peer: PeerId,
         of: u64,
@@ -159,6 +161,10 @@ impl Model {
             Act::Need { peer, of, ahead } => {
                 self.need(peer, of, self.next[of as usize].saturating_add_signed(ahead));
             }
+            Act::Met(peer, of) => {
+                self.needs.remove(&(of, peer));
+                self.bench.outbox.met(peer, &origin(of));
+            }
             Act::MakeRoom { peer, of, ahead } => {
                 self.make_room(peer, of, self.next[of as usize].saturating_add_signed(ahead));
             }
@@ -252,6 +258,7 @@ impl Model {
 
     fn down(&mut self, peer: PeerId) {
         (self.peers[peer].up, self.peers[peer].credit) = (false, 0);
+        self.needs.retain(|&(_, of), _| of != peer);
         for unit in &mut self.units {
             if matches!(unit.state, State::Dealt { peer: to, .. } if to == peer) {
                 take_back(self.loss, &mut self.counts, unit, peer, None);
@@ -451,10 +458,14 @@ impl Model {
         assert_eq!(self.told.len() as u64, claims, "each record of each claim was told its outcome");
         let outbox = &self.bench.outbox;
         assert!(outbox.items.is_empty() && outbox.claims.is_empty() && outbox.waiting.all().is_empty());
-        assert!(outbox.lowest.firsts().next().is_none() && outbox.needed.firsts().next().is_none());
-        let awaited: BTreeSet<u64> = outbox.needs.keys().map(|&(lane, _)| lane).collect();
+        assert!(outbox.lowest.by_whom().firsts().next().is_none() && outbox.needs.ready().firsts().next().is_none());
+        let awaited: BTreeSet<u64> = outbox.needs.all().map(|(lane, ..)| lane).collect();
         assert_eq!((outbox.waits, outbox.lanes.len()), (0, awaited.len()));
         assert!(outbox.peers.values().all(|peer| peer.tags.is_empty()));
+        let met = (0..PEERS).flat_map(|peer| (0..ORIGINS).map(move |of| Act::Met(peer, of)));
+        met.for_each(|met| self.act(met));
+        let outbox = &self.bench.outbox;
+        assert!(outbox.needs.all().next().is_none() && outbox.lanes.is_empty() && outbox.names.is_empty());
     }
 }
 
@@ -492,6 +503,7 @@ fn act(cut: bool) -> impl Strategy<Value = Act> {
         12 => (any::<usize>(), 0..30_u64, 0..20_u64, outcome)
             .prop_map(|(tag, from, len, outcome)| Act::Outcome { tag, from, len, outcome }),
         2 => (peer.clone(), of.clone(), -20..9_i64).prop_map(|(peer, of, ahead)| Act::Need { peer, of, ahead }),
+        1 => (peer.clone(), of.clone()).prop_map(|(peer, of)| Act::Met(peer, of)),
         1 => (peer, of.clone(), -9..9_i64).prop_map(|(peer, of, ahead)| Act::MakeRoom { peer, of, ahead }),
         1 => prop_oneof![4 => of.prop_map(Act::DropOrigin), 1 => Just(Act::Clear)],
     ]

@@ -455,10 +455,10 @@ impl<P: Load, T: Copy> Merge<P, T> {
         self.streams.values().filter(|stream| stream.is_open() && !stream.has_frontier()).map(need).collect()
     }
 
-    /// Whether this record of the origin is the next to pass.
-    pub(crate) fn waits_for(&self, origin: &Arc<Origin>, record: u64) -> bool {
+    /// The first record of the origin that has not passed; `None` if nothing is known of it.
+    pub(crate) fn frontier(&self, origin: &Arc<Origin>) -> Option<u64> {
         let stream = self.ids.get(origin).and_then(|id| self.streams.get(id));
-        stream.is_some_and(|stream| stream.frontier() == record)
+        stream.map(Stream::frontier)
     }
 
     /// The bytes that have passed or were thrown away since this was last asked, by how they came.

@@ -84,9 +84,10 @@ pub(crate) enum Message {
     Fenced { epoch: u64, partition: String },
     /// To an origin: all holds of the sender with an id below this are given back, and these.
     Release { below: u64, holds: Vec<u64> },
-    /// To an origin: a limit ends the run before this record.
+    /// A limit ends the run before this record. Told to all, who drop what is beyond, and tell it again with `Limited`.
     Seal { at: WireOrigin, sequence: u64 },
-    /// A limit has ended the run: a source that was not sealed commits what may be committed, and ends.
+    /// A limit has ended the run: a source that was not sealed commits what may be committed, and ends. Whoever hears it
+    /// tells all others, who may be cut off from where the limit is.
     Limited,
     /// To an origin: what is the position before this record?
     Locate { id: u64, at: WireOrigin, sequence: u64 },

@@ -378,8 +378,15 @@ impl Node {
     }
 
     fn tell_all(&mut self, message: &Message) {
+        self.tell(self.me, message.clone());
+        self.tell_others(message);
+    }
+
+    fn tell_others(&mut self, message: &Message) {
         for peer in 0..self.peers.len() {
-            self.tell(peer, message.clone());
+            if peer != self.me {
+                self.tell(peer, message.clone());
+            }
         }
     }
 
@@ -419,7 +426,7 @@ impl Node {
             }
             Message::Fenced { epoch, partition } => self.fenced(epoch, &partition),
             Message::Release { below, holds } => self.released(peer, below, &holds),
-            Message::Seal { at, sequence } => self.sealed(&at, sequence),
+            Message::Seal { at, sequence } => self.sealed(at, sequence),
             Message::Limited => self.limit_is_reached(),
             Message::Locate { id, at, sequence } => self.locate(peer, id, &at, sequence),
             Message::Located { id, position } => self.located(id, position),

@@ -23,6 +23,7 @@
 
 mod held;
 mod needs;
+mod seals;
 mod spans;
 mod waiting;
 
@@ -38,6 +39,7 @@ use millstream_core::contracts::PeerId;
 use super::origin::{Load, Origin};
 use held::Held;
 use needs::Needs;
+use seals::Seals;
 use spans::Spans;
 use waiting::{Favoured, Sets, Waiting, Whom};
 
@@ -128,6 +130,8 @@ pub(crate) struct Outbox<P, C> {
     lanes: BTreeMap<u64, Lane>,
     /// What merges wait for.
     needs: Needs,
+    /// Where origins end.
+    seals: Seals,
     waiting: Waiting,
     /// Waiting items that have the lowest record of their lane.
     lowest: Favoured,
@@ -199,6 +203,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
             names: BTreeMap::new(),
             lanes: BTreeMap::new(),
             needs: Needs::default(),
+            seals: Seals::default(),
             waiting: Waiting::new(),
             lowest: Favoured::default(),
             turn: 0,
@@ -329,6 +334,7 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     pub(crate) fn drop_origins(&mut self, over: impl Fn(&Origin) -> bool) {
         let names: Vec<Arc<Origin>> = self.names.keys().filter(|origin| over(origin)).cloned().collect();
         names.iter().for_each(|origin| self.drop_origin(origin));
+        self.seals.forget(over);
     }
 
     fn drop_origin(&mut self, origin: &Origin) {
@@ -463,9 +469,15 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         }
     }
 
-    /// A piece waits from now on, and answers for `open`.
-    fn admit(&mut self, stock: Stock<P>, open: Spans, whom: Whom) {
+    /// A piece waits from now on, and answers for `open`, as far as its origin goes.
+    fn admit(&mut self, mut stock: Stock<P>, mut open: Spans, whom: Whom) {
         let lane = stock.lane;
+        if let Some(seal) = self.seals.of(stock.piece.origin())
+            && !open.take(seal..u64::MAX).is_empty()
+            && !open.is_empty()
+        {
+            stock.piece = stock.piece.slice(stock.piece.records().start..seal);
+        }
         if let Some(bounds) = open.bounds()
             && let Some(held) = self.claims.get_mut(&stock.claim)
             && let Some(state) = self.lanes.get_mut(&lane)

@@ -32,8 +32,8 @@ pub(super) struct Ending {
     pub(super) sealed: bool,
     /// A limit has ended the run somewhere.
     limited: bool,
-    /// A limit here has: how far each source goes.
-    seals: Option<BTreeMap<WireOrigin, u64>>,
+    /// How far it lets each origin go, as far as this instance has heard.
+    pub(super) seals: BTreeMap<WireOrigin, u64>,
     /// The source was told that nothing it waits for will come.
     finished: bool,
     /// Those that give this instance no more work.
@@ -64,7 +64,7 @@ impl Ending {
             quiesced: false,
             sealed: false,
             limited: false,
-            seals: None,
+            seals: BTreeMap::new(),
             finished: false,
             spared: BTreeSet::new(),
             told: BTreeSet::new(),
@@ -145,27 +145,49 @@ impl Node {
         }
     }
 
-    /// A limit here has ended the run: each source hears how far it goes.
+    /// A limit here has ended the run: all hear how far each origin goes.
     pub(super) fn limited(&mut self, hop: usize, seals: Vec<OriginAt>) {
         let mut frontiers = self.seal_inbox(hop);
         for OriginAt { instance, stage, partition, epoch, sequence } in seals {
             let at = WireOrigin { instance, stage: stage.to_string(), partition: partition.name().to_owned(), epoch };
             frontiers.insert(at, sequence);
         }
-        self.ending.seals = Some(frontiers);
-        for peer in 0..self.peers.len() {
-            self.repeat_limit(peer);
+        for (at, sequence) in frontiers {
+            self.tell(self.me, Message::Seal { at, sequence });
         }
+        self.tell(self.me, Message::Limited);
     }
 
-    /// Tells a peer that a limit has ended the run, if one here has, and how far its source goes.
+    /// Tells a peer that a limit has ended the run, if one has, and how far each origin goes: first that, so that whoever
+    /// hears of the end knows of all of them. Whoever has heard it tells all others, since whom it concerns may be cut off
+    /// from where the limit is.
     pub(super) fn repeat_limit(&mut self, peer: PeerId) -> bool {
-        let Some(seals) = self.ending.seals.clone() else { return false };
-        for (at, sequence) in seals.into_iter().filter(|(at, _)| usize::from(at.instance) == peer) {
-            self.tell(peer, Message::Seal { at, sequence });
+        if self.ending.limited {
+            for (at, sequence) in self.ending.seals.clone() {
+                self.tell(peer, Message::Seal { at, sequence });
+            }
+            self.tell(peer, Message::Limited);
         }
-        self.tell(peer, Message::Limited);
-        true
+        self.ending.limited
+    }
+
+    /// A limit lets an origin go so far and no further: what is here of it beyond is in nobody's way any more.
+    pub(super) fn sealed(&mut self, at: WireOrigin, sequence: u64) {
+        if self.ending.seals.get(&at).is_some_and(|&known| known <= sequence) {
+            return;
+        }
+        if self.ending.limited {
+            // Another limit, or a sink whose reader has gone, ends the run earlier.
+            self.tell_others(&Message::Seal { at: at.clone(), sequence });
+        }
+        let origin = at.origin();
+        for out in self.outboxes.iter_mut().flatten() {
+            out.outbox.seal(&origin, sequence);
+        }
+        if usize::from(at.instance) == self.me {
+            self.seal_here(&at, sequence);
+        }
+        self.ending.seals.insert(at, sequence);
     }
 
     /// Parts here that have ended, and others' records only pass, begin anew: more comes.
@@ -184,7 +206,12 @@ impl Node {
 
     /// A limit has ended the run somewhere. A source that was not sealed had nothing in it, or only a fold's share.
     pub(super) fn limit_is_reached(&mut self) {
-        self.ending.limited = true;
+        if !std::mem::replace(&mut self.ending.limited, true) {
+            for (at, sequence) in self.ending.seals.clone() {
+                self.tell_others(&Message::Seal { at, sequence });
+            }
+            self.tell_others(&Message::Limited);
+        }
         if !self.ending.sealed {
             self.stop_source();
             self.finish_source();

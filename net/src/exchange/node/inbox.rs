@@ -285,8 +285,7 @@ impl Inbox {
     pub(super) fn came(&mut self, token: Token, piece: Piece) -> Vec<Answer> {
         *self.owing.entry(token.peer).or_default() += piece.bytes();
         if self.sealed {
-            *self.passed.entry(token.peer).or_default() += piece.bytes();
-            return vec![Answer { to: token, records: piece.records(), outcome: Outcome::Abandoned }];
+            return self.came_late(token, &piece);
         }
         match &mut self.waiting {
             Waiting::Line(line) => {
@@ -295,6 +294,28 @@ impl Inbox {
             }
             Waiting::Merge(merge) => Answer::all(merge.arrive(piece, token)),
         }
+    }
+
+    /// A piece comes in where nothing passes any more: what has passed already shares the outcome of that, the rest is
+    /// given back.
+    fn came_late(&mut self, token: Token, piece: &Piece) -> Vec<Answer> {
+        let records = piece.records();
+        let mut answers = Vec::new();
+        let mut rest = records.start;
+        if let Waiting::Merge(merge) = &mut self.waiting
+            && let Some(frontier) = merge.frontier(piece.origin())
+        {
+            rest = frontier.clamp(records.start, records.end);
+            if rest > records.start {
+                answers = Answer::all(merge.arrive(piece.slice(records.start..rest), token));
+            }
+        }
+        if rest < records.end {
+            let rest = piece.slice(rest..records.end);
+            *self.passed.entry(token.peer).or_default() += rest.bytes();
+            answers.push(Answer { to: token, records: rest.records(), outcome: Outcome::Abandoned });
+        }
+        answers
     }
 
     /// The next piece for the part, if it takes one.
@@ -446,7 +467,7 @@ impl Inbox {
     /// Origins of which what was asked for is not waited for any more.
     fn met(&mut self) -> Vec<(Arc<Origin>, Option<u64>)> {
         let Waiting::Merge(merge) = &self.waiting else { return Vec::new() };
-        let waits = |origin: &Arc<Origin>, at: u64| !self.sealed && merge.waits_for(origin, at);
+        let waits = |origin: &Arc<Origin>, at: u64| !self.sealed && merge.frontier(origin) == Some(at);
         self.asked.extract_if(.., |origin, (at, _)| !waits(origin, *at)).map(|(origin, _)| (origin, None)).collect()
     }
 

@@ -301,8 +301,8 @@ impl Node {
         self.source.stopped = false;
     }
 
-    pub(super) fn sealed(&mut self, at: &WireOrigin, sequence: u64) {
-        // Of the source, or of a fold here.
+    /// A limit lets an origin of this instance go so far and no further: the source, or a fold here.
+    pub(super) fn seal_here(&mut self, at: &WireOrigin, sequence: u64) {
         self.ending.sealed |= self.source.epoch() == Some(at.epoch);
         let partition = Partition::new(&at.partition);
         self.order(Order::Seal { partition, epoch: at.epoch, sequence });

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use millstream_core::commit::{HoldId, Outcome, Settle, Ticket};
-use millstream_core::contracts::{Across, NetKind};
+use millstream_core::contracts::{Across, NetKind, OriginAt};
 use millstream_core::data::{Batch, Column as _, EventTime, Marks, Packed, Partition, Position, Shared, Times};
 
 use super::*;
@@ -68,6 +68,8 @@ struct World {
     /// Whether the sink makes durable what it gets, at once.
     durable: bool,
     sink: Vec<u64>,
+    /// From whom to whom nothing arrives, though nobody has noticed.
+    deaf: Option<(PeerId, PeerId)>,
 }
 
 fn hops(n: usize) -> Vec<Hop> {
@@ -102,6 +104,7 @@ impl World {
             now: Duration::ZERO,
             durable: true,
             sink: Vec::new(),
+            deaf: None,
         };
         (0..n).for_each(|at| world.start(at));
         world.run();
@@ -265,9 +268,11 @@ impl World {
                     self.input(at, Input::Local(local));
                 }
             }
-            if let Some((_, to, input)) = self.wires.pop_front() {
+            if let Some((from, to, input)) = self.wires.pop_front() {
                 busy = true;
-                self.input(to, input);
+                if self.deaf != Some((from, to)) {
+                    self.input(to, input);
+                }
             }
             if !busy {
                 return;
@@ -545,6 +550,57 @@ fn when_all_leave_at_once_all_goes_through_first() {
     for at in 0..3 {
         assert!(world.instance(at).over, "instance {at}: {:?}", world.instance(at).orders);
     }
+}
+
+/// A limit behind the merge has let so many records pass, and no more.
+fn limit(world: &mut World, sequence: u64) {
+    let epoch = world.instance(0).open.expect("the source is open");
+    let (stage, partition) = ("source".into(), Partition::new("p"));
+    let seals = vec![OriginAt { instance: 0, stage, partition, epoch, sequence }];
+    world.input(2, Input::Local(Local::Report(Report::Limited { hop: 1, seals })));
+    world.run();
+}
+
+#[test]
+fn beyond_a_limit_nothing_is_dealt_and_nothing_goes_to_and_fro() {
+    let mut world = World::new(3);
+    (0..4).for_each(|_| world.emit(5));
+    world.stuck.extend([0, 1, 2]);
+    (0..6).for_each(|_| world.emit(5));
+    limit(&mut world, 20);
+    world.stuck.clear();
+    world.work();
+    world.run();
+    (0..4).for_each(|_| world.emit(5));
+    assert_eq!((world.sink.len(), world.delivered()), (20, 20));
+    assert!(world.instance(0).node.outboxes.iter().flatten().all(|out| out.outbox.is_empty()));
+}
+
+#[test]
+fn an_origin_that_is_cut_off_from_the_limit_hears_of_it_from_the_others() {
+    let mut world = World::new(3);
+    (0..4).for_each(|_| world.emit(5));
+    world.cut(0, 2);
+    limit(&mut world, 20);
+    assert_eq!(world.instance(0).node.ending.seals.values().copied().collect::<Vec<u64>>(), [20]);
+    assert!(world.instance(0).node.ending.is_limited());
+}
+
+#[test]
+fn where_a_limit_has_ended_the_run_late_copies_hear_what_became_of_what_has_passed() {
+    let mut world = World::new(3);
+    world.stuck.insert(1);
+    (0..6).for_each(|_| world.emit(5));
+    // What the second has passes, and the first doesn't hear of it.
+    world.deaf = Some((1, 0));
+    world.stuck.clear();
+    world.work();
+    world.run();
+    assert!(world.sink.len() == 30 && world.delivered() < 30, "{} are delivered", world.delivered());
+    limit(&mut world, 30);
+    world.deaf = None;
+    world.cut(0, 1);
+    assert_eq!((world.sink.len(), world.delivered()), (30, 30));
 }
 
 #[test]

@@ -44,6 +44,10 @@ enum Act {
         ahead: i64,
     },
     DropOrigin(u64),
+    Seal {
+        of: u64,
+        ahead: i64,
+    },
     Clear,
 }
 
@@ -104,6 +108,8 @@ struct Model {
     needs: BTreeMap<(u64, PeerId), u64>,
     /// The next record of each origin.
     next: [u64; ORIGINS as usize],
+    /// Where each origin ends.
+    seals: [u64; ORIGINS as usize],
     tags: Vec<(PeerId, u64)>,
     counts: Counts,
     /// Whether any batch was cut.
@@ -121,6 +127,7 @@ impl Model {
             peers: Default::default(),
             needs: BTreeMap::new(),
             next: [0; ORIGINS as usize],
+            seals: [u64::MAX; ORIGINS as usize],
             tags: Vec::new(),
             counts: Counts::default(),
             cut: false,
@@ -173,13 +180,22 @@ impl Model {
                     unit.state = State::Gone;
                 });
                 self.needs.retain(|&(at, _), _| at != of);
+                self.seals[of as usize] = u64::MAX;
                 self.bench.outbox.drop_origins(|at| *at == *origin(of));
+            }
+            Act::Seal { of, ahead } => {
+                let at = self.next[of as usize].saturating_add_signed(ahead);
+                self.seals[of as usize] = self.seals[of as usize].min(at);
+                self.bench.outbox.seal(&origin(of), at);
             }
             Act::Clear => {
                 self.units.iter_mut().filter(|unit| unit.is_here()).for_each(|unit| unit.state = State::Gone);
                 self.bench.outbox.clear();
             }
         }
+        let seals = self.seals;
+        let beyond = |unit: &&mut Unit| unit.is_here() && unit.record >= seals[unit.of as usize];
+        self.units.iter_mut().filter(beyond).for_each(|unit| unit.state = State::Gone);
     }
 
     fn records(&mut self, of: u64, len: u64) -> Range<u64> {
@@ -379,8 +395,11 @@ impl Model {
         if !self.loss.hands_back() {
             return RECORD * waiting.count() as u64;
         }
-        let pieces: BTreeSet<_> = waiting.map(|unit| (unit.claim, unit.part)).collect();
-        let records = |&(claim, _): &(usize, usize)| self.claims[claim].end - self.claims[claim].start;
+        let pieces: BTreeSet<_> = waiting.map(|unit| (unit.claim, unit.part, unit.of)).collect();
+        let records = |&(claim, _, of): &(usize, usize, u64)| {
+            let Range { start, end } = self.claims[claim];
+            end.min(self.seals[of as usize]) - start
+        };
         RECORD * pieces.iter().map(records).sum::<u64>()
     }
 
@@ -505,6 +524,7 @@ fn act(cut: bool) -> impl Strategy<Value = Act> {
         2 => (peer.clone(), of.clone(), -20..9_i64).prop_map(|(peer, of, ahead)| Act::Need { peer, of, ahead }),
         1 => (peer.clone(), of.clone()).prop_map(|(peer, of)| Act::Met(peer, of)),
         1 => (peer, of.clone(), -9..9_i64).prop_map(|(peer, of, ahead)| Act::MakeRoom { peer, of, ahead }),
+        1 => (of.clone(), -20..9_i64).prop_map(|(of, ahead)| Act::Seal { of, ahead }),
         1 => prop_oneof![4 => of.prop_map(Act::DropOrigin), 1 => Just(Act::Clear)],
     ]
 }

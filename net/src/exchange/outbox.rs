@@ -473,9 +473,10 @@ impl<P: Load, C: Owes> Outbox<P, C> {
     fn admit(&mut self, mut stock: Stock<P>, mut open: Spans, whom: Whom) {
         let lane = stock.lane;
         if let Some(seal) = self.seals.of(stock.piece.origin())
-            && !open.take(seal..u64::MAX).is_empty()
-            && !open.is_empty()
+            && seal < stock.piece.records().end
         {
+            open.take(seal..u64::MAX);
+            let seal = seal.max(stock.piece.records().start);
             stock.piece = stock.piece.slice(stock.piece.records().start..seal);
         }
         if let Some(bounds) = open.bounds()

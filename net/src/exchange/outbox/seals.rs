@@ -46,11 +46,10 @@ impl<P: Load, C: Owes> Outbox<P, C> {
         if item.open.first().is_some_and(|first| first >= record) {
             return self.give_up(id);
         }
-        if item.open.take(record..u64::MAX).is_empty() {
-            return;
-        }
+        let none_beyond = item.open.take(record..u64::MAX).is_empty();
         match item.at {
-            At::Dealt(_) => item.whole = false,
+            At::Dealt(_) => item.whole &= none_beyond,
+            At::Waiting(_) if item.stock.piece.records().end <= record => {}
             At::Waiting(_) => {
                 let before = item.stock.piece.bytes();
                 item.stock.piece = item.stock.piece.slice(item.stock.piece.records().start..record);

@@ -410,7 +410,7 @@ impl Model {
             let here = self.has(of, record);
             while !here && self.waits() >= 100 {
                 let Some(piece) = self.highest() else { break };
-                for unit in self.units.iter_mut().filter(|unit| (unit.claim, unit.part) == piece) {
+                for unit in self.units.iter_mut().filter(|unit| (unit.claim, unit.part) == piece && unit.waits()) {
                     unit.state = State::Gone;
                     handed_back += 1;
                 }

@@ -706,3 +706,43 @@ fn grants_of_a_few_bytes_do_not_stop_two_origins_on_two_workers() {
         }
     }
 }
+
+/// Three workers with a window of two pieces each and a merge behind them that takes records in order alone; when all
+/// windows are full one is lost, with the lowest records. `reserve`: what is sent without credit arrives; else it is
+/// what a sender would send that keeps to its credit. Returns how many pieces have settled once nothing moves any more.
+fn settled_after_a_loss(reserve: bool) -> usize {
+    let mut bench = Bench::with(Loss::Redeal, 0..3, 60);
+    (0..12).for_each(|at| bench.put(0, at * 3..at * 3 + 3, Any));
+    let (mut credit, mut settled) = ([60_i64; 3], 0);
+    let mut holds: Vec<Deal<Bit>> = Vec::new();
+    let mut lost = false;
+    loop {
+        for deal in bench.deals() {
+            let has_credit = credit[deal.peer] > 0;
+            credit[deal.peer] -= deal.piece.bytes() as i64;
+            if reserve || has_credit {
+                holds.push(deal);
+            }
+        }
+        if !std::mem::replace(&mut lost, true) {
+            assert_eq!(holds.len(), 6, "all windows are full");
+            let gone = holds.iter().find(|deal| deal.piece.records.start == 0).expect("somebody has the lowest").peer;
+            bench.outbox.down(gone);
+            holds.retain(|deal| deal.peer != gone);
+            continue;
+        }
+        let next = |deal: &Deal<Bit>| bench.outbox.lowest(&deal.piece.origin) == Some(deal.piece.records.start);
+        let Some(at) = holds.iter().position(next) else { return settled };
+        let Deal { peer, tag, piece } = holds.swap_remove(at);
+        bench.outbox.outcome(peer, tag, piece.records(), Delivered);
+        bench.outbox.grant(peer, piece.bytes());
+        credit[peer] += piece.bytes() as i64;
+        settled += 1;
+    }
+}
+
+#[test]
+fn where_a_sender_that_keeps_to_its_credit_stands_still_for_ever_the_reserve_goes_on() {
+    assert_eq!(settled_after_a_loss(false), 0, "the lowest records have no room, and all others wait for them");
+    assert_eq!(settled_after_a_loss(true), 12);
+}

@@ -79,6 +79,11 @@ impl Cluster {
         Some(Self::new(name, networks(instances), Some(hosts), Job::orders(records)))
     }
 
+    /// Does this job on so many instances, on this machine's own ports. What is left is kept if it fails.
+    pub(crate) fn doing(name: &str, instances: usize, job: Job) -> Self {
+        Self::new(name, loopback(instances), None, job).kept()
+    }
+
     fn new(name: &str, peers: Vec<String>, hosts: Option<Hosts>, job: Job) -> Self {
         let Job { input, output, records, line } = job;
         let folder = tempfile::tempdir().expect("there is room for a folder");
@@ -113,9 +118,12 @@ impl Cluster {
             None => (loopback(instances), None),
             Some(hosts) => (networks(instances), Some(hosts)),
         };
-        let mut cluster = Self::new(name, peers, hosts, job);
-        cluster.keeps = true;
-        cluster
+        Self::new(name, peers, hosts, job).kept()
+    }
+
+    fn kept(mut self) -> Self {
+        self.keeps = true;
+        self
     }
 
     /// Whether a pair can be cut off from each other.
@@ -130,11 +138,17 @@ impl Cluster {
         self
     }
 
+    /// The name of an instance in the list of peers.
+    pub(crate) fn peer(&self, instance: usize) -> &str {
+        &self.peers[instance]
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.peers.len()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// The path of a file of its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -142,7 +156,8 @@ impl Cluster {
         self.path("output")
     }
 
-    fn tell(&mut self, what: &str) {
+    /// Writes into the story what happens.
+    pub(crate) fn tell(&mut self, what: &str) {
         let (at, written) = (self.began.elapsed().as_secs_f64(), self.written());
         // Writing to a string can't fail.
         let _ = writeln!(self.story, "{at:8.3} s  {what} ({written} of {} bytes written)", self.expected.len());
@@ -202,6 +217,19 @@ impl Cluster {
         self.landed += u32::from(self.is_mid_run());
         self.tell(&format!("instance {} asked to end", instance + 1));
         self.process(instance).term();
+    }
+
+    /// SIGSTOP: nothing comes of it any more, and its ends of links and files stay where they are.
+    pub(crate) fn freeze(&mut self, instance: usize) {
+        self.landed += u32::from(self.is_mid_run());
+        self.tell(&format!("instance {} stopped", instance + 1));
+        self.process(instance).freeze();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self, instance: usize) {
+        self.tell(&format!("instance {} goes on", instance + 1));
+        self.process(instance).thaw();
     }
 
     /// Waits for the end of an instance.
@@ -293,6 +321,19 @@ impl Cluster {
         assert_eq!(self.written(), before, "nothing is written\n{}", self.told());
     }
 
+    /// How often an instance has said this, in all its lives.
+    pub(crate) fn times_said(&self, instance: usize, what: &str) -> usize {
+        let said = self.processes[instance].as_ref().map(Process::said).unwrap_or_default();
+        self.said[instance].matches(what).count() + said.matches(what).count()
+    }
+
+    /// Waits until an instance has said this so often, in all its lives.
+    #[track_caller]
+    pub(crate) fn until_said_times(&mut self, instance: usize, what: &str, times: usize) {
+        let said = self.until(what, |cluster| cluster.times_said(instance, what) >= times);
+        assert!(said, "one has ended before {} said `{what}` {times} times\n{}", instance + 1, self.told());
+    }
+
     /// Waits until an instance says this.
     #[track_caller]
     pub(crate) fn until_said(&mut self, instance: usize, what: &str) {
@@ -303,7 +344,7 @@ impl Cluster {
     /// Starts those that are not there, lets all end by themselves, and sees that nothing was lost, doubled or out of
     /// order. Fails when no fault landed.
     #[track_caller]
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(&mut self) {
         self.finish_all();
         assert!(self.landed > 0, "no fault landed: this test proves nothing\n{}", self.told());
     }
@@ -319,6 +360,13 @@ impl Cluster {
     /// Like [`finish_all`](Self::finish_all), and says nothing.
     #[track_caller]
     pub(crate) fn end_all(&mut self) {
+        self.let_all_end();
+        self.check();
+    }
+
+    /// Starts those that are not there, and sees all end well by themselves.
+    #[track_caller]
+    pub(crate) fn let_all_end(&mut self) {
         self.start_all();
         let mut ended = vec![false; self.count()];
         while let Some(instance) = self.until_one_ends(&ended) {
@@ -326,7 +374,6 @@ impl Cluster {
             assert_eq!(status.code(), Some(0), "instance {}: {said}\n{}", instance + 1, self.told());
             ended[instance] = true;
         }
-        self.check();
     }
 
     /// Starts those that are not there, and lets all end by themselves. Those that did not hear the last word of one that
@@ -384,7 +431,7 @@ impl Cluster {
     }
 
     /// What happened, and what those said that are there.
-    fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let mut told = self.story.clone();
         for (instance, process) in self.processes.iter().enumerate() {
             let said = process.as_ref().map(Process::said).unwrap_or_default();

@@ -11,12 +11,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(target_os = "linux")]
 
+mod again;
 mod alike;
 #[path = "../kill/built.rs"]
 mod built;
 mod cluster;
+mod copying;
 mod cuts;
 mod ends;
+mod freezes;
 mod hosts;
 #[path = "../kill/inputs.rs"]
 #[allow(dead_code, reason = "the kill tests have more kinds of input")]

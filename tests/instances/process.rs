@@ -1,6 +1,8 @@
 //! [`Process`]: an example's process, and what it says.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -65,6 +67,26 @@ impl Process {
     /// SIGTERM.
     pub(crate) fn term(&mut self) {
         assert!(self.signal("TERM"), "the process is there to be sent SIGTERM");
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn freeze(&mut self) {
+        assert!(self.signal("STOP"), "the process is there to be sent SIGSTOP");
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&mut self) {
+        assert!(self.signal("CONT"), "the process is there to be sent SIGCONT");
+    }
+
+    /// Up to which byte it has read this file, if it has it open. Only of one that is our own process.
+    pub(crate) fn has_read(&self, file: &Path) -> Option<u64> {
+        let file = fs::canonicalize(file).ok()?;
+        let process = Path::new("/proc").join(self.child.id().to_string());
+        let open = fs::read_dir(process.join("fd")).ok()?.flatten();
+        let mut of_it = open.filter(|one| fs::read_link(one.path()).is_ok_and(|at| at == file));
+        let about = fs::read_to_string(process.join("fdinfo").join(of_it.next()?.file_name())).ok()?;
+        about.lines().find_map(|line| line.strip_prefix("pos:")?.trim().parse().ok())
     }
 
     /// Sends a signal by its name; `false` if it has ended before.

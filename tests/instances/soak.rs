@@ -11,31 +11,16 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::hash::{BuildHasher as _, RandomState};
-use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millstream::prelude::*;
-use millstream::terminal::{self, Options};
 use millstream::testkit::Seeded;
 
-use crate::cluster::{Cluster, Job};
-use crate::inputs::lines;
+use crate::cluster::Cluster;
+use crate::copying::copies;
 
 /// How many instances there are.
 const INSTANCES: usize = 3;
-
-/// How many lines an instance works on at once.
-const AT_ONCE: usize = 100;
-
-/// Both little enough that what is lost with an instance doesn't take long to be done again.
-const BLOCK: usize = 16 << 10;
-const WINDOW: u64 = 256 << 10;
-
-/// When a peer of which nothing comes is taken for lost.
-const DETECTION: Duration = Duration::from_secs(1);
 
 const PAIRS: [(usize, usize); 3] = [(0, 1), (1, 2), (0, 2)];
 
@@ -171,7 +156,7 @@ fn whatever_happens_every_few_moments_the_output_is_the_input() {
     let setting = Setting::chosen();
     let seed = number_in("MILLSTREAM_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000);
     println!("soak: seed {seed}, {} records", setting.records);
-    let mut cluster = Cluster::anywhere("soak", INSTANCES, copies(&setting));
+    let mut cluster = Cluster::anywhere("soak", INSTANCES, copies(setting.records, setting.work));
     let began = Instant::now();
     cluster.start_all();
     let landed = disturb(&mut cluster, &setting, &mut Seeded::new(seed));
@@ -204,53 +189,6 @@ fn disturb(cluster: &mut Cluster, setting: &Setting, random: &mut Seeded) -> BTr
 
 fn told(landed: &BTreeMap<Fault, u32>) -> String {
     landed.iter().map(|(fault, count)| format!("{count} {}", fault.name())).collect::<Vec<_>>().join(", ")
-}
-
-/// Where an instance finds out which one it is, and how long a line takes; without it, it does nothing.
-const INSTANCE: &str = "MILLSTREAM_SOAK_INSTANCE";
-
-fn copies(setting: &Setting) -> Job {
-    let (input, work) = (lines(0..setting.records), setting.work.as_millis());
-    let line = move |_: &Cluster, instance: usize| -> Vec<OsString> {
-        let program = std::env::current_exe().expect("a test knows its own path");
-        // As arguments, because sudo passes none of its own environment on.
-        let variables = [format!("{INSTANCE}={instance} {work}"), "RUST_LOG=info".to_owned()];
-        let mut line = vec!["env".into()];
-        line.extend(variables.map(OsString::from));
-        line.extend([program.into(), "soak::copies_lines_as_one_instance".into(), "--exact".into()]);
-        line.push("--nocapture".into());
-        line
-    };
-    Job { output: input.clone(), input, records: setting.records, line: Box::new(line) }
-}
-
-/// Not a test of its own: the process that the test above runs.
-#[test]
-fn copies_lines_as_one_instance() {
-    let Ok(told) = std::env::var(INSTANCE) else { return };
-    let (instance, work) = told.split_once(' ').expect("it is told both");
-    let instance: usize = instance.parse().expect("a number");
-    let work: u64 = work.parse().expect("a number");
-    let list = std::fs::read_to_string("peers").expect("the list of peers is there");
-    let peers: Vec<&str> = list.split(',').collect();
-    let network = Peers::new(peers.clone()).me(peers[instance]).tls("tls").detection(DETECTION);
-    let exchange = Some(Arc::new(Instances::over(network).window(WINDOW).on_waiting(say)) as Arc<_>);
-    let settings = Settings { exchange, ..Settings::default() };
-    let pipeline = Pipeline::called("soak")
-        .source(Files::new(["input"], Lines::default()).block_bytes(BLOCK))
-        .map_async(AT_ONCE, move |line: Bytes| async move {
-            tokio::time::sleep(millis(work / 2 + line.len() as u64 % work)).await;
-            line
-        })
-        .sink(Output::create("output", Lines::default()))
-        .store(Embedded::at(format!("state-{}", instance + 1)));
-    let code = terminal::run_with(pipeline, Options { settings, quiet: false });
-    assert_eq!(code, ExitCode::SUCCESS);
-}
-
-/// As the examples do.
-fn say(now: &millstream::instances::Waiting) {
-    eprintln!("joined {} of {}", now.of - now.missing.len(), now.of);
 }
 
 fn number_in(variable: &str) -> Option<u64> {

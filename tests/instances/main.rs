@@ -26,5 +26,6 @@ mod hosts;
 mod inputs;
 mod joining;
 mod losses;
+mod opening;
 mod process;
 mod soak;

@@ -12,10 +12,12 @@
 #![cfg(target_os = "linux")]
 
 mod again;
+mod broker;
 mod alike;
 #[path = "../kill/built.rs"]
 mod built;
 mod cluster;
+mod consumer;
 mod copying;
 mod cuts;
 mod ends;
@@ -26,6 +28,7 @@ mod hosts;
 mod inputs;
 mod joining;
 mod losses;
+mod moves;
 mod opening;
 mod process;
 mod soak;

@@ -32,3 +32,4 @@ mod moves;
 mod opening;
 mod process;
 mod soak;
+mod waits;

@@ -21,19 +21,19 @@ const WORK: u64 = 8;
 const COMMITS: Duration = Duration::from_millis(20);
 
 /// The instance of the merge and the sink.
-const SINK: usize = 2;
+pub(crate) const SINK: usize = 2;
 
 /// A pipeline whose source is a queue.
-struct Queue {
+pub(crate) struct Queue {
     name: String,
-    broker: Broker,
-    cluster: Cluster,
+    pub(crate) broker: Broker,
+    pub(crate) cluster: Cluster,
     /// The turns that a fault has ended.
-    ended: Vec<usize>,
+    pub(crate) ended: Vec<usize>,
 }
 
 impl Queue {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let line = again::line("moves::reads_a_queue_as_one_instance", 0);
         let job = Job { input: String::new(), output: String::new(), records: 0, line };
         let mut cluster = Cluster::doing(name, 3, job);
@@ -44,14 +44,25 @@ impl Queue {
 
     /// Waits until all others stand by, and some of the last turn has arrived and some not; returns who has it.
     #[track_caller]
-    fn owner(&mut self) -> usize {
+    pub(crate) fn owner(&mut self) -> usize {
         self.until("all stand by", |broker| broker.consumers() == 3);
         self.until("some of it arrives", |broker| broker.arrived() >= SOME);
         self.broker.active().expect("one is chosen")
     }
 
+    /// Waits for the same; whoever has it is not this instance.
     #[track_caller]
-    fn until(&mut self, what: &str, so: impl Fn(&Broker) -> bool) {
+    pub(crate) fn owner_beside(&mut self, instance: usize) -> usize {
+        let mut owner = self.owner();
+        while owner == instance {
+            self.lands(owner, |broker, _| assert!(broker.moves(true), "another waits"));
+            owner = self.owner();
+        }
+        owner
+    }
+
+    #[track_caller]
+    pub(crate) fn until(&mut self, what: &str, so: impl Fn(&Broker) -> bool) {
         let Self { broker, cluster, .. } = self;
         let so = cluster.until(what, |_| so(broker));
         assert!(so, "one has ended before: {what}\n{}", cluster.told());
@@ -73,7 +84,7 @@ impl Queue {
     /// Lets all end, and sees that nothing is lost, that each turn is in order, and that nothing comes again that was
     /// acknowledged.
     #[track_caller]
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let records = self.broker.no_more();
         self.cluster.let_all_end();
         let (turns, rows) = (self.broker.turns(), self.broker.rows());
@@ -173,11 +184,7 @@ fn an_owner_that_was_stopped_finds_itself_fenced() {
     let mut queue = Queue::new("the owner is stopped");
     let mut fenced = BTreeMap::<usize, usize>::new();
     for _ in 0..faults().div_ceil(2) {
-        let mut owner = queue.owner();
-        while owner == SINK {
-            queue.lands(owner, |broker, _| assert!(broker.moves(true), "another waits"));
-            owner = queue.owner();
-        }
+        let owner = queue.owner_beside(SINK);
         let lost = format!("instance {} ({}) is not reached any more", owner + 1, queue.cluster.peer(owner));
         let times = queue.cluster.times_said(SINK, &lost);
         queue.cluster.freeze(owner);

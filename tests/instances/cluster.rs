@@ -307,6 +307,11 @@ impl Cluster {
         self.most = self.written();
     }
 
+    /// Whether a quarter of it is there.
+    pub(crate) fn is_quarter_written(&self) -> bool {
+        self.written() >= self.expected.len() as u64 / 4
+    }
+
     /// Whether all but a twentieth is there.
     pub(crate) fn is_nearly_written(&self) -> bool {
         self.written() >= self.expected.len() as u64 / 20 * 19

@@ -24,7 +24,8 @@ fn freeze(name: &str, instance: usize, by: usize, meanwhile: impl Fn(&mut Cluste
     let of = |cluster: &Cluster, what: &str| cluster.times_said(by, what);
     cluster.start_all();
     for _ in 0..faults().div_ceil(2) {
-        if !cluster.until_further() {
+        // One that is stopped at the very end may find nobody any more, and can't know that all is done.
+        if !cluster.until_further() || cluster.is_quarter_written() {
             break;
         }
         let (times_lost, times_back) = (of(&cluster, &lost), of(&cluster, &back));
@@ -32,13 +33,9 @@ fn freeze(name: &str, instance: usize, by: usize, meanwhile: impl Fn(&mut Cluste
         cluster.until_said_times(by, &lost, times_lost + 1);
         meanwhile(&mut cluster);
         cluster.thaw(instance);
-        if !cluster.until(&back, |cluster| of(cluster, &back) > times_back) {
-            // The others had done it all.
-            break;
-        }
+        cluster.until_said_times(by, &back, times_back + 1);
     }
     cluster.finish();
-    assert!(of(&cluster, &back) > 0, "it never came back\n{}", cluster.told());
     assert_eq!(cluster.times_said(0, "the source opens"), 1, "it goes on in the same epoch\n{}", cluster.told());
     let read = format!("done: records in {RECORDS},");
     assert_eq!(cluster.times_said(0, &read), 1, "each record is read once\n{}", cluster.told());
@@ -51,7 +48,7 @@ fn an_origin_that_was_stopped_goes_on_in_its_epoch() {
 
 #[test]
 fn a_worker_that_was_stopped_finds_its_work_dealt_anew() {
-    freeze("a worker is stopped", 1, 0, |cluster| {
+    freeze("a worker is stopped", 1, 2, |cluster| {
         cluster.until_further();
     });
 }

@@ -1,5 +1,6 @@
 //! Instances that are lost and come back.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crate::cluster::{Cluster, faults};
@@ -33,7 +34,13 @@ fn what_was_dealt_to_a_lost_worker_is_dealt_anew_and_it_may_return() {
 
 #[test]
 fn a_lost_origin_is_frozen_until_it_returns() {
-    lose("the origin is lost", 0, |cluster| cluster.stands_still(AWAY));
+    let times = Cell::new(0);
+    lose("the origin is lost", 0, |cluster| {
+        times.set(times.get() + 1);
+        let lost = format!("instance 1 ({}) is not reached any more", cluster.peer(0));
+        cluster.until_said_times(2, &lost, times.get());
+        cluster.stands_still(AWAY);
+    });
 }
 
 #[test]

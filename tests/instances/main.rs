@@ -12,8 +12,8 @@
 #![cfg(target_os = "linux")]
 
 mod again;
-mod broker;
 mod alike;
+mod broker;
 #[path = "../kill/built.rs"]
 mod built;
 mod cluster;

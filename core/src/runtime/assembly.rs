@@ -12,7 +12,7 @@ use super::channel::{self, Incoming, Outgoing};
 use super::control::Control;
 use super::entry_end::{EntryEnd, Feed};
 use super::exit_end::ExitEnd;
-use super::fold::{FoldEnd, Turns};
+use super::fold::FoldEnd;
 use super::gate::{Limit, Pace};
 use super::keep::KeepBytes;
 use super::ledger::Ledger;
@@ -25,6 +25,7 @@ use super::sink_end::{SinkEnd, SinkRequest};
 use super::source_end::{SourceEnd, SourceRequest};
 use super::steps::{Stepping, Steps};
 use super::summary::Ended;
+use super::turns::Turns;
 use crate::contracts::{Across, Cause, DynSink, Error, Exit, Host, Result};
 use crate::plan::{Factory, Inlet, Outlet, Runs, Stage, StageId, Step, Task};
 

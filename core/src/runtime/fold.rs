@@ -11,9 +11,9 @@ use super::metrics::{Meters, add};
 use super::nowhere::Nowhere;
 use super::origin::OriginKey;
 use super::parcel::{Close, Parcel};
-use super::promises::Promises;
 use super::resolve::Resolver;
 use super::summary::Ended;
+use super::turns::Turns;
 use crate::commit::{Bounds, Hold, Ticket};
 use crate::contracts::{Clock, Emission, Error, Faults, Fold, Result};
 use crate::data::{AnyColumn, Batch, EventTime, Partition, Shared, Times};
@@ -47,39 +47,6 @@ pub(super) struct FoldEnd {
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
     turns: Option<Turns>,
-}
-
-/// What a fold needs whose emissions are put in one order with those of other instances. All of them see the same records
-/// in the same order, with rows or without, so that they count them alike.
-pub(super) struct Turns {
-    /// How many records have come.
-    seen: u64,
-    promises: Promises,
-}
-
-/// How many bits of a turn are a row's place within its record; further ones share the last.
-const SUB_BITS: u32 = 20;
-
-impl Turns {
-    pub(super) fn new(promises: Promises) -> Self {
-        Self { seen: 0, promises }
-    }
-
-    /// The turns of the rows of the next records.
-    fn of(&mut self, shared: &Shared, part: &std::ops::Range<u32>, index: Option<&[u32]>, rows: usize) -> Vec<i64> {
-        let seen = self.seen;
-        self.seen += part.len() as u64;
-        let (mut last, mut place) = (None, 0);
-        let turn = |row: usize| {
-            let record = index.map_or(part.start + row as u32, |index| index[row]);
-            place = if last == Some(record) { place + 1 } else { 0 };
-            last = Some(record);
-            let sub = i64::from(shared.sub(record, place).min((1 << SUB_BITS) - 1));
-            // Records enough for centuries.
-            ((seen + u64::from(record - part.start)) as i64) << SUB_BITS | sub
-        };
-        (0..rows).map(turn).collect()
-    }
 }
 
 /// The hold on the lowest record of an origin that was taken in since the last emission: records may come in any order.
@@ -178,7 +145,7 @@ impl FoldEnd {
         }
         if let Some(turns) = &self.turns {
             // Those of the other instances need not wait for this one any more.
-            turns.promises.promise((&self.name, self.instance), &self.ledger, i64::MAX);
+            turns.end((&self.name, self.instance), &self.ledger);
         }
     }
 

@@ -1,0 +1,47 @@
+//! [`Turns`]: where the rows that a fold takes in stand among all that the folds of several instances do, so that what
+//! these emit can be put in one order.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::ledger::Ledger;
+use super::promises::Promises;
+use crate::data::Shared;
+
+/// Gives rows their turns. All instances see the same records in the same order, with rows or without, so that they count
+/// them alike.
+pub(super) struct Turns {
+    /// How many records have come.
+    seen: u64,
+    promises: Promises,
+}
+
+/// How many bits of a turn are a row's place within its record; further ones share the last.
+const SUB_BITS: u32 = 20;
+
+impl Turns {
+    pub(super) fn new(promises: Promises) -> Self {
+        Self { seen: 0, promises }
+    }
+
+    /// The turns of the rows of the next records.
+    pub(super) fn of(&mut self, shared: &Shared, part: &Range<u32>, index: Option<&[u32]>, rows: usize) -> Vec<i64> {
+        let seen = self.seen;
+        self.seen += part.len() as u64;
+        let (mut last, mut place) = (None, 0);
+        let turn = |row: usize| {
+            let record = index.map_or(part.start + row as u32, |index| index[row]);
+            place = if last == Some(record) { place + 1 } else { 0 };
+            last = Some(record);
+            let sub = i64::from(shared.sub(record, place).min((1 << SUB_BITS) - 1));
+            // Records enough for centuries.
+            ((seen + u64::from(record - part.start)) as i64) << SUB_BITS | sub
+        };
+        (0..rows).map(turn).collect()
+    }
+
+    /// Nothing more comes of the fold: those of the other instances need not wait for it any more.
+    pub(super) fn end(&self, origin: (&Arc<str>, u16), ledger: &Ledger) {
+        self.promises.promise(origin, ledger, i64::MAX);
+    }
+}

@@ -41,6 +41,7 @@ mod sink_end;
 mod source_end;
 mod steps;
 mod summary;
+mod tally;
 mod turns;
 mod upstream;
 

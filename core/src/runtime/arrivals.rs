@@ -18,6 +18,7 @@ use super::kept::Kept;
 use super::origin::OriginKey;
 use super::parcel::Parcel;
 use super::prefix::Prefix;
+use super::tally::Tally;
 use crate::commit::{Burial, HoldId, Note, Outcome, Ranges, RemoteHold, Settle, Ticket};
 use crate::contracts::{Claim, OriginAt};
 use crate::data::{Batch, Marks, Partition, Shared};
@@ -48,6 +49,8 @@ pub(super) struct Arrivals {
     pub(super) kept: Kept,
     tells: Tells,
     follows: Follows,
+    /// What the limits of the part have counted.
+    tallies: Vec<Arc<Tally>>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -101,6 +104,8 @@ struct Arrived {
     /// The sequence number of record 0.
     first: u64,
     life: u64,
+    /// Its origin, where a limit counts.
+    key: Option<Arc<OriginKey>>,
 }
 
 /// Where an origin stands, for a commit.
@@ -112,8 +117,8 @@ pub(super) struct Stands {
 }
 
 impl Arrivals {
-    pub(super) fn new(kept: Kept, tells: Tells, follows: Follows) -> Arc<Self> {
-        Arc::new(Self { kept, tells, follows, state: Mutex::default(), changed: Notify::new() })
+    pub(super) fn new(kept: Kept, tells: Tells, follows: Follows, tallies: Vec<Arc<Tally>>) -> Arc<Self> {
+        Arc::new(Self { kept, tells, follows, tallies, state: Mutex::default(), changed: Notify::new() })
     }
 
     /// A batch came in. Its ticket tells outcomes here.
@@ -121,7 +126,8 @@ impl Arrivals {
         let (shared, part) = (batch.shared(), batch.part());
         let first = shared.first;
         let (origin, life) = self.follow(shared, first + u64::from(part.start)..first + u64::from(part.end));
-        let arrived = Arrived { arrivals: self.clone(), origin, first, life, claim };
+        let key = (!self.tallies.is_empty()).then(|| Arc::new(OriginKey::of(shared)));
+        let arrived = Arrived { arrivals: self.clone(), origin, first, life, claim, key };
         let slot = arrived.claim.slot;
         Parcel { ticket: Ticket::new(Arc::new(arrived), slot, part), batch }
     }
@@ -205,7 +211,7 @@ impl Arrivals {
             if let Told::Outcome { of, records, .. } = told {
                 self.with(of.origin, |prefix| prefix.unsettle(of.sequences(&records)));
                 self.let_go(&of, &of.sequences(&records));
-                of.claim.origin.settle(of.claim.slot, records, Outcome::Abandoned);
+                of.pass_on(of.claim.slot, records, Outcome::Abandoned);
             }
         }
     }
@@ -317,7 +323,7 @@ impl State {
 impl Told {
     fn tell(self) {
         match self {
-            Self::Outcome { of, records, outcome } => of.claim.origin.settle(of.claim.slot, records, outcome),
+            Self::Outcome { of, records, outcome } => of.pass_on(of.claim.slot, records, outcome),
             Self::Release { claim, hold } => claim.origin.release(hold),
         }
     }
@@ -326,6 +332,20 @@ impl Told {
 impl Arrived {
     fn sequences(&self, records: &Range<u32>) -> Range<u64> {
         self.first + u64::from(records.start)..self.first + u64::from(records.end)
+    }
+
+    /// Tells the claim what became of records, and the limits whether they come again. What a fold has taken in counts.
+    fn pass_on(&self, slot: u64, records: Range<u32>, outcome: Outcome) {
+        if let Some(key) = &self.key {
+            let sequences = self.sequences(&records);
+            for tally in &self.arrivals.tallies {
+                match outcome {
+                    Outcome::Abandoned => tally.give_back(|of| of == &**key, &sequences),
+                    _ => tally.keep(|of| of == &**key, &sequences),
+                }
+            }
+        }
+        self.claim.origin.settle(slot, records, outcome);
     }
 
     fn tells_at_once(&self, outcome: Outcome) -> bool {
@@ -337,7 +357,7 @@ impl Settle for Arrived {
     fn settle(&self, slot: u64, records: Range<u32>, outcome: Outcome) {
         if !self.tells_at_once(outcome) {
             if !self.arrivals.settle_later(self, &records, outcome) {
-                self.claim.origin.settle(slot, records, Outcome::Abandoned);
+                self.pass_on(slot, records, Outcome::Abandoned);
             }
             return;
         }
@@ -347,7 +367,7 @@ impl Settle for Arrived {
             Outcome::Abandoned => self.arrivals.with(self.origin, |prefix| prefix.unsettle(sequences)),
             _ => self.arrivals.with(self.origin, |prefix| prefix.settle(sequences)),
         }
-        self.claim.origin.settle(slot, records, outcome);
+        self.pass_on(slot, records, outcome);
     }
 
     fn hold(&self, slot: u64, record: u32) -> HoldId {

@@ -212,7 +212,10 @@ impl<'a> Assembly<'a> {
                 let meters = self.setup.meters.clone();
                 Segmented::new(segment, &job.graph, &job.factories, job.policy, meters).map(Stepping::Segment)
             }
-            Step::Limit { stage, records } => Ok(Stepping::Limit { limit: Limit::new(*records), stage: *stage }),
+            Step::Limit { stage, records } => {
+                let limit = Limit::new(self.setup.tally(*stage, *records), self.setup.instance.is_some());
+                Ok(Stepping::Limit { limit, stage: *stage })
+            }
             Step::Throttle { rate, .. } => Ok(Stepping::Pace(Pace::new(*rate))),
             Step::Fold { .. } | Step::MapAsync { .. } => Err(unfit()),
         }

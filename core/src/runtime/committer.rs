@@ -138,15 +138,16 @@ impl Committer {
         Ok(Some(positions.into_iter().map(|(id, _, position)| (id, position)).collect()))
     }
 
-    /// Commits all that may be: also what settles only when the sink flushes. A run must not end as if all were well with
-    /// what can't be.
-    pub(super) async fn commit_all(&mut self) -> Result<()> {
-        self.commit(true).await?;
-        self.commit(false).await?;
-        match &self.upstream {
-            Upstream::Entry(arrivals) if arrivals.is_lost() => Err(origin_is_gone()),
-            _ => Ok(()),
+    /// Commits all that may be: also what settles only when the sink flushes. `false`: what the sink holds can't be, and a
+    /// run must not end as if all were well with that.
+    pub(super) async fn commit_all(&mut self) -> Result<bool> {
+        for last in [true, false] {
+            self.commit(last).await?;
+            if matches!(&self.upstream, Upstream::Entry(arrivals) if arrivals.is_lost()) {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
 
     /// What extends visibility, beside the commits: these may have to wait for the sink.
@@ -195,12 +196,6 @@ impl Committer {
             None => Ok(()),
         }
     }
-}
-
-fn origin_is_gone() -> Error {
-    let message = "the sink can't commit what it was given last: the position is known only to an instance that is gone. \
-                   Start the pipeline again to go on from the last commit";
-    Error::new(Cause::Outside, message)
 }
 
 /// Visibility is extended at most as often as this.

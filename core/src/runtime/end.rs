@@ -150,12 +150,21 @@ impl End {
         let gated = matches!(committer.upstream, Upstream::Entry(_));
         // What a part that is given up has written is not made durable: it begins anew without it.
         if ended != Some(Ended::ReaderGone) && !(gated && control.phase() == Phase::Aborting) {
-            note(committer.commit_all().await);
+            match committer.commit_all().await {
+                Ok(true) => {}
+                // It begins anew, and what the limit had let pass comes again.
+                Ok(false) if ended == Some(Ended::Limit) && self.folds.is_empty() => control.give_up(),
+                Ok(false) => note(Err(origin_is_gone())),
+                Err(error) => note(Err(error)),
+            }
         }
         if ended == Some(Ended::Input) && !control.has_failed() && !control.is_finished() {
             note(check_settled(&committer));
         }
-        if matches!(ended, Some(Ended::Input | Ended::Limit | Ended::Drained)) && !control.has_failed() {
+        if matches!(ended, Some(Ended::Input | Ended::Limit | Ended::Drained))
+            && !control.has_failed()
+            && !control.is_dropped()
+        {
             note(committer.close_sink().await);
         }
         if self.setup.instance.is_none() {
@@ -163,6 +172,12 @@ impl End {
         }
         note(committer.close_source().await);
     }
+}
+
+fn origin_is_gone() -> Error {
+    let message = "the sink can't commit what it was given last: the position is known only to an instance that is gone. \
+                   Start the pipeline again to go on from the last commit";
+    Error::new(Cause::Outside, message)
 }
 
 /// Waits until what the source read, or what the fold made that a limit cut, has settled.

@@ -1,14 +1,18 @@
 //! Gates: a limit, and a throttle. Pure: the time is given.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::parcel::Parcel;
+use super::tally::Tally;
 use crate::data::Batch;
 use crate::plan::Throttle;
 
 /// Lets so many records of a run pass.
 pub(super) struct Limit {
-    left: u64,
+    tally: Arc<Tally>,
+    /// Whether what has passed may come again.
+    again: bool,
 }
 
 /// What a limit says about a batch.
@@ -20,21 +24,20 @@ pub(super) enum Let {
 }
 
 impl Limit {
-    pub(super) fn new(records: u64) -> Self {
-        Self { left: records }
+    pub(super) fn new(tally: Arc<Tally>, again: bool) -> Self {
+        Self { tally, again }
     }
 
     /// Lets what fits of a batch pass. A source record passes whole or not at all.
     pub(super) fn admit(&mut self, mut parcel: Parcel) -> Let {
-        let rows = parcel.batch.len() as u64;
-        if rows < self.left {
-            self.left -= rows;
+        let left = self.tally.left();
+        if (parcel.batch.len() as u64) < left {
+            self.tally.count(&parcel.batch, self.again);
             return Let::Pass(parcel);
         }
-        let fits = self.left as usize;
-        let end = end_of(&parcel.batch, fits);
-        self.left = 0;
+        let end = end_of(&parcel.batch, left as usize);
         let rest = parcel.split_at(end);
+        self.tally.count(&parcel.batch, self.again);
         Let::Last(parcel, Some((rest, end)))
     }
 }

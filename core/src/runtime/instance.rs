@@ -468,7 +468,7 @@ fn arrivals(setup: &Setup, part: &Part, instances: usize, positions: bool) -> Op
         1 => Follows::Records,
         _ => Follows::Nothing,
     };
-    Some(Arrivals::new(setup.kept(Vec::new()), tells, follows))
+    Some(Arrivals::new(setup.kept(Vec::new()), tells, follows, setup.tallies(&part.tasks)))
 }
 
 fn exchange_gone() -> Error {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::origin::OriginKey;
+use super::tally::Tally;
 use crate::commit::{Blocking, Bounds, Hold, HoldId, Outcome, Point, Settle, Ticket, Tracker};
 use crate::contracts::Settlement;
 use crate::data::{Marks, Partition, PartitionId, Position};
@@ -164,6 +166,38 @@ impl Ledger {
     /// The point up to which a commit may go.
     pub(super) fn point(&self) -> Point<Arc<dyn Marks>> {
         self.lock().tracker.point()
+    }
+
+    /// The origin is opened anew, from what is committed, or from here: what comes again doesn't count until then.
+    pub(super) fn give_back(&self, instance: u16, held: Option<&Position>, tally: &Tally) {
+        let again = match self.pessimistic {
+            // Each record is acknowledged by itself.
+            true => self.lock().tracker.open(),
+            false => {
+                let from = held.and_then(|held| self.sequence_at(held)).unwrap_or(self.point().sequence);
+                std::iter::once(from..u64::MAX).collect()
+            }
+        };
+        again.iter().for_each(|records| tally.give_back(|key| self.is(instance, key), records));
+        tally.keep(|key| self.is(instance, key), &(0..u64::MAX));
+    }
+
+    /// The record that this is the position before, if it is in flight: the sink may have committed further than was
+    /// heard of here.
+    fn sequence_at(&self, held: &Position) -> Option<u64> {
+        let open = self.lock().tracker.open();
+        let mut ends = open.iter().cloned().flatten().chain(open.last().map(|last| last.end));
+        ends.find(|&sequence| self.locate(sequence).is_ok_and(|position| position.as_ref() == Some(held)))
+    }
+
+    /// What is committed doesn't come again.
+    pub(super) fn keep_counts(&self, instance: u16, tally: &Tally) {
+        tally.keep(|key| self.is(instance, key), &(0..self.point().sequence));
+    }
+
+    /// Whether this is the origin: no other of the instance has the epoch, but partitions of the same source.
+    fn is(&self, instance: u16, key: &OriginKey) -> bool {
+        (key.instance, key.epoch) == (instance, self.epoch) && key.partition == self.partition
     }
 
     /// The position before the record of this sequence number, while that can be told.

@@ -1,8 +1,9 @@
 //! [`Setup`]: what all parts of a run on one instance share.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Mutex, mpsc};
 
@@ -14,6 +15,7 @@ use super::letters::Letterbox;
 use super::metrics::Meters;
 use super::resolve::Resolver;
 use super::source_end::{Others, Partitions, SourceEnd};
+use super::tally::Tally;
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
 use crate::contracts::{
@@ -34,6 +36,8 @@ pub(super) struct Setup {
     letters: Arc<[Arc<Letterbox>]>,
     /// The epoch of the fold that begins next.
     epoch: AtomicU64,
+    /// What limits have counted, by stage.
+    tallies: std::sync::Mutex<BTreeMap<StageId, Arc<Tally>>>,
 }
 
 impl Setup {
@@ -46,7 +50,24 @@ impl Setup {
         let meters = Meters::new(job.graph.stages.iter().map(|stage| stage.name.clone()));
         let letters = job.letters.iter().map(|factory| Letterbox::new(factory, &job.name)).collect();
         let epoch = AtomicU64::new(0);
-        Ok(Arc::new(Self { job, settings, meters, source, sink, instance, letters, epoch }))
+        let tallies = std::sync::Mutex::default();
+        Ok(Arc::new(Self { job, settings, meters, source, sink, instance, letters, epoch, tallies }))
+    }
+
+    /// What the limit of this stage has counted, over all lives of its part.
+    pub(super) fn tally(&self, stage: StageId, rows: u64) -> Arc<Tally> {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.entry(stage).or_insert_with(|| Arc::new(Tally::new(rows))).clone()
+    }
+
+    /// What the limits of these tasks have counted, over all lives of their part.
+    pub(super) fn tallies(&self, tasks: &Range<usize>) -> Vec<Arc<Tally>> {
+        let tasks: &[Task] = self.job.graph.tasks.get(tasks.clone()).unwrap_or_default();
+        let limit = |step: &Step| match step {
+            Step::Limit { stage, records } => Some(self.tally(*stage, *records)),
+            _ => None,
+        };
+        tasks.iter().flat_map(|task| &task.steps).filter_map(limit).collect()
     }
 
     /// The epochs of folds begin with this one.
@@ -100,7 +121,8 @@ impl Setup {
         reports: Option<mpsc::UnboundedSender<Report>>,
     ) -> Result<(SourceEnd, Arc<Partitions>)> {
         let opened_as = (self.instance.unwrap_or_default(), epoch);
-        let partitions = Partitions::new(self.kept(held), opened_as, self.is_pessimistic(), self.bounds());
+        let tallies = self.tallies(&(0..self.job.graph.tasks.len()));
+        let partitions = Partitions::new(self.kept(held), opened_as, self.is_pessimistic(), self.bounds(), tallies);
         let mut source = SourceEnd::new(
             self.source.0.make(),
             partitions.clone(),

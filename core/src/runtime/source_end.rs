@@ -14,8 +14,11 @@ use super::metrics::{Meters, add};
 use super::parcel::{Close, Parcel};
 use super::promises::Promises;
 use super::summary::Ended;
+use super::tally::Tally;
 use crate::commit::{Blocking, Bounds};
-use crate::contracts::{Cause, Clock, DynChunk, DynEvent, DynSource, Error, Faults, Report, Result, Settlement};
+use crate::contracts::{
+    Cause, Checkpoint, Clock, DynChunk, DynEvent, DynSource, Error, Faults, Report, Result, Settlement,
+};
 use crate::data::{Batch, EventTime, Partition, PartitionId, Position, Shared, Times};
 use crate::plan::StageId;
 
@@ -28,11 +31,19 @@ pub(super) struct Partitions {
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
     pub(super) room: Arc<Room>,
+    /// What limits on this instance have counted.
+    tallies: Vec<Arc<Tally>>,
 }
 
 impl Partitions {
-    pub(super) fn new(kept: Kept, opened_as: (u16, u64), pessimistic: bool, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { kept, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds) })
+    pub(super) fn new(
+        kept: Kept,
+        opened_as: (u16, u64),
+        pessimistic: bool,
+        bounds: Bounds,
+        tallies: Vec<Arc<Tally>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { kept, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds), tallies })
     }
 
     /// Those that are open.
@@ -89,6 +100,21 @@ impl Partitions {
     pub(super) fn left_over(&self) -> u64 {
         let standings = self.all().into_iter().map(|ledger| ledger.standing());
         standings.filter(|standing| standing.settled).map(|standing| standing.lag).sum()
+    }
+
+    /// The source is opened anew, from here: what is read again doesn't count until then.
+    pub(super) fn give_back(&self, held: &[Checkpoint], tally: &Tally) {
+        for ledger in self.all() {
+            let held = held.iter().find(|held| held.key.partition == ledger.partition);
+            ledger.give_back(self.opened_as.0, held.map(|held| &held.position), tally);
+        }
+    }
+
+    /// What is committed doesn't come again.
+    pub(super) fn keep_counts(&self) {
+        for tally in &self.tallies {
+            self.all().iter().for_each(|ledger| ledger.keep_counts(self.opened_as.0, tally));
+        }
     }
 
     /// Records that were read and may not be committed.

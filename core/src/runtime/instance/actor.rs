@@ -23,7 +23,6 @@ use super::super::summary::Ended;
 use super::super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Checkpoint, Error, ExitFactory, Report, Result};
 use crate::data::{Partition, Position};
-use crate::plan::Step;
 
 /// How long to wait before a commit that could not be made just now is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -99,6 +98,8 @@ enum Start {
     Anew,
     /// What its sink held could not be committed.
     Reopen { id: u64 },
+    /// The same, when it was about to end.
+    Again,
 }
 
 /// How a part goes on.
@@ -204,6 +205,9 @@ impl Actor {
                 }
                 ended = &mut life.ended => {
                     self.see_off(&mut life).await;
+                    if life.control.is_dropped() {
+                        return Next::Start(Start::Again);
+                    }
                     return self.has_ended(ended.unwrap_or_else(|error| Err(panicked(error))));
                 }
             }
@@ -246,6 +250,9 @@ impl Actor {
             (None, Some(store)) => store.lock().await.load().await?,
             (None, None) => Vec::new(),
         };
+        for tally in self.setup.tallies(&self.tasks) {
+            self.partitions.iter().for_each(|before| before.give_back(&held, &tally));
+        }
         let reports = Some(self.reports.clone());
         let (source, partitions) = self.setup.open_source(held, epoch, control, reports).await?;
         if let Some(store) = &self.store {
@@ -281,6 +288,7 @@ impl Actor {
         match start {
             Start::Anew => self.report(Report::Anew { hop }),
             Start::Reopen { id } => return self.report(Report::Settled { id, held: self.held() }),
+            Start::Again => return,
             Start::First | Start::Source { .. } => {}
         }
         self.report(Report::Ready { hop });
@@ -377,6 +385,10 @@ impl Actor {
         if let Some(partitions) = &self.partitions {
             self.shown.reads_again(partitions);
         }
+        let instance = self.setup.instance.unwrap_or_default();
+        for tally in self.setup.tallies(&self.tasks) {
+            life.folds.iter().for_each(|fold| fold.give_back(instance, None, &tally));
+        }
     }
 
     /// Waits until no task of it is left. Whatever its sink has not made durable by then is given up.
@@ -405,14 +417,8 @@ impl Actor {
         let (asks, reports, commands) = (life.asks.clone(), self.reports.clone(), self.commands.clone());
         let clock = self.setup.settings.world.clock.clone();
         let (positions, keeps) = (self.positions, self.keeps);
-        let limited = self.setup.has_step(&self.tasks, |step| matches!(step, Step::Limit { .. }));
-        let tell = self.tell.clone();
         tokio::spawn(async move {
             while commit(&asks).await == Some(false) {
-                if arrivals.is_lost() && limited {
-                    let _ = tell.send(Told::Failed(count_is_lost()));
-                    return;
-                }
                 if arrivals.is_lost() {
                     // Only without what can't be committed can the sink say where it stands.
                     let _ = commands.upgrade().map(|commands| commands.send(Command::Reopen { id }));
@@ -477,13 +483,6 @@ async fn commit(asks: &mpsc::UnboundedSender<Ask>) -> Option<bool> {
     let (answer, answered) = tokio::sync::oneshot::channel();
     asks.send(answer).ok()?;
     answered.await.ok()
-}
-
-/// A limit doesn't know what of its count is in the sink's last commit.
-fn count_is_lost() -> Error {
-    let message = "what the sink was given can't be committed, because an instance that it came from is gone, and a limit has \
-                   counted it: start again to go on from the last commit";
-    Error::new(Cause::Outside, message)
 }
 
 fn panicked(error: tokio::task::JoinError) -> Error {

@@ -472,6 +472,85 @@ async fn a_limit_is_told_by_the_first_record_of_each_origin_that_did_not_pass() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_sink_could_not_commit_counts_for_a_limit_only_once_it_comes_again() {
+    let Test { rig, written, .. } = test(APART, Middle::Limit(25), |sink| sink.transactional());
+    let (_running, mut hand) = rig.start(1, 2).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    hand.arrive(0, batch(1, 0..5, true), claim(&ear, 0));
+    settle_down().await;
+    hand.order(Order::Settle { id: 8 });
+    hears(&mut hand, &["settled 8 Some([5])"]).await;
+    hand.arrive(0, batch(1, 5..15, false), claim(&ear, 1));
+    settle_down().await;
+    hand.order(Order::Settle { id: 9 });
+    hears(&mut hand, &["locate 0 p0:15"]).await;
+    hand.order(Order::Placed { id: 0, position: None });
+    hears(&mut hand, &["settled 9 Some([5])"]).await;
+    for slot in 1..4 {
+        hand.arrive(0, batch(1, slot * 10 - 5..slot * 10 + 5, true), claim(&ear, slot));
+    }
+    hears(&mut hand, &["limited 0 SCRIPT/1:25", "ended 0"]).await;
+    assert_eq!(written.durable(), (0..25).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_whose_last_commit_is_lost_lets_the_same_pass_again() {
+    let Test { rig, written, .. } = test(APART, Middle::Limit(25), |sink| sink.transactional());
+    let (_running, mut hand) = rig.start(1, 2).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    for slot in 0..3 {
+        hand.arrive(0, batch(1, slot * 10..slot * 10 + 10, slot < 2), claim(&ear, slot));
+    }
+    hears(&mut hand, &["locate 0 p0:25"]).await;
+    hand.order(Order::Placed { id: 0, position: None });
+    settle_down().await;
+    let heard = ear.heard();
+    assert!((0..2).all(|slot| heard.contains(&settled(slot, 0..10, Outcome::Abandoned))), "{heard:?}");
+    for slot in 0..3 {
+        hand.arrive(0, batch(1, slot * 10..slot * 10 + 10, true), claim(&ear, slot));
+    }
+    hears(&mut hand, &["limited 0 SCRIPT/1:25", "ended 0"]).await;
+    assert_eq!(written.durable(), (0..25).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_source_reads_again_counts_for_a_limit_once() {
+    let first = [Where::First, Where::First, Where::Last];
+    let Test { rig, .. } = test(first, Middle::Limit(250), |sink| sink);
+    let (_running, mut hand) = rig.start(0, 2).await;
+    let ear = Arc::<Ear>::default();
+    let mut passed = Vec::new();
+    for (epoch, held, batches) in [(5, None, 2), (6, None, 1), (7, Some(150), usize::MAX)] {
+        let key =
+            crate::contracts::Key { pipeline: "numbers".into(), stage: "SCRIPT".into(), partition: Partition::new(P0) };
+        let held = held.map(|at| vec![crate::contracts::Checkpoint { key, position: number(at) }]);
+        hand.order(Order::Open { epoch, held });
+        hears(&mut hand, &["opened 1"]).await;
+        let (mut seen, mut claims) = (Vec::new(), Vec::new());
+        while seen.len() < batches
+            && let Some(Left::Sent(batch, ticket)) = hand.exits[0].recv().await
+        {
+            let Claim { origin, slot } = ear.claim(ticket);
+            if seen.is_empty() && epoch == 5 {
+                origin.settle(slot, 0..100, Outcome::Delivered);
+            }
+            claims.push(origin);
+            seen.push(values(&batch));
+        }
+        passed = seen.concat();
+        if batches < usize::MAX {
+            settle_down().await;
+            hand.order(Order::Close);
+            hears(&mut hand, &["closed"]).await;
+            while !matches!(hand.exits[0].recv().await, Some(Left::Gone | Left::End)) {}
+        }
+    }
+    assert_eq!(passed, (150..250).collect::<Vec<_>>(), "0 to 149 are in the sink");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_between_two_network_stages_is_told_before_its_records_have_arrived() {
     let on_one = [Where::First, Where::Named("peer-1".into()), Where::Last];
     let Test { rig, .. } = test(on_one, Middle::Limit(25), |sink| sink);

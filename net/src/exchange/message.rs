@@ -104,8 +104,9 @@ pub(crate) enum Message {
     Leaving,
     /// To one that is leaving: it gets no more work from the sender.
     Spared,
-    /// The run has failed on the sender.
-    Failed { why: String },
+    /// The run has failed on this instance. Whoever hears it ends with it, and tells all others, the sender too: who says so
+    /// knows.
+    Failed { on: u16, why: String },
     /// To feeders of a merge: it waits for this record of this origin, and it alone can go on; or for none of it any more.
     Need { hop: u16, origin: WireOrigin, sequence: Option<u64> },
     /// So many more bytes may be sent over network stage `hop`.

@@ -11,6 +11,7 @@
 //! source    where the source of this instance stands                (source.rs)
 //! anchors   what origins elsewhere open against, and its holds      (anchor.rs)
 //! ending    what has ended, who leaves, when it is over             (ending.rs)
+//! failing   a run that has failed, and who knows                    (failing.rs)
 //! ```
 //!
 //! What an instance says to itself takes the same way as what others say to it, without a link.
@@ -19,6 +20,7 @@ mod anchor;
 mod ending;
 mod entries;
 mod exits;
+mod failing;
 mod holds;
 mod inbox;
 mod letters;
@@ -31,7 +33,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millstream_core::commit::{Burial, Hold, Note, RemoteHold};
-use millstream_core::contracts::{Error, Hello, Hop, Order, PeerId, Report, SourcePlace, Traffic};
+use millstream_core::contracts::{Hello, Hop, Order, PeerId, Report, SourcePlace, Traffic};
 use millstream_core::data::Partition;
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,6 +45,7 @@ use super::piece::Piece;
 use anchor::Anchors;
 use ending::Ending;
 use exits::Mine;
+use failing::Failing;
 pub(crate) use inbox::FIRST;
 use inbox::Inbox;
 use promises::Promises;
@@ -142,6 +145,8 @@ pub(crate) struct Node {
     source: Source,
     anchors: Anchors,
     ending: Ending,
+    /// The run has failed.
+    failing: Option<Failing>,
     /// Holds that other instances have on records that went out from here, by the network stage that these went out by: a
     /// record may have begun here, and pass again on its way.
     kept: BTreeMap<(usize, RemoteHold), Hold>,
@@ -217,6 +222,7 @@ impl Node {
             source: Source::new(&source, here),
             anchors: Anchors::new(&hops, here),
             ending: Ending::new(&hops, &source, here),
+            failing: None,
             hops,
             limits,
             now: Duration::ZERO,
@@ -244,10 +250,17 @@ impl Node {
     /// Something happens at this time of the run; what is to be done about it, in order.
     pub(crate) fn on(&mut self, now: Duration, input: Input) -> Vec<Act> {
         self.now = self.now.max(now);
+        if self.failing.is_some() {
+            self.see_failure_out(input);
+            return std::mem::take(&mut self.acts);
+        }
         self.to_self.push_back(input);
         loop {
             while let Some(input) = self.to_self.pop_front() {
                 self.take(input);
+            }
+            if self.failing.is_some() {
+                return std::mem::take(&mut self.acts);
             }
             self.move_on();
             if self.to_self.is_empty() {
@@ -258,6 +271,9 @@ impl Node {
 
     /// When time itself makes something happen, in the run's time.
     pub(crate) fn wake(&self) -> Option<Duration> {
+        if let Some(failing) = &self.failing {
+            return Some(failing.until);
+        }
         let waits = [self.source_wake(), self.anchor_wake(), self.ending_wake(), self.records_wake()];
         waits.into_iter().flatten().min()
     }
@@ -440,7 +456,7 @@ impl Node {
             Message::Quiesce => self.quiesce(),
             Message::Leaving => self.peers[peer].leaving = true,
             Message::Spared => self.ending.spared(peer),
-            Message::Failed { why } => self.failed_elsewhere(peer, &why),
+            Message::Failed { on, why } => self.failed(peer, on, &why),
             Message::Need { hop, origin, sequence } => self.needed(peer, usize::from(hop), &origin, sequence),
             Message::Grant { hop, bytes } => self.granted(peer, usize::from(hop), bytes),
             Message::Outcome { hop, tag, from, to, outcome, holds } => {
@@ -491,33 +507,6 @@ impl Node {
             Report::Drain => self.leave(),
             Report::Failed { why } => self.fail(&why),
         }
-    }
-
-    /// The run has failed here: everybody hears of it.
-    fn fail(&mut self, why: &str) {
-        self.tell_all(&Message::Failed { why: why.to_owned() });
-    }
-
-    /// Something is wrong in what the parts here give: the run fails everywhere.
-    fn fail_here(&mut self, why: &str) {
-        self.fail(why);
-        let error = Error::new(millstream_core::contracts::Cause::Bug, why.to_owned());
-        self.over(Err(error));
-    }
-
-    fn failed_elsewhere(&mut self, peer: PeerId, why: &str) {
-        if self.ending.is_over() {
-            return;
-        }
-        let result = match peer == self.me {
-            // The runtime knows what failed here.
-            true => Ok(()),
-            false => {
-                let message = format!("instance {} ({}) failed: {why}", peer + 1, self.names[peer]);
-                Err(Error::new(millstream_core::contracts::Cause::Outside, message))
-            }
-        };
-        self.over(result);
     }
 
     fn next_id(&mut self) -> u64 {

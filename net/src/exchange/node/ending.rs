@@ -81,6 +81,11 @@ impl Ending {
         self.over
     }
 
+    /// It is over now; `false`: it was before.
+    pub(super) fn end(&mut self) -> bool {
+        !std::mem::replace(&mut self.over, true)
+    }
+
     pub(super) fn is_limited(&self) -> bool {
         self.limited
     }
@@ -429,11 +434,8 @@ impl Node {
         self.source.is_over() && anchors && spared && self.is_idle()
     }
 
-    pub(super) fn over(&mut self, result: Result<()>) {
-        if std::mem::replace(&mut self.ending.over, true) {
-            return;
-        }
-        self.order(Order::Over(result));
+    fn over(&mut self, result: Result<()>) {
+        self.end_with(result);
         self.acts.push(Act::Over);
     }
 

@@ -603,13 +603,65 @@ fn where_a_limit_has_ended_the_run_late_copies_hear_what_became_of_what_has_pass
     assert_eq!((world.sink.len(), world.delivered()), (30, 30));
 }
 
+/// A record on the second instance fails the run.
+fn fails(world: &mut World) {
+    world.input(1, Input::Local(Local::Report(Report::Failed { why: "a bad record".into() })));
+    world.run();
+}
+
 #[test]
 fn a_failure_anywhere_ends_all() {
     let mut world = World::new(3);
-    world.input(1, Input::Local(Local::Report(Report::Failed { why: "a bad record".into() })));
+    fails(&mut world);
+    for at in [0, 2] {
+        assert_eq!(world.instance(at).orders.last().map(String::as_str), Some("failed"));
+    }
+    assert!((0..3).all(|at| world.instance(at).over), "all know, and nobody waits");
+}
+
+#[test]
+fn a_failure_is_heard_by_one_that_is_cut_off_from_where_it_was() {
+    let mut world = World::new(3);
+    world.cut(0, 1);
+    fails(&mut world);
+    assert_eq!(world.instance(0).orders, ["open", "failed"], "the third has told it");
+    assert!(world.instance(2).over && !world.instance(1).over, "the second doesn't know that the first knows");
+    world.heal(0, 1);
+    assert!((0..2).all(|at| world.instance(at).over));
+}
+
+#[test]
+fn a_failure_is_heard_by_one_that_was_cut_off_from_all_and_by_one_that_has_come_back() {
+    let mut world = World::new(3);
+    world.cut(0, 1);
+    world.cut(0, 2);
+    fails(&mut world);
+    assert_eq!(world.instance(0).orders, ["open"]);
+    assert!(!world.instance(1).over && !world.instance(2).over);
+    world.heal(0, 2);
+    assert_eq!(world.instance(0).orders, ["open", "failed"]);
+    let mut world = World::new(3);
+    world.kill(0);
+    fails(&mut world);
+    world.start(0);
     world.run();
-    assert_eq!(world.instance(0).orders.last().map(String::as_str), Some("failed"));
-    assert_eq!(world.instance(2).orders.last().map(String::as_str), Some("failed"));
+    assert_eq!(world.instance(0).orders, ["failed"]);
+    assert!((0..3).all(|at| world.instance(at).over));
+}
+
+#[test]
+fn a_failure_that_one_never_hears_of_holds_up_the_others_for_seconds_and_no_longer() {
+    let mut world = World::new(3);
+    world.now = 100 * SECOND;
+    world.kill(0);
+    fails(&mut world);
+    assert_eq!(world.instance(2).node.wake(), Some(105 * SECOND));
+    world.now = 105 * SECOND;
+    for at in [1, 2] {
+        assert!(!world.instance(at).over);
+        world.input(at, Input::Time);
+        assert!(world.instance(at).over);
+    }
 }
 
 /// What the run has come to on an instance when time passes; `None`: it is not over.

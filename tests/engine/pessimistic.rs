@@ -169,3 +169,34 @@ async fn what_a_fold_has_taken_in_is_acknowledged_once_its_output_has_arrived() 
     assert_eq!(ledger.settled("p0", Outcome::Delivered), numbers(0..95));
     assert_eq!(ledger.violations(one), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_visibility_of_what_a_fold_keeps_back_is_extended() {
+    let ledger = Ledger::new();
+    let source = Script::of(&ledger, 0..60_u64).batch(10).waits().pessimistic().visible_after(3 * SECOND);
+    let sink = ScriptSink::<u64>::new(&ledger, "out");
+    let running = start(Pipeline::source(source).count().trigger_every(30 * SECOND).sink(sink)).await;
+    tokio::time::sleep(40 * SECOND).await;
+    assert_eq!(ledger.settled("p0", Outcome::Delivered), numbers(0..60));
+    let last = extensions(&ledger).last().copied().unwrap_or_default();
+    assert!((27 * SECOND..32 * SECOND).contains(&last), "until it is acknowledged: {last:?}");
+    running.drain();
+    assert!(end(running).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_visibility_of_what_waits_to_be_durable_is_extended() {
+    for buffered in [true, false] {
+        let ledger = Ledger::new();
+        let source = Script::of(&ledger, 0..60_u64).batch(10).waits().pessimistic().visible_after(3 * SECOND);
+        let sink = ScriptSink::<u64>::new(&ledger, "out").slow_flushes(30 * SECOND);
+        let stream = Pipeline::source(source).map(|value: u64| value);
+        let pipeline = if buffered { stream.buffer(1_000).sink(sink) } else { stream.sink(sink) };
+        let running = start(pipeline).await;
+        tokio::time::sleep(100 * SECOND).await;
+        assert_eq!(ledger.settled("p0", Outcome::Delivered), numbers(0..60));
+        let last = extensions(&ledger).last().copied().unwrap_or_default();
+        assert!(last >= 27 * SECOND, "until it is acknowledged: {last:?}");
+        running.abort();
+    }
+}

@@ -84,6 +84,8 @@ struct State {
     /// First sequence numbers of the slots in flight, for a pessimistic source: (slot, first).
     firsts: VecDeque<(u64, u64)>,
     settled: Vec<Settlement>,
+    /// What of that was taken to be acknowledged, and has not been yet.
+    leaving: Vec<Range<u64>>,
     /// What folds have taken in, until nothing holds it any more.
     absorbed: Vec<Range<u64>>,
     /// What this origin's records hold elsewhere: released once all before `.0` has settled.
@@ -113,6 +115,7 @@ impl Ledger {
             tracker: Tracker::new(room.bounds),
             firsts: VecDeque::new(),
             settled: Vec::new(),
+            leaving: Vec::new(),
             absorbed: Vec::new(),
             holding: VecDeque::new(),
             abandoned: 0,
@@ -217,7 +220,7 @@ impl Ledger {
         self.room.until(|| self.standing().settled).await;
     }
 
-    /// What a pessimistic source may acknowledge since the last time.
+    /// What a pessimistic source may acknowledge since the last time; [`acknowledged`](Self::acknowledged) once it has.
     pub(super) fn take_settled(&self) -> Vec<Settlement> {
         let mut state = self.lock();
         if !state.absorbed.is_empty() {
@@ -228,12 +231,25 @@ impl Ledger {
             let free = free.into_iter().map(|records| self.settlement(records, Outcome::Delivered));
             state.settled.extend(free);
         }
-        std::mem::take(&mut state.settled)
+        let settled = std::mem::take(&mut state.settled);
+        state.leaving.extend(settled.iter().map(|settlement| settlement.records.clone()));
+        settled
     }
 
-    /// The sequence numbers that have not settled.
+    /// A pessimistic source has acknowledged what was taken.
+    pub(super) fn acknowledged(&self) {
+        self.lock().leaving.clear();
+    }
+
+    /// The sequence numbers that a pessimistic source has not acknowledged: what has not settled, what a fold keeps back,
+    /// and what waits for the sink to make it durable.
     pub(super) fn in_flight(&self) -> Vec<Range<u64>> {
-        self.lock().tracker.open()
+        let state = self.lock();
+        let mut all = state.tracker.open();
+        all.extend(state.absorbed.iter().chain(&state.leaving).cloned());
+        all.extend(state.settled.iter().map(|settlement| settlement.records.clone()));
+        drop(state);
+        joined(all)
     }
 
     /// The sequence number of the next record.
@@ -302,6 +318,19 @@ impl Ledger {
             outcome => state.settled.push(self.settlement(records, outcome)),
         }
     }
+}
+
+/// The same ranges in order, with those as one that touch.
+fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut joined: Vec<Range<u64>> = Vec::new();
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 impl Settle for Ledger {

@@ -113,6 +113,7 @@ impl SourceSide {
             let settled = std::mem::take(&mut self.settled);
             if !settled.is_empty() {
                 ask(&self.source, |answer| SourceRequest::Settle(settled, answer)).await?;
+                self.partitions.all().iter().for_each(|ledger| ledger.acknowledged());
             }
         } else if !positions.is_empty() {
             ask(&self.source, |answer| SourceRequest::Commit(positions, answer)).await?;

@@ -98,6 +98,7 @@ impl Node {
         if !self.source.here || self.ending.is_over() {
             return;
         }
+        self.forget_if_done();
         if self.has_changed() || self.gives_up_claim() || self.may_go_on() {
             self.close_source();
         }
@@ -116,8 +117,23 @@ impl Node {
         if matches!(self.source.state, State::Committed { paused: false, .. }) {
             return false;
         }
+        self.anchors_differ()
+    }
+
+    fn anchors_differ(&self) -> bool {
         let Some(against) = self.source.against() else { return false };
         against.iter().any(|(&(hop, peer), number)| self.peers[peer].ready.get(&hop).is_some_and(|now| now != number))
+    }
+
+    /// What a source has committed for good is nothing to an anchor that began anew. Of records that were settled on the
+    /// way (skipped, say) it may not have been told yet, and would never take them now: it is over with them.
+    fn forget_if_done(&mut self) {
+        if matches!(self.source.state, State::Committed { paused: false, .. })
+            && self.anchors_differ()
+            && let Some(Some(out)) = self.outboxes.first_mut()
+        {
+            out.outbox.drop_origins(|_| true);
+        }
     }
 
     fn gives_up_claim(&self) -> bool {

@@ -121,7 +121,7 @@ impl Cluster {
         let outside = Outside::new(
             clock.clone(),
             scenario.truth.clone(),
-            Upstream::new(scenario.feed, scenario.truth.records.len(), random.fork()),
+            Upstream::new(scenario.feed, &scenario.truth.records, scenario.taking.is_some(), random.fork()),
             Downstream::new(random.fork()),
             Disks::new(scenario.instances),
         );

@@ -25,6 +25,16 @@ impl Disks {
     pub(crate) fn new(instances: usize) -> Self {
         Self((0..instances).map(|_| Mutex::default()).collect())
     }
+
+    /// Up to where a partition is read, as a store keeps.
+    pub(crate) fn saved(&self, partition: usize) -> u64 {
+        let saved = |kept: &Mutex<Kept>| {
+            let kept = lock(kept);
+            let of = kept.positions.iter().filter(|(key, _)| partition_of(key.partition.name()) == Some(partition));
+            of.map(|(_, position)| number_of(position)).max().unwrap_or_default()
+        };
+        self.0.iter().map(saved).max().unwrap_or_default()
+    }
 }
 
 /// The checkpoint store of one start of an instance.

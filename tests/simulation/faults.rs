@@ -68,6 +68,12 @@ pub(crate) fn a_hang(random: &mut Seeded, within: Duration) -> Fault {
     Fault { at: random.time(within), lasts: Duration::ZERO, what: What::Hang }
 }
 
+/// The sinks let go of much, for a while.
+pub(crate) fn letting_go(random: &mut Seeded, within: Duration) -> Fault {
+    let mood = Mood { lets_go: Some(random.within(2, 5)), ..Mood::default() };
+    Fault { at: random.time(within), lasts: Duration::from_secs(random.within(1, 20)), what: What::Mood(mood) }
+}
+
 fn one(random: &mut Seeded, instances: usize, within: Duration) -> Fault {
     let at = random.time(within);
     // Shorter than any detection, about as long, and longer.

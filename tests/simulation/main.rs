@@ -4,9 +4,10 @@
 //!
 //! ```text
 //!   scenario  what a seed decides                    upstream    what the source reads from; outlives instances
-//!   shape     its pipeline                           downstream  what the sink has written; outlives instances
-//!   faults    what goes wrong, and when              truth       what has to become of each record
-//!   cluster   runs it: starts, kills, cuts, heals    verdict     what was not as promised
+//!   shape     its pipeline                           queue       … where each record is acknowledged by itself
+//!   faults    what goes wrong, and when              downstream  what the sink has written; outlives instances
+//!   cluster   runs it: starts, kills, cuts, heals    folds       what folds have taken in
+//!   truth     what has to become of each record      verdict     what was not as promised
 //! ```
 //!
 //! While it runs each commit is held against what is durable, and each row against the order of its origin; after the
@@ -26,8 +27,10 @@ mod disk;
 mod downstream;
 mod engine;
 mod faults;
+mod folds;
 mod life;
 mod outside;
+mod queue;
 mod scenario;
 mod shape;
 mod story;
@@ -42,7 +45,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use cluster::Outcome;
-use scenario::{PINNED, PINNED_SINCE, Scenario};
+use scenario::{PINNED, PINNED_LATELY, PINNED_SINCE, Scenario};
 use tally::Tally;
 
 /// How many seeds are run unless told otherwise.
@@ -59,7 +62,8 @@ fn whatever_happens_what_the_plan_promises_holds() {
         assert!(outcome.wrong.is_empty(), "seed {seed}:\n{}", outcome.wrong.join("\n"));
         return;
     }
-    let seeds: Vec<u64> = seeds().chain(PINNED).chain(PINNED_SINCE).collect::<BTreeSet<_>>().into_iter().collect();
+    let pinned = PINNED.into_iter().chain(PINNED_SINCE).chain(PINNED_LATELY);
+    let seeds: Vec<u64> = seeds().chain(pinned).collect::<BTreeSet<_>>().into_iter().collect();
     let (tally, failed) = run_all(&seeds);
     let seeds = seeds.len();
     println!("{seeds} seeds: {tally}");

@@ -7,6 +7,7 @@ use millstream::contracts::{Clock, Traffic};
 
 use crate::disk::Disks;
 use crate::downstream::Downstream;
+use crate::folds::Folds;
 use crate::story::Story;
 use crate::truth::{Fate, Record, Truth, partition};
 use crate::upstream::Upstream;
@@ -19,6 +20,7 @@ pub(crate) struct Outside {
     pub(crate) upstream: Upstream,
     pub(crate) downstream: Downstream,
     pub(crate) disks: Disks,
+    pub(crate) folds: Folds,
     /// What records met with on their way, in the lives that are over.
     pub(crate) met: Mutex<Traffic>,
     /// How often a stage has refused a record that it takes later.
@@ -38,8 +40,9 @@ impl Outside {
     ) -> Arc<Self> {
         let covered = Mutex::new(vec![0; truth.records.len()]);
         let story = Story::new(clock.clone());
-        let (met, wrong, tried_again) = (Mutex::default(), Mutex::default(), AtomicU64::default());
-        Arc::new(Self { clock, story, truth, upstream, downstream, disks, met, tried_again, covered, wrong })
+        let (folds, met, wrong) = (Folds::default(), Mutex::default(), Mutex::default());
+        let tried_again = AtomicU64::default();
+        Arc::new(Self { clock, story, truth, upstream, downstream, disks, folds, met, tried_again, covered, wrong })
     }
 
     /// A stage has refused a record that it takes later.
@@ -86,6 +89,13 @@ impl Outside {
                 "{what} {} up to {upto} while {record} and {more} more records before that are not durable",
                 partition(of)
             ));
+        }
+    }
+
+    /// A record is acknowledged by itself: whatever has to arrive of it has to be durable.
+    pub(crate) fn acknowledges(&self, record: Record) {
+        if !self.is_durable(record) {
+            self.wrong(format!("{record} is acknowledged and not durable"));
         }
     }
 

@@ -8,6 +8,7 @@ use millstream_core::testkit::{Delays, Seeded};
 
 use crate::downstream::Writing;
 use crate::faults::{self, Fault, What};
+use crate::queue::Taking;
 use crate::shape::Shape;
 use crate::truth::Truth;
 use crate::upstream::{Feed, Reading};
@@ -25,8 +26,12 @@ pub(crate) const PINNED: [u64; 29] = [
     9201, 14257, 14997, 15212, 18465, 22631, 29478, 32604, 35997,
 ];
 
-/// Seeds that have failed since then, and are always run.
+/// Seeds that have failed since then, and are always run. They are from before records were acknowledged each by itself
+/// and folds emitted by time.
 pub(crate) const PINNED_SINCE: [u64; 6] = [496, 3359, 6651, 8932, 27513, 35679];
+
+/// Seeds that have failed since there are these.
+pub(crate) const PINNED_LATELY: [u64; 0] = [];
 
 /// A stage that refuses some records at first.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,12 @@ pub(crate) struct Scenario {
     pub(crate) buffer: Option<u64>,
     /// A fold emits after so many records.
     pub(crate) trigger: Option<u64>,
+    /// A fold emits after such a time.
+    pub(crate) every: Option<Duration>,
+    /// Whether states of folds have names, by which it can be told what they have taken in.
+    pub(crate) named_states: bool,
+    /// How records are taken, if each is acknowledged by itself.
+    pub(crate) taking: Option<Taking>,
     pub(crate) commit_interval: Duration,
     /// Whether each instance has a disk of its own for positions.
     pub(crate) store: bool,
@@ -104,6 +115,9 @@ impl Scenario {
             window: *random.one_of(&[1, 100, 4_000, 8 << 20, 8 << 20]),
             buffer: random.one_in(3).then(|| random.within(1, 64)),
             trigger: random.one_in(2).then(|| random.within(1, 40)),
+            every: None,
+            named_states: false,
+            taking: None,
             commit_interval: Duration::from_millis(*random.one_of(&[20, 250, 250, 1_000])),
             store: feed == Feed::First || random.one_in(2),
             delays: delays(random),
@@ -116,6 +130,8 @@ impl Scenario {
         .with_work(random)
         .with_trying(random)
         .with_hangs(random)
+        .with_times(random)
+        .with_taking(random)
     }
 
     /// Whether nothing goes wrong but that a sink hangs once: twice is longer than anybody waits for a last word.
@@ -139,6 +155,39 @@ impl Scenario {
             self.faults.sort_by_key(|fault| fault.at);
         }
         self
+    }
+
+    /// Folds emit by time; with a count or without.
+    fn with_times(mut self, random: &mut Seeded) -> Self {
+        let every = Duration::from_millis(*random.one_of(&[200, 1_000, 1_000, 5_000, 20_000]));
+        let every = random.one_in(2).then_some(every);
+        if !self.was_pinned_before() && self.shape.folds() {
+            (self.every, self.named_states) = (every, true);
+        }
+        self
+    }
+
+    /// Each record is acknowledged by itself. Where nobody would run again what a sink lets go of, its queue does.
+    fn with_taking(mut self, random: &mut Seeded) -> Self {
+        let is_taken = random.one_in(4) && !self.was_pinned_before();
+        let shared = random.one_in(2) && self.feed == Feed::Each;
+        let visible_after = random.one_in(2).then(|| Duration::from_secs(*random.one_of(&[2, 10, 30])));
+        let lets_go = faults::letting_go(random, WITHIN);
+        if !is_taken {
+            return self;
+        }
+        let waits = !self.shape.folds() || self.every.is_some();
+        self.taking = Some(Taking { shared, visible_after, waits });
+        self.reading.kept_by_server = true;
+        if self.shape == Shape::Scattered && !self.writing.transactional {
+            self.faults.push(lets_go);
+            self.faults.sort_by_key(|fault| fault.at);
+        }
+        self
+    }
+
+    fn was_pinned_before(&self) -> bool {
+        self.is_pinned() || PINNED_SINCE.contains(&self.seed)
     }
 
     fn is_pinned(&self) -> bool {
@@ -217,14 +266,16 @@ fn delays(random: &mut Seeded) -> Delays {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, instances, shape, feed, truth, reading, writing, par, in_flight, .. } = self;
+        let Self { seed, instances, shape, feed, truth, reading, writing, par, in_flight, every, .. } = self;
         writeln!(f, "seed {seed}: {instances} instances, {shape:?}, read by {feed:?}, {par} workers a stage")?;
         writeln!(f, "  work on a record takes {:?}", self.work.unwrap_or_default())?;
         writeln!(f, "  refused at first: {:?}", self.trying)?;
+        writeln!(f, "  each acknowledged by itself: {:?}", self.taking)?;
         writeln!(f, "  {truth:?}")?;
         writeln!(f, "  {reading:?}, {in_flight:?} records and bytes in flight, a window of {} bytes", self.window)?;
         writeln!(f, "  {writing:?}, commits each {:?}, keeps positions: {}", self.commit_interval, self.store)?;
-        writeln!(f, "  folds emit after {:?} records, {:?} records wait between tasks", self.trigger, self.buffer)?;
+        writeln!(f, "  folds emit after {:?} records and {every:?}", self.trigger)?;
+        writeln!(f, "  {:?} records wait between tasks", self.buffer)?;
         writeln!(f, "  {:?}", self.delays)?;
         self.faults.iter().try_for_each(|fault| writeln!(f, "  {fault:?}"))
     }

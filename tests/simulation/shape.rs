@@ -12,6 +12,7 @@ use crate::disk::Disk;
 use crate::downstream::{Text, letters, writer};
 use crate::life::Life;
 use crate::outside::{Outside, lock};
+use crate::queue::taker;
 use crate::scenario::{Scenario, Trying};
 use crate::truth::{Fate, Record, Truth};
 use crate::upstream::{Feed, reader};
@@ -89,8 +90,12 @@ pub(crate) struct Declared<'a> {
 impl Declared<'_> {
     pub(crate) fn pipeline(&self) -> Pipeline {
         let truth = &self.scenario.truth;
-        let source = reader(self.outside.clone(), self.life.clone(), self.scenario.reading.clone());
-        let records = Pipeline::called("simulated").source(source);
+        let (outside, life, reading) = (self.outside.clone(), self.life.clone(), self.scenario.reading.clone());
+        let pipeline = Pipeline::called("simulated");
+        let records = match self.scenario.taking {
+            Some(taking) => pipeline.source(taker(outside, life, (reading, taking))),
+            None => pipeline.source(reader(outside, life, reading)),
+        };
         let kept = records.filter(keeps(truth)).named("KEPT").par(self.scenario.par);
         let Some(trying) = self.scenario.trying else { return self.worked(kept) };
         let tried = kept.try_map(self.tries(trying)).named("TRIED").par(self.scenario.par);
@@ -171,19 +176,41 @@ impl Declared<'_> {
         let texts = kept.map(|text: String| text).named("TEXTS");
         // The last digit.
         let keyed = texts.key_by(|text: &String| text[text.len() - 1..].to_owned());
-        let mut folds = keyed.fold(String::new(), join).named("KEYS");
+        let mut folds = keyed.fold(String::new(), self.joins()).named("KEYS");
         if let Some(each) = self.scenario.trigger {
             folds = folds.trigger_each(each);
+        }
+        if let Some(every) = self.scenario.every {
+            folds = folds.trigger_every(every);
         }
         self.sink::<Kv<String, String>, _>(folds)
     }
 
     fn folded<M>(&self, kept: Stream<Bytes, M>) -> Pipeline {
-        let mut folds = kept.fold(String::new(), join).named("ALL");
+        let mut folds = kept.fold(String::new(), self.joins()).named("ALL");
         if let Some(each) = self.scenario.trigger {
             folds = folds.trigger_each(each);
         }
+        if let Some(every) = self.scenario.every {
+            folds = folds.trigger_every(every);
+        }
         self.sink::<String, _>(folds)
+    }
+
+    /// Joins texts to one, which begins with the state's name if states have names.
+    fn joins(&self) -> impl Fn(&mut String, String) + Send + Sync + 'static {
+        let (outside, life) = (self.outside.clone(), self.life.clone());
+        let (named, keyed) = (self.scenario.named_states, self.scenario.shape == Shape::Keyed);
+        move |all, text| {
+            if named && !life.is_killed() {
+                let key = if keyed { &text[text.len() - 1..] } else { "" };
+                outside.folds.takes_in(all, key, &text);
+            }
+            if !all.is_empty() {
+                all.push(' ');
+            }
+            all.push_str(&text);
+        }
     }
 
     fn sink<T: Text, M>(&self, stream: Stream<T, M>) -> Pipeline {
@@ -213,11 +240,4 @@ fn keeps(truth: &Truth) -> impl Fn(&str) -> bool + Send + Sync + 'static {
 fn copies(truth: &Truth) -> impl Fn(&str, &mut Emit<'_, String>) + Send + Sync + 'static {
     let rows = truth.rows;
     move |text, emit| (0..rows).for_each(|row| emit.push(format!("{text}.{row}")))
-}
-
-fn join(all: &mut String, text: String) {
-    if !all.is_empty() {
-        all.push(' ');
-    }
-    all.push_str(&text);
 }

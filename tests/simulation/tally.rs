@@ -36,6 +36,14 @@ pub(crate) struct Tally {
     pub(crate) downs: u64,
     /// Links that were given up because of what came over them.
     pub(crate) given_up: u64,
+    /// Records that were acknowledged each by itself; those that were taken again, and that sources gave back; how often
+    /// they were kept out of others' sight for longer.
+    pub(crate) acknowledged: u64,
+    pub(crate) requeued: u64,
+    pub(crate) given_back: u64,
+    pub(crate) extended: u64,
+    /// States that folds emitted because it was time.
+    pub(crate) timed: u64,
     /// Runs that promised each effect once.
     pub(crate) exactly_once: u64,
     /// Records that were dealt anew, handed back, discarded before a merge, and passed again behind it.
@@ -65,7 +73,7 @@ impl Tally {
         (self.discarded, self.replayed, self.frozen) = (discarded, replayed, frozen);
     }
 
-    fn all_mut(&mut self) -> [&mut u64; 26] {
+    fn all_mut(&mut self) -> [&mut u64; 31] {
         [
             &mut self.records,
             &mut self.rows,
@@ -87,6 +95,11 @@ impl Tally {
             &mut self.overtaken,
             &mut self.downs,
             &mut self.given_up,
+            &mut self.acknowledged,
+            &mut self.requeued,
+            &mut self.given_back,
+            &mut self.extended,
+            &mut self.timed,
             &mut self.exactly_once,
             &mut self.redealt,
             &mut self.handed_back,
@@ -107,6 +120,11 @@ impl Tally {
             ("sinks that hung", self.hung),
             ("records that were tried again", self.tried_again),
             ("records that were read again", self.again),
+            ("records that were acknowledged each by itself", self.acknowledged),
+            ("records that were taken again", self.requeued),
+            ("records that were given back", self.given_back),
+            ("records that were kept out of others' sight", self.extended),
+            ("states that folds emitted because it was time", self.timed),
             ("runs that promised each effect once", self.exactly_once),
         ];
         let over_a_network = [
@@ -136,6 +154,7 @@ impl fmt::Display for Tally {
         let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
         let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
         let Self { hung, tried_again, redealt, handed_back, discarded, replayed, frozen, .. } = self;
+        let Self { acknowledged, requeued, given_back, extended, timed, .. } = self;
         write!(
             f,
             "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
@@ -143,7 +162,9 @@ impl fmt::Display for Tally {
              hung, {refused} second starts refused, {failed} runs that failed; {tried_again} tries in vain, {again} records read again, {repeated} rows repeated; \
              {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {redealt} records dealt \
              anew, {handed_back} handed back, {discarded} discarded, {replayed} passed again, {frozen} times an origin \
-             frozen; {exactly_once} runs were exactly-once"
+             frozen; {acknowledged} records acknowledged each by itself, {requeued} of them taken again, {given_back} given back, \
+             {extended} times kept out of sight for longer; {timed} states emitted because it was time; {exactly_once} runs \
+             were exactly-once"
         )
     }
 }

@@ -9,10 +9,12 @@ use millstream::contracts::{
 use millstream::data::{Bytes, Column as _, Marks, Packed, Partition, PartitionId, Position};
 use millstream_core::testkit::{Seeded, number_of};
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{Instant, sleep_until};
 
 use crate::life::Life;
 use crate::outside::{Outside, lock};
+use crate::queue::Queue;
 use crate::truth::{Record, partition};
 
 /// Who reads the partitions.
@@ -48,14 +50,19 @@ struct State {
     consumers: Vec<Life>,
     /// The one that was active has read all there is.
     ended: bool,
+    /// The same records, where each is acknowledged by itself.
+    queue: Option<Queue>,
     random: Seeded,
 }
 
 impl Upstream {
-    pub(crate) fn new(feed: Feed, partitions: usize, random: Seeded) -> Self {
+    /// Of so many records in each partition; `queued`: each is acknowledged by itself.
+    pub(crate) fn new(feed: Feed, records: &[u64], queued: bool, random: Seeded) -> Self {
+        let partitions = records.len();
         let (committed, read) = (vec![0; partitions], vec![0; partitions]);
         let (reopened, consumers) = (vec![Vec::new(); partitions], Vec::new());
-        let state = State { committed, read, again: 0, reopened, active: None, consumers, ended: false, random };
+        let queue = queued.then(|| Queue::new(records));
+        let state = State { committed, read, again: 0, reopened, active: None, consumers, ended: false, queue, random };
         Self { feed, state: Mutex::new(state), changed: Notify::new() }
     }
 
@@ -64,20 +71,59 @@ impl Upstream {
         lock(&self.state).reopened[partition].clone()
     }
 
-    /// Up to where a partition is acknowledged.
+    /// Up to where a partition is acknowledged, or how many of its records are by themselves.
     pub(crate) fn committed(&self, partition: usize) -> u64 {
-        lock(&self.state).committed[partition]
+        let state = lock(&self.state);
+        let one_by_one = state.queue.as_ref().map(|queue| queue.acknowledged(partition));
+        one_by_one.unwrap_or(state.committed[partition])
     }
 
     /// How many records were read, and how many of them again.
     pub(crate) fn read(&self) -> (u64, u64) {
         let state = lock(&self.state);
-        (state.read.iter().sum(), state.again)
+        let read = || (state.read.iter().sum(), state.again);
+        state.queue.as_ref().map_or_else(read, Queue::taken)
+    }
+
+    /// Whether each record is acknowledged by itself.
+    pub(crate) fn is_queued(&self) -> bool {
+        lock(&self.state).queue.is_some()
+    }
+
+    /// Works on the records that are acknowledged each by itself.
+    pub(crate) fn queue<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> T {
+        work(lock(&self.state).queue.as_mut().expect("each record is acknowledged by itself"))
+    }
+
+    /// Whoever waits for something looks again.
+    pub(crate) fn has_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits for that, from now on.
+    pub(crate) fn changes(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    pub(crate) fn forks(&self) -> Seeded {
+        lock(&self.state).random.fork()
+    }
+
+    /// Where a source of it may run.
+    pub(crate) fn places(&self) -> Places {
+        match self.feed {
+            Feed::First => Places::Exclusive(Where::First),
+            Feed::Each => Places::Everywhere(Active::Each),
+            Feed::Broker => Places::Everywhere(Active::One),
+        }
     }
 
     /// The broker sees that a consumer is gone.
     pub(crate) fn gone(&self, life: &Life) -> bool {
         let mut state = lock(&self.state);
+        if let Some(queue) = &mut state.queue {
+            queue.gone(life);
+        }
         state.consumers.retain(|consumer| consumer.start != life.start);
         let was_active = state.active.as_ref().is_some_and(|active| active.start == life.start);
         if was_active {
@@ -99,22 +145,37 @@ impl Upstream {
         state.consumers.retain(|consumer| consumer.start != before.start);
         state.choose();
         state.consumers.push(before.clone());
+        if state.active.is_some()
+            && let Some(queue) = &mut state.queue
+        {
+            queue.passed_over(&before);
+        }
         let chosen = state.active.get_or_insert(before).instance;
         drop(state);
         self.changed.notify_waiters();
         Some(chosen)
     }
 
-    fn is_active(&self, life: &Life) -> bool {
+    pub(crate) fn is_active(&self, life: &Life) -> bool {
         lock(&self.state).active.as_ref().is_some_and(|active| active.start == life.start)
     }
 
-    fn consumes(&self, life: &Life) {
+    pub(crate) fn consumes(&self, life: &Life) {
         let mut state = lock(&self.state);
         state.consumers.push(life.clone());
         if state.active.is_none() {
             state.choose();
         }
+    }
+
+    /// Whether the one that is active has read all there is; `now`: it has just found that it has.
+    pub(crate) fn has_ended(&self, now: bool) -> bool {
+        let mut state = lock(&self.state);
+        if now && !state.ended {
+            state.ended = true;
+            self.changed.notify_waiters();
+        }
+        state.ended
     }
 }
 
@@ -151,15 +212,11 @@ pub(crate) fn reader(outside: Arc<Outside>, life: Life, reading: Reading) -> imp
     let traits = SourceTraits {
         commits: Commits::Optimistic,
         keeps_positions: reading.kept_by_server,
-        places: match outside.upstream.feed {
-            Feed::First => Places::Exclusive(Where::First),
-            Feed::Each => Places::Everywhere(Active::Each),
-            Feed::Broker => Places::Everywhere(Active::One),
-        },
+        places: outside.upstream.places(),
         ..SourceTraits::new("UPSTREAM", "numbers")
     };
     source(traits, move || {
-        let random = lock(&outside.upstream.state).random.fork();
+        let random = outside.upstream.forks();
         let (outside, life, reading) = (outside.clone(), life.clone(), reading.clone());
         Reader { outside, life, reading, held: Held::default(), parts: Vec::new(), chosen: false, due: None, random }
     })
@@ -307,15 +364,7 @@ impl Reader {
     }
 
     fn has_ended(&mut self) -> bool {
-        if self.outside.upstream.feed != Feed::Broker {
-            return true;
-        }
-        let mut state = lock(&self.outside.upstream.state);
-        if self.chosen && !state.ended {
-            state.ended = true;
-            self.outside.upstream.changed.notify_waiters();
-        }
-        state.ended
+        self.outside.upstream.feed != Feed::Broker || self.outside.upstream.has_ended(self.chosen)
     }
 
     fn reads(&mut self, at: usize) -> Event<Bytes> {

@@ -18,6 +18,7 @@ pub(crate) fn check(scenario: &Scenario, outside: &Outside, promise: Option<Guar
     if outside.all_wrong().is_empty() {
         verdict.nothing_is_missing();
         verdict.commits_are_exact();
+        verdict.folds_emit_all();
     }
     verdict.nothing_is_more_than_promised();
     verdict.order_is_kept();
@@ -89,10 +90,19 @@ impl Verdict<'_> {
         }
     }
 
+    fn folds_emit_all(&self) {
+        if self.scenario.named_states {
+            let wrong = self.outside.folds.wrong(&self.outside.downstream.landed());
+            wrong.into_iter().for_each(|wrong| self.wrong(wrong));
+        }
+    }
+
     fn commits_are_exact(&self) {
         for partition in self.partitions() {
-            // What the sink stores with its data is what the next start goes by.
-            let committed = self.outside.upstream.committed(partition).max(self.outside.downstream.stored(partition));
+            // What the sink stores with its data, or a store keeps, is what the next start goes by.
+            let Outside { upstream, downstream, disks, .. } = self.outside;
+            let kept = downstream.stored(partition).max(disks.saved(partition));
+            let committed = upstream.committed(partition).max(kept);
             let all = self.scenario.truth.records[partition];
             if self.limit().is_none() && committed != all {
                 self.wrong(format!("p{partition} is committed up to {committed}, and has {all} records"));
@@ -106,7 +116,12 @@ impl Verdict<'_> {
     /// All rows before the commit are there, and what lies behind it only where a crash may repeat it.
     fn commit_is_at_the_limit(&self, partition: usize, committed: u64) {
         let rows = self.scenario.truth.rows_of_all(partition);
-        let before = rows.iter().filter(|row| row.record.number < committed).count();
+        let upstream = &self.outside.upstream;
+        let is_before = |record: Record| match upstream.is_queued() {
+            true => upstream.queue(|queue| queue.is_acknowledged(record)),
+            false => record.number < committed,
+        };
+        let before = rows.iter().filter(|row| is_before(row.record)).count();
         let passed = self.rows.len();
         let exact = self.promise == Guarantee::ExactlyOnce || self.scenario.faults.is_empty();
         if before > passed || (exact && before != passed) {
@@ -116,6 +131,10 @@ impl Verdict<'_> {
 
     fn order_is_kept(&self) {
         if !self.scenario.writing.ordered || self.lets_go() {
+            return;
+        }
+        if self.scenario.taking.is_some_and(|taking| taking.shared) {
+            // Each of those who take from a partition has an order of its own, which the sink sees to.
             return;
         }
         let landed = self.outside.downstream.landed();
@@ -141,7 +160,8 @@ impl Verdict<'_> {
         let mut last = BTreeMap::new();
         for row in state.split_whitespace().filter_map(Row::parse) {
             let before = last.insert(row.record.partition, row);
-            let was_emitted = self.scenario.trigger.is_some() && self.was_read_again_from(row.record);
+            let emits = self.scenario.trigger.is_some() || self.scenario.every.is_some();
+            let was_emitted = emits && self.was_read_again_from(row.record);
             if let Some(before) = before.filter(|before| *before >= row && !was_emitted) {
                 self.wrong(format!("a fold has taken in {row} after {before}: {state}"));
                 return;
@@ -151,6 +171,9 @@ impl Verdict<'_> {
 
     /// Whether a source has opened at this record, but for some that never come, or to other folds.
     fn was_read_again_from(&self, record: Record) -> bool {
+        if self.outside.upstream.is_queued() {
+            return self.outside.upstream.queue(|queue| queue.times(record) > 1);
+        }
         let (truth, keyed) = (&self.scenario.truth, self.scenario.shape == Shape::Keyed);
         let is_here = |number: u64| !keyed || number % 10 == record.number % 10;
         let comes = |number| is_here(number) && truth.fate(Record { number, ..record }) == Fate::Passes;
@@ -191,5 +214,15 @@ impl Verdict<'_> {
         tally.again = self.outside.upstream.read().1;
         tally.repeated = self.rows.values().filter(|&&times| times > 1).count() as u64;
         tally.exactly_once = u64::from(self.promise == Guarantee::ExactlyOnce);
+        if self.outside.upstream.is_queued() {
+            tally.acknowledged = self.partitions().map(|partition| self.outside.upstream.committed(partition)).sum();
+            tally.requeued = tally.again;
+            (tally.given_back, tally.extended) = self.outside.upstream.queue(|queue| queue.returned());
+        }
+        if self.scenario.every.is_some() && self.scenario.trigger.is_none() {
+            // Without the time each state is emitted once at most.
+            let emitted = self.outside.downstream.count() as u64;
+            tally.timed = emitted.saturating_sub(self.outside.folds.count() as u64);
+        }
     }
 }

@@ -56,7 +56,8 @@ pub trait Source: Send + 'static {
         async { Ok(()) }
     }
 
-    /// These records are still in flight: pessimistic sources extend the time that they stay invisible to others.
+    /// These records are not acknowledged yet: pessimistic sources extend the time that they stay invisible to others. Some
+    /// of them may be acknowledged meanwhile.
     fn extend(&mut self, partition: PartitionId, in_flight: Range<u64>) -> impl Future<Output = Result<()>> + Send {
         let _ = (partition, in_flight);
         async { Ok(()) }

@@ -88,6 +88,9 @@ struct State {
     leaving: Vec<Range<u64>>,
     /// What folds have taken in, until nothing holds it any more.
     absorbed: Vec<Range<u64>>,
+    /// The lowest record that a pessimistic source was given back. A fold holds only the lowest record that it has taken
+    /// in, and that may have been this one: of what it took in behind it nobody can say when it has arrived.
+    given_back: Option<u64>,
     /// What this origin's records hold elsewhere: released once all before `.0` has settled.
     holding: VecDeque<(u64, Vec<Hold>)>,
     abandoned: u64,
@@ -117,6 +120,7 @@ impl Ledger {
             settled: Vec::new(),
             leaving: Vec::new(),
             absorbed: Vec::new(),
+            given_back: None,
             holding: VecDeque::new(),
             abandoned: 0,
             closed: false,
@@ -224,7 +228,7 @@ impl Ledger {
     pub(super) fn take_settled(&self) -> Vec<Settlement> {
         let mut state = self.lock();
         if !state.absorbed.is_empty() {
-            let point = state.tracker.point().sequence;
+            let point = state.tracker.point().sequence.min(state.given_back.unwrap_or(u64::MAX));
             let absorbed = std::mem::take(&mut state.absorbed);
             let (free, held): (Vec<_>, Vec<_>) = absorbed.into_iter().partition(|range| range.end <= point);
             state.absorbed = held;
@@ -313,6 +317,10 @@ impl Ledger {
             return;
         }
         let records = first + u64::from(records.start)..first + u64::from(records.end);
+        if outcome == Outcome::Abandoned {
+            let lowest = state.given_back.get_or_insert(records.start);
+            *lowest = records.start.min(*lowest);
+        }
         match outcome {
             Outcome::Absorbed => state.absorbed.push(records),
             outcome => state.settled.push(self.settlement(records, outcome)),
@@ -384,5 +392,60 @@ impl Settle for Ledger {
     fn seal(&self, slot: u64, record: u32) {
         self.lock().tracker.seal(slot, record);
         self.room.moved();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::nowhere::Nowhere;
+    use super::*;
+
+    const MANY: Bounds = Bounds { records: 100, bytes: 1 << 20 };
+
+    /// The ledger of a pessimistic source with so many batches of one record in flight.
+    fn pessimistic(records: usize) -> (Arc<Ledger>, Vec<Ticket>) {
+        let ledger = Ledger::new(0, (Partition::new("p0"), 0), true, Room::new(MANY));
+        let emit = |_| ledger.emit(1, 1, 0, Arc::new(Nowhere), Vec::new()).0;
+        let tickets = (0..records).map(emit).collect();
+        (ledger, tickets)
+    }
+
+    fn taken(ledger: &Ledger) -> Vec<(Range<u64>, Outcome)> {
+        ledger.take_settled().into_iter().map(|Settlement { records, outcome, .. }| (records, outcome)).collect()
+    }
+
+    fn in_flight(ledger: &Ledger) -> Vec<(u64, u64)> {
+        ledger.in_flight().into_iter().map(|records| (records.start, records.end)).collect()
+    }
+
+    #[test]
+    fn what_a_fold_has_taken_in_behind_a_record_that_is_given_back_is_not_acknowledged() {
+        let (ledger, mut tickets) = pessimistic(4);
+        // The fold's hold is on record 1, and word of that never comes.
+        drop(tickets.remove(2).absorbed(false));
+        drop(tickets.remove(1));
+        drop(tickets.remove(0).absorbed(false));
+        assert_eq!(taken(&ledger), [(1..2, Outcome::Abandoned), (0..1, Outcome::Delivered)]);
+        tickets.remove(0).delivered();
+        assert_eq!(taken(&ledger), [(3..4, Outcome::Delivered)]);
+        assert_eq!(taken(&ledger), []);
+    }
+
+    #[test]
+    fn a_record_is_in_flight_until_it_is_acknowledged() {
+        let (ledger, mut tickets) = pessimistic(5);
+        let hold = tickets[0].hold(0);
+        drop(tickets.remove(0).absorbed(false));
+        tickets.remove(0).delivered();
+        tickets.remove(2).delivered();
+        assert_eq!(in_flight(&ledger), [(0, 5)]);
+        assert_eq!(ledger.take_settled().len(), 2);
+        assert_eq!(in_flight(&ledger), [(0, 5)]);
+        ledger.acknowledged();
+        assert_eq!(in_flight(&ledger), [(0, 1), (2, 4)]);
+        hold.release();
+        assert_eq!(taken(&ledger), [(0..1, Outcome::Delivered)]);
+        ledger.acknowledged();
+        assert_eq!(in_flight(&ledger), [(2, 4)]);
     }
 }

@@ -18,6 +18,8 @@ fn shared(epoch: u64, first: u64, len: u32) -> Arc<Shared> {
         marks: Arc::new(Nowhere),
         raw: None,
         late: false,
+        turns: None,
+        dealt: None,
     })
 }
 

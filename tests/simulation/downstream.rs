@@ -14,6 +14,7 @@ use millstream_core::testkit::{Seeded, number_of};
 
 use crate::life::Life;
 use crate::outside::{Outside, lock};
+use crate::timing::{Clockwork, Timing};
 use crate::truth::{Record, Row, partition_of};
 
 /// Where records go: it outlives the instances.
@@ -156,6 +157,8 @@ pub(crate) struct Writing {
     pub(crate) late: bool,
     /// How long everything takes at most, whatever the mood.
     pub(crate) slow: Duration,
+    /// When the records happened, if a merge orders them by that.
+    pub(crate) timing: Option<Timing>,
 }
 
 /// What a sink takes.
@@ -200,6 +203,7 @@ pub(crate) fn writer<T: Text>(
         id: 0,
         kept: Vec::new(),
         last: BTreeMap::new(),
+        clockwork: Clockwork::new(),
         takes: PhantomData,
     })
 }
@@ -217,6 +221,7 @@ pub(crate) struct Writer<T> {
     kept: Vec<Ticket>,
     /// The last row of each origin.
     last: BTreeMap<Origin, (u64, u32)>,
+    clockwork: Clockwork,
     takes: PhantomData<fn(T)>,
 }
 
@@ -337,6 +342,11 @@ impl<T: Text> Writer<T> {
             && self.writing.ordered
         {
             self.outside.wrong(format!("{text}, {place:?} of {origin:?}, is written after {before:?}"));
+        }
+        if self.writing.timing.is_some_and(|timing| timing.calm)
+            && let Err(wrong) = self.clockwork.passes(&stamp)
+        {
+            self.outside.wrong(wrong);
         }
         let id = self.id;
         let mut state = self.state();

@@ -7,7 +7,8 @@
 //!   shape     its pipeline                           queue       … where each record is acknowledged by itself
 //!   faults    what goes wrong, and when              downstream  what the sink has written; outlives instances
 //!   cluster   runs it: starts, kills, cuts, heals    folds       what folds have taken in
-//!   truth     what has to become of each record      verdict     what was not as promised
+//!   truth     what has to become of each record      timing      when records happened, and whether that order holds
+//!   verdict   what was not as promised
 //! ```
 //!
 //! While it runs each commit is held against what is durable, and each row against the order of its origin; after the
@@ -35,6 +36,7 @@ mod scenario;
 mod shape;
 mod story;
 mod tally;
+mod timing;
 mod truth;
 mod upstream;
 mod verdict;

@@ -58,6 +58,7 @@ impl Outside {
     pub(crate) fn has_met(&self, traffic: Traffic) {
         let mut met = lock(&self.met);
         met.redealt += traffic.redealt;
+        met.passed_late += traffic.passed_late;
         met.handed_back += traffic.handed_back;
         met.discarded += traffic.discarded;
         met.replayed += traffic.replayed;

@@ -10,6 +10,7 @@ use crate::downstream::Writing;
 use crate::faults::{self, Fault, What};
 use crate::queue::Taking;
 use crate::shape::Shape;
+use crate::timing::Timing;
 use crate::truth::Truth;
 use crate::upstream::{Feed, Reading};
 
@@ -132,6 +133,8 @@ impl Scenario {
         .with_hangs(random)
         .with_times(random)
         .with_taking(random)
+        .with_timing(random)
+        .with_folds_beside_the_sink()
     }
 
     /// Whether nothing goes wrong but that a sink hangs once: twice is longer than anybody waits for a last word.
@@ -186,6 +189,32 @@ impl Scenario {
         self
     }
 
+    /// Records of different origins are ordered by when they happened.
+    fn with_timing(mut self, random: &mut Seeded) -> Self {
+        let idle = Duration::from_millis(*random.one_of(&[50, 1_000, 5_000]));
+        let (step, promises) = (*random.one_of(&[5, 1_000]), random.one_in(2));
+        let calm = random.one_in(4);
+        let is_timed = random.one_in(2) && !PINNED_LATELY.contains(&self.seed) && !self.was_pinned_before();
+        let merges = self.shape.merges_records() && (self.writing.ordered || self.writing.transactional);
+        if is_timed && merges && self.instances > 1 && self.taking.is_none() {
+            if calm {
+                self.faults.clear();
+                (self.truth.filtered, self.truth.poison) = (None, None);
+            }
+            let timing = Some(Timing { idle, step, promises, calm });
+            (self.reading.timing, self.writing.timing) = (timing, timing);
+        }
+        self
+    }
+
+    /// No network stage stands between a fold that counts and the sink, which would pass again what that lets go of.
+    fn with_folds_beside_the_sink(mut self) -> Self {
+        if self.shape == Shape::Keyed && self.trigger.is_some() {
+            self.faults.iter_mut().for_each(Fault::lets_go_of_nothing);
+        }
+        self
+    }
+
     fn was_pinned_before(&self) -> bool {
         self.is_pinned() || PINNED_SINCE.contains(&self.seed)
     }
@@ -233,7 +262,7 @@ fn reading(random: &mut Seeded, total: u64, feed: Feed) -> Reading {
     let lasts = random.within(2_000, 40_000);
     let every = Duration::from_millis((lasts * 2 / batches).min(2_000));
     let slow = Duration::from_millis(*random.one_of(&[0, 5, 50]));
-    Reading { batch, every, slow, kept_by_server: feed != Feed::First }
+    Reading { batch, every, slow, kept_by_server: feed != Feed::First, timing: None }
 }
 
 fn writing(random: &mut Seeded, shape: Shape, feed: Feed) -> Writing {
@@ -243,7 +272,7 @@ fn writing(random: &mut Seeded, shape: Shape, feed: Feed) -> Writing {
     let ordered = shape.sorts() && !random.one_in(6);
     let slow = Duration::from_millis(*random.one_of(&[0, 0, 2, 30]));
     let late = random.one_in(4) && !transactional;
-    Writing { place, transactional, ordered, late, slow }
+    Writing { place, transactional, ordered, late, slow, timing: None }
 }
 
 /// Some are so small that a naive exchange stands still for ever.

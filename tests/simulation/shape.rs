@@ -68,6 +68,11 @@ impl Shape {
         matches!(self, Self::Keyed | Self::Folded)
     }
 
+    /// Whether the merge before its sink gets what began at the source.
+    pub(crate) fn merges_records(self) -> bool {
+        matches!(self, Self::Sorted | Self::Copied | Self::Poisoned | Self::Twice)
+    }
+
     /// Whether its rows come together on one instance, so that they can be in order.
     pub(crate) fn sorts(self) -> bool {
         self != Self::Scattered
@@ -216,6 +221,10 @@ impl Declared<'_> {
     fn sink<T: Text, M>(&self, stream: Stream<T, M>) -> Pipeline {
         let stream = match self.scenario.buffer {
             Some(records) => stream.buffer(records),
+            None => stream,
+        };
+        let stream = match self.scenario.writing.timing {
+            Some(timing) => stream.merge_by_event_time(timing.idle),
             None => stream,
         };
         let sink = writer::<T>(self.outside.clone(), self.life.clone(), self.scenario.writing.clone());

@@ -53,6 +53,10 @@ pub(crate) struct Tally {
     pub(crate) replayed: u64,
     /// Times that a merge froze an origin.
     pub(crate) frozen: u64,
+    /// Runs whose records were merged by event time, those of them in which the order was checked, and records that passed late.
+    pub(crate) by_time: u64,
+    pub(crate) calm: u64,
+    pub(crate) passed_late: u64,
 }
 
 impl Tally {
@@ -68,12 +72,13 @@ impl Tally {
     }
 
     pub(crate) fn met(&mut self, met: contracts::Traffic) {
-        let contracts::Traffic { redealt, handed_back, discarded, replayed, frozen, .. } = met;
+        let contracts::Traffic { redealt, handed_back, discarded, replayed, frozen, passed_late, .. } = met;
         (self.redealt, self.handed_back) = (redealt, handed_back);
         (self.discarded, self.replayed, self.frozen) = (discarded, replayed, frozen);
+        self.passed_late = passed_late;
     }
 
-    fn all_mut(&mut self) -> [&mut u64; 31] {
+    fn all_mut(&mut self) -> [&mut u64; 34] {
         [
             &mut self.records,
             &mut self.rows,
@@ -106,6 +111,9 @@ impl Tally {
             &mut self.discarded,
             &mut self.replayed,
             &mut self.frozen,
+            &mut self.by_time,
+            &mut self.calm,
+            &mut self.passed_late,
         ]
     }
 
@@ -141,6 +149,8 @@ impl Tally {
             ("records that were discarded", self.discarded),
             ("records that passed a merge again", self.replayed),
             ("origins that were frozen", self.frozen),
+            ("calm runs by event time", self.calm),
+            ("records that passed late", self.passed_late),
         ];
         let over_a_network = over_a_network.into_iter().filter(|_| crate::scenario::MOST_INSTANCES > 1);
         for (what, count) in had.into_iter().chain(over_a_network) {
@@ -154,7 +164,7 @@ impl fmt::Display for Tally {
         let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
         let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
         let Self { hung, tried_again, redealt, handed_back, discarded, replayed, frozen, .. } = self;
-        let Self { acknowledged, requeued, given_back, extended, timed, .. } = self;
+        let Self { acknowledged, requeued, given_back, extended, timed, by_time, calm, passed_late, .. } = self;
         write!(
             f,
             "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
@@ -162,7 +172,7 @@ impl fmt::Display for Tally {
              hung, {refused} second starts refused, {failed} runs that failed; {tried_again} tries in vain, {again} records read again, {repeated} rows repeated; \
              {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {redealt} records dealt \
              anew, {handed_back} handed back, {discarded} discarded, {replayed} passed again, {frozen} times an origin \
-             frozen; {acknowledged} records acknowledged each by itself, {requeued} of them taken again, {given_back} given back, \
+             frozen; {by_time} runs merged by event time, {calm} of them calm, {passed_late} records late; {acknowledged} records acknowledged each by itself, {requeued} of them taken again, {given_back} given back, \
              {extended} times kept out of sight for longer; {timed} states emitted because it was time; {exactly_once} runs \
              were exactly-once"
         )

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream::contracts::{
     Active, Chunk, Commits, Event, Held, Places, Result, Source, SourceFactory, SourceTraits, Where, source,
 };
-use millstream::data::{Bytes, Column as _, Marks, Packed, Partition, PartitionId, Position};
+use millstream::data::{Bytes, Column as _, Marks, Packed, Partition, PartitionId, Position, Times};
 use millstream_core::testkit::{Seeded, number_of};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::life::Life;
 use crate::outside::{Outside, lock};
 use crate::queue::Queue;
+use crate::timing::Timing;
 use crate::truth::{Record, partition};
 
 /// Who reads the partitions.
@@ -205,6 +206,8 @@ pub(crate) struct Reading {
     pub(crate) slow: Duration,
     /// Whether the server keeps positions.
     pub(crate) kept_by_server: bool,
+    /// When the records happened, if that counts.
+    pub(crate) timing: Option<Timing>,
 }
 
 /// The source of one start of an instance.
@@ -218,7 +221,17 @@ pub(crate) fn reader(outside: Arc<Outside>, life: Life, reading: Reading) -> imp
     source(traits, move || {
         let random = outside.upstream.forks();
         let (outside, life, reading) = (outside.clone(), life.clone(), reading.clone());
-        Reader { outside, life, reading, held: Held::default(), parts: Vec::new(), chosen: false, due: None, random }
+        Reader {
+            outside,
+            life,
+            reading,
+            held: Held::default(),
+            parts: Vec::new(),
+            chosen: false,
+            due: None,
+            promise: None,
+            random,
+        }
     })
 }
 
@@ -233,6 +246,8 @@ pub(crate) struct Reader {
     /// Whether it knows that the broker has chosen it.
     chosen: bool,
     due: Option<Instant>,
+    /// What it promises next.
+    promise: Option<(PartitionId, i64)>,
     random: Seeded,
 }
 
@@ -264,6 +279,9 @@ impl Source for Reader {
     async fn next(&mut self) -> Result<Event<Bytes>> {
         loop {
             self.life.lives().await;
+            if let Some((partition, from)) = self.promise.take() {
+                return Ok(Event::Promise(partition, from));
+            }
             let outside = self.outside.clone();
             let changed = outside.upstream.changed.notified();
             if let Some(event) = self.comes_or_goes() {
@@ -381,7 +399,13 @@ impl Reader {
             column.push(Bytes::from(Record { partition: part.partition, number }.to_string()));
         }
         let (marks, partition) = (Arc::new(Numbers { partition: number, first }), at as PartitionId);
-        Event::Records(Chunk { partition, column, times: None, marks, refused: Vec::new() })
+        let times = self.reading.timing.map(|timing| {
+            let time = |at: u64| timing.at(Record { partition: number, number: at });
+            let next = if count == left { i64::MAX } else { time(first + count) };
+            self.promise = timing.promises.then_some((partition, next));
+            Times::Each((first..first + count).map(time).collect())
+        });
+        Event::Records(Chunk { partition, column, times, marks, refused: Vec::new() })
     }
 }
 

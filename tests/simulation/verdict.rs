@@ -22,6 +22,7 @@ pub(crate) fn check(scenario: &Scenario, outside: &Outside, promise: Option<Guar
     }
     verdict.nothing_is_more_than_promised();
     verdict.order_is_kept();
+    verdict.keys_come_in_order();
     verdict.letters_are_right();
     verdict.all_was_understood(tally);
     verdict.count(tally);
@@ -154,6 +155,20 @@ impl Verdict<'_> {
         }
     }
 
+    /// What folds by key emit at the end comes in the order in which one would emit it.
+    fn keys_come_in_order(&self) {
+        let Scenario { shape, trigger, every, faults, writing, .. } = self.scenario;
+        let undisturbed = faults.is_empty() && self.partitions().len() == 1 && writing.ordered;
+        if *shape != Shape::Keyed || trigger.is_some() || every.is_some() || !undisturbed {
+            return;
+        }
+        let landed = self.outside.downstream.landed();
+        let firsts = landed.iter().filter_map(|state| state.split_whitespace().find_map(Row::parse));
+        if !firsts.clone().is_sorted() {
+            self.wrong(format!("keys came in this order: {:?}", firsts.collect::<Vec<_>>()));
+        }
+    }
+
     /// A fold takes in each record of a partition in order, and none twice, unless it was read again: what a fold goes on
     /// from once it has emitted is not forgotten when a source is.
     fn is_ascending(&self, state: &str) {
@@ -213,6 +228,9 @@ impl Verdict<'_> {
         tally.letters = self.outside.downstream.letters().values().map(|&times| u64::from(times)).sum();
         tally.again = self.outside.upstream.read().1;
         tally.repeated = self.rows.values().filter(|&&times| times > 1).count() as u64;
+        let timing = self.scenario.writing.timing;
+        tally.by_time = u64::from(timing.is_some());
+        tally.calm = u64::from(timing.is_some_and(|timing| timing.calm));
         tally.exactly_once = u64::from(self.promise == Guarantee::ExactlyOnce);
         if self.outside.upstream.is_queued() {
             tally.acknowledged = self.partitions().map(|partition| self.outside.upstream.committed(partition)).sum();

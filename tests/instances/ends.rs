@@ -37,6 +37,24 @@ fn a_merge_that_is_asked_to_end_has_the_others_drain_through_it_first() {
 }
 
 #[test]
+fn a_merge_that_is_asked_to_end_does_not_wait_for_an_origin_that_is_dead() {
+    let mut cluster = Cluster::on_loopback("the merge leaves alone", 3, RECORDS);
+    for _ in 0..faults() {
+        cluster.start_all();
+        if !cluster.until_further() {
+            break;
+        }
+        assert!(cluster.kill(0), "it runs");
+        for instance in [2, 1] {
+            cluster.term(instance);
+            let (status, said) = cluster.wait(instance);
+            assert_eq!(status.code(), Some(0), "{said}");
+        }
+    }
+    cluster.finish();
+}
+
+#[test]
 fn all_may_be_asked_to_end_at_once_and_go_on_where_they_were() {
     let mut cluster = Cluster::on_loopback("all leave", 3, RECORDS);
     for _ in 0..faults() {

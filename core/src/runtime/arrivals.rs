@@ -67,6 +67,8 @@ struct State {
     life: u64,
     /// A position can't be told any more: what the sink has taken in since can't be committed.
     lost: bool,
+    /// Nothing more comes in.
+    ending: bool,
     /// Whether any origin has records that were let go of.
     gaps: bool,
 }
@@ -204,7 +206,7 @@ impl Arrivals {
         let told: Vec<Told> = {
             let mut state = self.lock();
             state.life += 1;
-            state.lost = false;
+            (state.lost, state.ending) = (false, false);
             state.waiting.drain(..).collect()
         };
         for told in told {
@@ -219,6 +221,16 @@ impl Arrivals {
     /// A position can't be told any more.
     pub(super) fn lose(&self) {
         self.lock().lost = true;
+    }
+
+    /// Nothing more comes in.
+    pub(super) fn end(&self) {
+        self.lock().ending = true;
+    }
+
+    /// Whether nothing more comes in: a part that began anew now would wait for ever.
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().ending
     }
 
     /// Whether the sink holds what it can't commit: only beginning anew helps.

@@ -72,7 +72,11 @@ impl Committer {
                     let _ = answer.send(done);
                 }
                 Turn::Due => {
-                    self.commit(false).await?;
+                    let done = self.commit(false).await?;
+                    if !done && self.is_lost() && !self.is_ending() {
+                        // Only without what can't be committed can it go on.
+                        self.control.give_up();
+                    }
                     self.check_abandoned()?;
                 }
             }
@@ -143,11 +147,20 @@ impl Committer {
     pub(super) async fn commit_all(&mut self) -> Result<bool> {
         for last in [true, false] {
             self.commit(last).await?;
-            if matches!(&self.upstream, Upstream::Entry(arrivals) if arrivals.is_lost()) {
+            if self.is_lost() {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Whether the sink holds what can't be committed any more.
+    fn is_lost(&self) -> bool {
+        matches!(&self.upstream, Upstream::Entry(arrivals) if arrivals.is_lost())
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(&self.upstream, Upstream::Entry(arrivals) if arrivals.is_ending())
     }
 
     /// What extends visibility, beside the commits: these may have to wait for the sink.

@@ -154,6 +154,11 @@ impl End {
                 Ok(true) => {}
                 // It begins anew, and what the limit had let pass comes again.
                 Ok(false) if ended == Some(Ended::Limit) && self.folds.is_empty() => control.give_up(),
+                // It comes again with the next start, which cuts it off.
+                Ok(false) if ended == Some(Ended::Drained) => {
+                    tracing::warn!("what the sink was given last is not committed: its origin is away");
+                    return;
+                }
                 Ok(false) => note(Err(origin_is_gone())),
                 Err(error) => note(Err(error)),
             }

@@ -52,8 +52,10 @@ impl EntryEnd {
                 Some(arrivals) => arrivals.take_in(batch, claim),
                 None => Parcel { ticket: Ticket::new(claim.origin, claim.slot, batch.part()), batch },
             }),
-            Arrival::End { drained: false } => Err(Close::End(Ended::Input)),
-            Arrival::End { drained: true } => Err(Close::End(Ended::Drained)),
+            Arrival::End { drained } => {
+                self.arrivals.iter().for_each(|arrivals| arrivals.end());
+                Err(Close::End(if drained { Ended::Drained } else { Ended::Input }))
+            }
             Arrival::Gone => Err(Close::Failed),
         }
     }

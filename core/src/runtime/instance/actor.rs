@@ -418,13 +418,20 @@ impl Actor {
         let clock = self.setup.settings.world.clock.clone();
         let (positions, keeps) = (self.positions, self.keeps);
         tokio::spawn(async move {
-            while commit(&asks).await == Some(false) {
-                if arrivals.is_lost() {
+            loop {
+                let again = match commit(&asks).await {
+                    Some(true) => break,
                     // Only without what can't be committed can the sink say where it stands.
-                    let _ = commands.upgrade().map(|commands| commands.send(Command::Reopen { id }));
+                    Some(false) if arrivals.is_lost() => Some(Command::Reopen { id }),
+                    Some(false) => None,
+                    // The part has ended, or begins anew.
+                    None => Some(Command::Settle { id }),
+                };
+                clock.sleep(AGAIN).await;
+                if let Some(again) = again {
+                    let _ = commands.upgrade().map(|commands| commands.send(again));
                     return;
                 }
-                clock.sleep(AGAIN).await;
             }
             let held = positions.then(|| arrivals.kept.checkpoints());
             let held = held.filter(|held| keeps || !held.is_empty());

@@ -351,6 +351,40 @@ async fn what_can_not_be_committed_any_more_is_cut_off_and_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_can_not_commit_begins_anew_though_nobody_asks_what_it_holds() {
+    let Test { rig, written, .. } = test(APART, all_fine(), |sink| sink.transactional());
+    let (_running, mut hand) = rig.start(1, 2).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    hand.arrive(0, batch(1, 0..10, false), claim(&ear, 0));
+    hears(&mut hand, &["locate 0 p0:10"]).await;
+    hand.order(Order::Placed { id: 0, position: None });
+    settle_down().await;
+    assert_eq!(ear.heard(), [settled(0, 0..10, Outcome::Abandoned)]);
+    hand.arrive(0, batch(1, 0..10, true), claim(&ear, 0));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(written.durable(), (0..10).collect::<Vec<_>>());
+    no_report(&mut hand);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_drained_ends_without_what_it_can_not_commit() {
+    let Test { rig, written, .. } = test(APART, all_fine(), |sink| sink.transactional());
+    let (_running, mut hand) = rig.start(1, 2).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    hand.arrive(0, batch(1, 0..10, true), claim(&ear, 0));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hand.arrive(0, batch(1, 10..20, false), claim(&ear, 1));
+    hand.drained(0);
+    hears(&mut hand, &["locate 0 p0:20"]).await;
+    hand.order(Order::Placed { id: 0, position: None });
+    hears(&mut hand, &["ended 0"]).await;
+    assert_eq!(ear.heard(), [settled(0, 0..10, Outcome::Delivered), settled(1, 0..10, Outcome::Abandoned)]);
+    assert_eq!(written.durable(), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_under_the_same_slot_moves_the_position_once() {
     let Test { rig, written, .. } = test(APART, all_fine(), |sink| sink.transactional());
     let (_running, mut hand) = rig.start(1, 2).await;

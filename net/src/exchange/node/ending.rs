@@ -269,11 +269,13 @@ impl Node {
         let hops: Vec<usize> = self.ending.parts.keys().copied().collect();
         for hop in hops {
             let begins = self.ending.begins[hop];
-            let said: Option<Vec<bool>> =
-                self.hops[begins].from.iter().map(|&peer| self.peers[peer].drained.get(&begins).copied()).collect();
+            let leaves = (self.ending.leaving || self.ending.quiesced) && self.hops[hop].anchors;
+            // Nothing comes of one that is away: nothing is waited for that it would drain.
+            let away = |peer: PeerId| (leaves && !self.is_up(peer)).then_some(true);
+            let drained = |peer: PeerId| self.peers[peer].drained.get(&begins).copied().or_else(|| away(peer));
+            let said: Option<Vec<bool>> = self.hops[begins].from.iter().map(|&peer| drained(peer)).collect();
             let Some(said) = said else { continue };
             let drained = said.contains(&true);
-            let leaves = (self.ending.leaving || self.ending.quiesced) && self.hops[hop].anchors;
             let Some(part) = self.ending.parts.get_mut(&hop) else { continue };
             if (drained && !leaves) || part.told.is_some() {
                 continue;

@@ -497,13 +497,13 @@ impl Inbox {
         [stalled, passes].into_iter().flatten().min()
     }
 
-    /// Whether nothing waits and nothing is on its way through the part.
-    pub(super) fn is_idle(&self) -> bool {
-        let waits = match &self.waiting {
+    /// Whether nothing waits, and nothing is on its way through the part whose sender waits for it.
+    pub(super) fn is_idle(&self, waits: impl Fn(&Token) -> bool) -> bool {
+        let in_line = match &self.waiting {
             Waiting::Line(line) => !line.is_empty(),
             Waiting::Merge(merge) => !merge.is_idle(),
         };
-        self.slots.is_empty() && !waits
+        !in_line && !self.slots.values().any(|slot| waits(&slot.from))
     }
 
     /// What happened to pieces here.

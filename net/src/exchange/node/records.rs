@@ -9,7 +9,7 @@ use millstream_core::data::Partition;
 
 use super::super::message::Message;
 use super::super::origin::Origin;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Token};
 use super::{Asker, Node};
 
 impl Node {
@@ -45,6 +45,7 @@ impl Node {
                 inbox.freeze(peer);
             }
         }
+        self.forget_places(peer);
         // Whoever waits for a letter from there gives its records up: they run again.
         self.burials.retain(|_, asker| !matches!(asker, Asker::Here(_, from) if *from == peer));
     }
@@ -80,11 +81,12 @@ impl Node {
         }
     }
 
-    /// Whether nothing is on its way through the parts here that others' records only pass.
+    /// Whether nothing is on its way through the parts here that others' records only pass, for anyone who is reached.
     pub(super) fn is_idle(&self) -> bool {
+        let waits = |token: &Token| self.peers[token.peer].link == Some(token.link);
         (0..self.hops.len()).all(|hop| {
             let passes_on = !self.hops[hop].anchors;
-            !passes_on || self.inboxes[hop].as_ref().is_none_or(Inbox::is_idle)
+            !passes_on || self.inboxes[hop].as_ref().is_none_or(|inbox| inbox.is_idle(waits))
         })
     }
 

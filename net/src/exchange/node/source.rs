@@ -30,8 +30,8 @@ pub(super) struct Source {
     pub(super) gave_up: BTreeSet<Partition>,
     /// Questions of others: whom to answer, and under which name.
     questions: BTreeMap<u64, (PeerId, u64)>,
-    /// Questions of the sink's part here that have not been answered.
-    asked: BTreeMap<u64, OriginAt>,
+    /// Questions of the sink's part here that have not been answered, and who was asked.
+    asked: BTreeMap<u64, PeerId>,
 }
 
 /// Where a source stands.
@@ -273,11 +273,6 @@ impl Node {
             }
             State::Closed | State::Closing | State::Committed { .. } => {}
         }
-        let asked: Vec<_> = self.source.asked.iter().filter(|(_, at)| usize::from(at.instance) == peer).collect();
-        let messages: Vec<Message> = asked.into_iter().map(|(&id, at)| locate(id, at)).collect();
-        for message in messages {
-            self.tell(peer, message);
-        }
     }
 
     /// Another instance has claimed a partition of this one.
@@ -343,11 +338,21 @@ impl Node {
         }
     }
 
-    /// The sink's part here asks for the position before a record, which only its origin knows.
+    /// The sink's part here asks for the position before a record, which only its origin knows. Of one that is not reached
+    /// it is not waited for: it may stay away, and others' records would wait with it.
     pub(super) fn ask_place(&mut self, id: u64, at: &OriginAt) {
-        let message = locate(id, at);
-        self.source.asked.insert(id, at.clone());
-        self.tell(usize::from(at.instance), message);
+        let peer = usize::from(at.instance);
+        if !self.is_up(peer) {
+            return self.order(Order::Placed { id, position: None });
+        }
+        self.source.asked.insert(id, peer);
+        self.tell(peer, locate(id, at));
+    }
+
+    /// A peer is lost: what it was asked can't be told.
+    pub(super) fn forget_places(&mut self, peer: PeerId) {
+        let lost: Vec<u64> = self.source.asked.extract_if(.., |_, of| *of == peer).map(|(id, _)| id).collect();
+        lost.into_iter().for_each(|id| self.order(Order::Placed { id, position: None }));
     }
 
     pub(super) fn located(&mut self, id: u64, position: Option<WirePosition>) {

@@ -535,6 +535,40 @@ fn an_instance_that_others_commit_through_leaves_only_once_all_has_gone_through_
 }
 
 #[test]
+fn whoever_leaves_while_the_origin_is_away_waits_for_nothing_that_it_would_drain() {
+    for leaves in [1, 2] {
+        let mut world = World::new(3);
+        world.stuck.insert(1);
+        (0..6).for_each(|_| world.emit(5));
+        world.kill(0);
+        world.input(leaves, Input::Local(Local::Report(Report::Drain)));
+        world.run();
+        assert!(world.instance(leaves).over, "{:?}", world.instance(leaves).orders);
+    }
+}
+
+#[test]
+fn a_position_is_not_waited_for_that_only_one_knows_who_is_away() {
+    let at = |world: &mut World| {
+        let epoch = world.instance(0).open.expect("the source is open");
+        OriginAt { instance: 0, stage: "source".into(), partition: Partition::new("p"), epoch, sequence: 3 }
+    };
+    let placed = |acts: &[Act]| {
+        let none = |act: &Act| matches!(act, Act::Order(Order::Placed { id: 7, position: None }));
+        acts.iter().any(none)
+    };
+    let mut world = World::new(3);
+    let (asked, now) = (at(&mut world), world.now);
+    let ask = |at: &OriginAt| Input::Local(Local::Report(Report::Locate { id: 7, at: at.clone() }));
+    let acts = world.instance(2).node.on(now, ask(&asked));
+    assert!(!placed(&acts) && acts.iter().any(|act| matches!(act, Act::Tell { peer: 0, .. })));
+    let acts = world.instance(2).node.on(now, Input::Down { peer: 0, why: "cut".into() });
+    assert!(placed(&acts), "it was lost before it answered");
+    let acts = world.instance(2).node.on(now, ask(&asked));
+    assert!(placed(&acts), "it is away");
+}
+
+#[test]
 fn when_all_leave_at_once_all_goes_through_first() {
     let mut world = World::new(3);
     world.stuck.insert(1);

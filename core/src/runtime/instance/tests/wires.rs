@@ -518,6 +518,10 @@ impl Hand {
         self.entries[hop].send(Arrival::End { drained: false }).unwrap_or_else(|_| panic!("the part takes it"));
     }
 
+    pub(super) fn drained(&self, hop: usize) {
+        self.entries[hop].send(Arrival::End { drained: true }).unwrap_or_else(|_| panic!("the part takes it"));
+    }
+
     /// The next batch that leaves.
     pub(super) async fn sent(&mut self, hop: usize) -> (Batch, Ticket) {
         let left = tokio::time::timeout(Duration::from_secs(60), self.exits[hop].recv()).await;

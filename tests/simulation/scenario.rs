@@ -32,7 +32,7 @@ pub(crate) const PINNED: [u64; 29] = [
 pub(crate) const PINNED_SINCE: [u64; 6] = [496, 3359, 6651, 8932, 27513, 35679];
 
 /// Seeds that have failed since there are these.
-pub(crate) const PINNED_LATELY: [u64; 1] = [26666];
+pub(crate) const PINNED_LATELY: [u64; 2] = [26666, 96230];
 
 /// A stage that refuses some records at first.
 #[derive(Debug, Clone, Copy)]

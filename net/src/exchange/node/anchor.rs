@@ -171,7 +171,10 @@ impl Node {
         self.peers[peer].drained.remove(&0);
         (self.peers[peer].ended, self.peers[peer].done) = (false, false);
         self.close_older(peer, epoch);
-        self.forget_taken_in(|at| usize::from(at.origin.instance) == peer && at.origin.epoch != epoch);
+        let is_over = |at: &HoldAt| usize::from(at.origin.instance) == peer && at.origin.epoch != epoch;
+        self.forget_taken_in(is_over);
+        // Where they were kept, too, they are no more.
+        self.anchors.holds.retain(|_, at| !is_over(at));
         let here: Vec<usize> = self.anchors.here.keys().copied().collect();
         for hop in here {
             if self.ending.has_ended(hop) {
@@ -254,7 +257,8 @@ impl Node {
         }
     }
 
-    /// Folds here that have taken in, and not given back, what is read again elsewhere or in another epoch begin anew.
+    /// Folds here that have taken in, and not given back, what is read again elsewhere or in another epoch begin anew. Their
+    /// holds are never given back: who has lost a partition, and has not heard of it, must not commit what they stand for.
     fn forget_taken_in(&mut self, is_over: impl Fn(&HoldAt) -> bool) {
         let over = |hop: usize| move |at: &&HoldAt| at.hop == hop && !at.forgotten;
         let here: Vec<usize> = self.anchors.here.keys().copied().filter(|&hop| self.hops[hop].folds).collect();
@@ -263,7 +267,6 @@ impl Node {
                 self.begin_anew(hop);
             }
         }
-        self.anchors.holds.retain(|_, at| !is_over(at));
     }
 
     pub(super) fn held(&mut self, hop: usize, made: u64, slot: u64, record: u32, id: u64) {

@@ -18,7 +18,8 @@ pub struct Hello {
     pub plan: String,
     /// Which of the peers it is.
     pub instance: PeerId,
-    /// Told apart from every other start of the same instance.
+    /// Told apart from every other start of the same instance, and above all before it: a network refuses one that it
+    /// knows not to be, because peers would take its records for old ones.
     pub epoch: u64,
     /// When it started, in microseconds since the Unix epoch.
     pub started: i64,

@@ -160,9 +160,12 @@ async fn admit(hub: &Arc<Hub>, met: Met) {
         let who = format!("another process of {}", hub.name(peer));
         return hub.refuse(&connection, Some(peer), &who, &refusal);
     }
+    if let Err(refusal) = hub.judge_epochs(&greeting) {
+        return hub.refuse(&connection, Some(peer), &hub.name(peer), &refusal);
+    }
     let said = async {
         write_preamble(&mut control.0).await?;
-        write_word(&mut control.0, &Word::Greeting(hub.greeting.to(peer))).await
+        write_word(&mut control.0, &Word::Greeting(hub.greeting_to(peer))).await
     };
     match timeout(hub.handshake, said).await {
         Ok(Ok(())) => drop(Live::start(hub, connection, control, greeting.hello())),

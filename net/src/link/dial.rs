@@ -150,7 +150,7 @@ async fn greeted(hub: &Arc<Hub>, peer: PeerId, connection: &Connection) -> Resul
         connection.open_bi().await.map_err(|error| Failed::Ended(Why::of(&error, silence)))?;
     let said = async {
         write_preamble(&mut send).await?;
-        write_word(&mut send, &Word::Greeting(hub.greeting.to(peer))).await
+        write_word(&mut send, &Word::Greeting(hub.greeting_to(peer))).await
     };
     said.await.map_err(|error| hub.unwritten(&error))?;
     read_preamble(&mut recv, silence).await?;
@@ -159,5 +159,6 @@ async fn greeted(hub: &Arc<Hub>, peer: PeerId, connection: &Connection) -> Resul
     };
     let shown = hub.shown(connection);
     hub.greeting.judge(&theirs, shown.as_deref()).map_err(Failed::Refused)?;
+    hub.judge_epochs(&theirs).map_err(Failed::Refused)?;
     Ok(Live::start(hub, connection.clone(), (send, recv), theirs.hello()))
 }

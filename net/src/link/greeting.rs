@@ -45,7 +45,10 @@ pub(super) struct Greeting {
     pub(super) instance: u16,
     /// The place of the one that the sender means to speak to.
     pub(super) to: u16,
+    /// When the sender started, in microseconds since the Unix epoch: those of one instance rise.
     pub(super) epoch: u64,
+    /// The latest epoch of the other that the sender has met; 0: none.
+    pub(super) met: u64,
     pub(super) started: i64,
     pub(super) pipeline: String,
     pub(super) plan: String,
@@ -76,6 +79,7 @@ impl Greeting {
             instance: u16::try_from(hello.instance).unwrap_or(u16::MAX),
             to: 0,
             epoch: hello.epoch,
+            met: u64::MAX,
             started: hello.started,
             pipeline: hello.pipeline,
             plan: hello.plan,
@@ -92,8 +96,9 @@ impl Greeting {
         Ok(greeting)
     }
 
-    pub(super) fn to(&self, peer: PeerId) -> Self {
-        Self { to: u16::try_from(peer).unwrap_or(u16::MAX), ..self.clone() }
+    /// `met`: the latest epoch of the peer that was met.
+    pub(super) fn to(&self, peer: PeerId, met: u64) -> Self {
+        Self { to: u16::try_from(peer).unwrap_or(u16::MAX), met, ..self.clone() }
     }
 
     pub(super) fn hello(self) -> Hello {
@@ -129,6 +134,23 @@ impl Greeting {
             return refuse(Code::Settings, text);
         }
         Ok(())
+    }
+
+    /// Judges the epoch of another, of which this one was met before, and its own by what the other has met. Records of an
+    /// epoch that is not above all before it would be taken for old ones, and dropped.
+    pub(super) fn judge_epochs(&self, other: &Self, met: u64) -> Result<(), Refusal> {
+        let (who, here, before) = match () {
+            () if other.epoch < met => (other, other.epoch, met),
+            () if self.epoch < other.met => (self, self.epoch, other.met),
+            () => return Ok(()),
+        };
+        let behind = Duration::from_micros(before - here);
+        let text = format!(
+            "a process of {} was here that started {behind:?} later than this one says: its clock was set back. Set it \
+             right and start it again, or stop all instances and start them again",
+            who.me()
+        );
+        Err(Refusal { code: Code::Clock, text })
     }
 
     fn other_list(&self, other: &Self) -> Option<String> {

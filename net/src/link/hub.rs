@@ -48,6 +48,8 @@ struct Slot {
     admitting: tokio::sync::Mutex<()>,
     /// Why it is not reached, as it was last told.
     said: Mutex<String>,
+    /// The latest epoch that it was met with; 0: none.
+    met: AtomicU64,
 }
 
 /// What was told of those who have dialed and not become peers: floods of them don't flood the log.
@@ -113,6 +115,20 @@ impl Hub {
         self.slot(peer).clone()
     }
 
+    /// What this instance says to a peer.
+    pub(super) fn greeting_to(&self, peer: PeerId) -> Greeting {
+        self.greeting.to(peer, self.met(peer))
+    }
+
+    /// Judges the epochs of this instance and a peer.
+    pub(super) fn judge_epochs(&self, theirs: &Greeting) -> Result<(), Refusal> {
+        self.greeting.judge_epochs(theirs, self.met(usize::from(theirs.instance)))
+    }
+
+    fn met(&self, peer: PeerId) -> u64 {
+        self.slots.get(peer).map_or(0, |slot| slot.met.load(Relaxed))
+    }
+
     fn slot(&self, peer: PeerId) -> MutexGuard<'_, Option<Arc<Live>>> {
         self.slots[peer].live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -129,6 +145,7 @@ impl Hub {
     /// A link is up, in the place of any that was.
     pub(super) fn up(&self, live: &Arc<Live>, hello: Hello) {
         self.joined.store(true, Relaxed);
+        self.slots[live.peer].met.fetch_max(hello.epoch, Relaxed);
         let old = self.slot(live.peer).replace(live.clone());
         if let Some(old) = old {
             old.close(Code::Replaced, "it has been reached anew");
@@ -166,7 +183,7 @@ impl Hub {
     pub(super) fn refuse(&self, connection: &Connection, peer: Option<PeerId>, who: &str, refusal: &Refusal) {
         let Refusal { code, text } = refusal;
         connection.close(code.on_wire(), text.as_bytes());
-        let ours = matches!(code, Code::Protocol | Code::Pipeline | Code::Peers | Code::Settings);
+        let ours = matches!(code, Code::Protocol | Code::Pipeline | Code::Peers | Code::Settings | Code::Clock);
         if ours && !self.joined.load(Relaxed) {
             self.inbox.fail(Cause::User, format!("{who} can't be joined: {text}"));
             return;

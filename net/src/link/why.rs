@@ -34,10 +34,12 @@ pub(super) enum Code {
     Replaced = 9,
     /// It doesn't answer.
     Silent = 10,
+    /// It has started before another process of the same instance, as its clock has it.
+    Clock = 11,
 }
 
 impl Code {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Left,
         Self::GivenUp,
         Self::Protocol,
@@ -49,6 +51,7 @@ impl Code {
         Self::Malformed,
         Self::Replaced,
         Self::Silent,
+        Self::Clock,
     ];
 
     pub(super) fn on_wire(self) -> VarInt {
@@ -106,7 +109,9 @@ impl Why {
     fn of_close(code: VarInt, reason: &[u8]) -> Self {
         let text = clean(reason);
         let verdict = match Code::of_wire(code) {
-            Some(Code::Protocol | Code::Pipeline | Code::Peers | Code::Settings | Code::Identity) => Verdict::Unfit,
+            Some(Code::Protocol | Code::Pipeline | Code::Peers | Code::Settings | Code::Identity | Code::Clock) => {
+                Verdict::Unfit
+            }
             Some(Code::Live) => Verdict::Twin,
             Some(Code::Left) if text.is_empty() => return Self::lost("it has left"),
             _ => Verdict::Lost,
@@ -166,6 +171,7 @@ mod tests {
     fn a_refusal_is_told_from_a_loss() {
         let close = |code: Code| Why::of_close(code.on_wire(), b"because").verdict;
         assert_eq!(close(Code::Pipeline), Verdict::Unfit);
+        assert_eq!(close(Code::Clock), Verdict::Unfit);
         assert_eq!(close(Code::Live), Verdict::Twin);
         assert_eq!(close(Code::Replaced), Verdict::Lost);
         assert_eq!(Why::of_close(Code::Left.on_wire(), b""), Why::lost("it has left"));

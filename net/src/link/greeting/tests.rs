@@ -25,6 +25,22 @@ fn judged(shown: Option<&[PeerId]>, change: impl Fn(&mut Greeting)) -> Result<()
 }
 
 #[test]
+fn epochs_of_an_instance_rise() {
+    let (one, two) = (|met| says(0, |greeting| greeting.epoch = 5_000_000).to(1, met), says(1, |_| {}).to(0, 0));
+    let judged = |other: &Greeting, met| two.judge_epochs(other, met).map_err(|refusal| (refusal.code, refusal.text));
+    assert_eq!(judged(&one(0), 0), Ok(()));
+    assert_eq!(judged(&one(1), 5_000_000), Ok(()), "the same again");
+    let text = |who: &str, by: &str| {
+        format!(
+            "a process of instance {who} was here that started {by} later than this one says: its clock was set back. Set \
+             it right and start it again, or stop all instances and start them again"
+        )
+    };
+    assert_eq!(judged(&one(0), 8_000_000), Err((Code::Clock, text("1 (a:1)", "3s"))));
+    assert_eq!(judged(&one(2), 0), Err((Code::Clock, text("2 (b:2)", "1µs"))), "as the other says");
+}
+
+#[test]
 fn one_that_agrees_is_accepted() {
     assert_eq!(judged(None, |_| {}), Ok(()));
     assert_eq!(judged(Some(&[0]), |_| {}), Ok(()));
@@ -80,7 +96,7 @@ fn a_plan_that_does_not_fit_is_told_before_anything_is_opened() {
     };
     let fits = (0..=MAX_WORD).rev().find(|plan| with(*plan).is_ok()).unwrap();
     assert!(fits > MAX_WORD - 100, "{fits}");
-    let longest = Word::Greeting(with(fits).unwrap().to(300));
+    let longest = Word::Greeting(with(fits).unwrap().to(300, u64::MAX));
     assert!(postcard::to_stdvec(&longest).unwrap().len() <= MAX_WORD);
     assert!(with(fits + 1).unwrap_err().contains("don't fit"));
 }

@@ -133,6 +133,28 @@ async fn a_second_process_of_an_instance_that_is_dialed_is_refused() {
 }
 
 #[tokio::test]
+async fn an_instance_whose_clock_was_set_back_is_told_so_and_comes_back_once_it_is_right() {
+    for back in 0..2 {
+        let (list, folder) = (addresses(2), certificates(2));
+        let (one, two) = pair(&list, folder.path()).await;
+        let (mut stays, goes) = if back == 0 { (two, one) } else { (one, two) };
+        goes.end(&list[back]).await;
+        stays.down().await;
+        let again = async |epoch| Node::open(&peers(&list, back, folder.path()), hello(back, epoch)).await;
+        let mut wrong = again(0).await.unwrap();
+        let error = wrong.error().await;
+        assert!(error.message().contains("its clock was set back"), "{error}");
+        if back == 1 {
+            // Whoever dials may be in the middle of it, and hear nothing more for as long as silence takes.
+            continue;
+        }
+        wrong.end(&list[back]).await;
+        let _right = again(9).await.unwrap();
+        assert_eq!(stays.up().await, hello(back, 9));
+    }
+}
+
+#[tokio::test]
 async fn unless_told_otherwise_a_silence_of_five_seconds_is_a_loss() {
     let (real, folder) = (addresses(2), certificates(2));
     let proxy = UdpProxy::start("127.0.0.1:0", real[1].parse().unwrap(), Faults::default()).await.unwrap();

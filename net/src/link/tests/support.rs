@@ -273,5 +273,5 @@ pub(super) async fn reason(connection: &Connection) -> String {
 
 /// What an instance says of itself, to another.
 pub(super) fn greeting(list: &[String], from: PeerId, to: PeerId, epoch: u64) -> Greeting {
-    Greeting::new(hello(from, epoch), list.to_vec(), Peers::new(list).max_frame).unwrap().to(to)
+    Greeting::new(hello(from, epoch), list.to_vec(), Peers::new(list).max_frame).unwrap().to(to, 0)
 }

@@ -1,10 +1,11 @@
 //! What keeps something of what comes in (a sink, a fold, a merge) is an anchor: sources open against it, from the sink
 //! up. One that has lost what it had taken in gets another number, and sources open anew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_core::commit::Ranges;
 use millstream_core::contracts::{Checkpoint, Hop, Order, PeerId};
 use millstream_core::data::Partition;
 
@@ -32,7 +33,7 @@ pub(super) struct Anchors {
     /// The name of the next hold.
     next_hold: u64,
     /// Holds that were given back while older ones were not.
-    given: BTreeSet<u64>,
+    given: Ranges,
 }
 
 #[derive(Default)]
@@ -78,7 +79,7 @@ impl Anchors {
             (hop, Anchor { open, ..Anchor::default() })
         };
         let here = all.iter().filter(|&&(_, peer)| peer == me).map(anchor).collect();
-        Self { all, here, asks: BTreeMap::new(), holds: BTreeMap::new(), next_hold: 0, given: BTreeSet::new() }
+        Self { all, here, asks: BTreeMap::new(), holds: BTreeMap::new(), next_hold: 0, given: Ranges::default() }
     }
 
     pub(super) fn are_here(&self) -> bool {
@@ -290,8 +291,8 @@ impl Node {
             inbox.released(&at.origin);
         }
         let below = self.anchors.below();
-        self.anchors.given.insert(id);
-        self.anchors.given.retain(|&id| id >= below);
+        self.anchors.given.add(id..id + 1);
+        self.anchors.given.take(0..below);
         // To all: those between here and where the record began remember it, too.
         self.tell_all(&Message::Release { below, holds: vec![id] });
     }
@@ -299,7 +300,8 @@ impl Node {
     /// A peer is reached: it may not have heard of all that was given back.
     pub(super) fn repeat_releases(&mut self, peer: PeerId) {
         if self.anchors.next_hold > 0 {
-            let (given, below) = (self.anchors.given.iter().copied().collect::<Vec<u64>>(), self.anchors.below());
+            let (given, below) =
+                (self.anchors.given.parts(0..u64::MAX).flatten().collect::<Vec<u64>>(), self.anchors.below());
             self.tell(peer, Message::Release { below, holds: Vec::new() });
             for holds in given.chunks(RELEASES) {
                 self.tell(peer, Message::Release { below, holds: holds.to_vec() });

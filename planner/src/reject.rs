@@ -12,6 +12,9 @@ use crate::draft::{Draft, What};
 use crate::mistake::Gather;
 use crate::network::must_be_one;
 
+/// The most bytes of a stage's name that cross between instances.
+const MAX_NAME: usize = 1024;
+
 pub(crate) fn run(draft: &mut Draft<'_>) {
     let (declaration, stages) = (draft.declaration, &draft.stages);
     let mistakes = &mut draft.mistakes;
@@ -28,6 +31,10 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
         }
         zeros(stage, mistakes);
         places(stage, mistakes);
+        if draft.instances > 1 && stage.name.len() > MAX_NAME {
+            let wrong = format!("its name has {} bytes, and at most {MAX_NAME} cross to others", stage.name.len());
+            mistakes.of(&[stage], wrong, "give it a shorter one by `named`");
+        }
     }
     settings(declaration, stages, mistakes);
     letters(declaration, stages, mistakes);

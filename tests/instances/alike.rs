@@ -1,7 +1,11 @@
 //! Three instances put out what one does, byte for byte: the examples as processes, and folds in a row in this one.
 
-use std::process::{Command, Stdio};
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use millstream::contracts::Exchange;
 use millstream::link::Certs;
@@ -20,26 +24,76 @@ fn printed(program: &str, flags: &[&str], input: &str) -> [Vec<u8>; 2] {
     let start = |more: &[&str]| {
         let mut command = Command::new(example(program));
         command.args(["--quiet", "--input"]).arg(&file).args(flags).args(more);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("an example starts");
-        // Each is read as it prints: one that finds its pipe full holds up the others.
-        std::thread::spawn(|| child.wait_with_output().expect("it is our child"))
+        Read::start(command)
     };
     let (peers, tls) = (loopback(3), tls.to_string_lossy().into_owned());
     let list = peers.join(",");
     let three: Vec<_> = peers.iter().map(|me| start(&["--peers", &list, "--listen", me, "--tls", &tls])).collect();
-    let all = std::iter::once(start(&[])).chain(three).map(|child| {
-        let ended = child.join().expect("it is read");
-        assert!(ended.status.success(), "{program} {flags:?}: {}", String::from_utf8_lossy(&ended.stderr));
-        ended.stdout
-    });
-    let mut all = all.collect::<Vec<_>>().into_iter();
-    let one = all.next().unwrap_or_default();
-    [one, all.flatten().collect()]
+    let one = start(&[]);
+    [one.printed(), three.into_iter().flat_map(Read::printed).collect()]
+}
+
+/// A process that is read as it prints: one that finds its pipe full holds up the others.
+struct Read {
+    pid: u32,
+    ended: JoinHandle<Output>,
+}
+
+impl Read {
+    fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().expect("an example starts");
+        let pid = child.id();
+        Self { pid, ended: std::thread::spawn(|| child.wait_with_output().expect("it is our child")) }
+    }
+
+    /// What it has printed, once it has ended well.
+    fn printed(self) -> Vec<u8> {
+        let Output { status, stdout, stderr } = self.ended.join().expect("it is read");
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        stdout
+    }
+}
+
+/// Starts `count_words` on this folder's input as this instance.
+fn counting(folder: &Path, peers: &[String], me: usize) -> Read {
+    let mut command = Command::new(example("count_words"));
+    command.args(["--quiet", "--input"]).arg(folder.join("input")).args(["--peers", &peers.join(",")]);
+    command.args(["--listen", &peers[me]]).arg("--tls").arg(folder.join("tls"));
+    Read::start(command)
+}
+
+#[test]
+fn whoever_is_asked_to_end_while_folds_have_it_all_does_and_the_order_holds_after_it_is_back() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    // Many words, and few that are others.
+    let line = |at: u64| format!("w{} the x{} of w{}\n", at * 7_919 % 5_003, at % 97, at / 200);
+    let text: String = (0..250_000).map(line).collect();
+    std::fs::write(folder.path().join("input"), &text).expect("an input can be written");
+    Certs::new(folder.path().join("tls"), 3).write().expect("certificates can be made");
+    let peers = loopback(3);
+    let mut running: Vec<_> = (0..3).map(|me| counting(folder.path(), &peers, me)).collect();
+    let (mut printed, mut landed) = (Vec::new(), 0);
+    for me in [0, 2, 1] {
+        std::thread::sleep(Duration::from_millis(900));
+        let leaves = running.remove(me);
+        landed += u32::from(!leaves.ended.is_finished());
+        let _ = Command::new("kill").args(["-TERM", &leaves.pid.to_string()]).status().expect("kill is there");
+        printed.extend(leaves.printed());
+        running.insert(me, counting(folder.path(), &peers, me));
+    }
+    running.into_iter().for_each(|instance| printed.extend(instance.printed()));
+    let (mut totals, mut order) = (HashMap::<&str, u64>::new(), Vec::new());
+    for word in text.split_whitespace() {
+        *totals.entry(word).or_insert_with(|| {
+            order.push(word);
+            0
+        }) += 1;
+    }
+    let expected: String = order.iter().map(|word| format!("{word}\t{}\n", totals[word])).collect();
+    assert!(printed == expected.as_bytes(), "{} bytes are printed, {} expected", printed.len(), expected.len());
+    println!("{} words, {landed} of 3 asked to end in mid-run, the order is right", totals.len());
+    assert!(landed > 0, "all had ended before: this test proves nothing");
 }
 
 /// Texts with words that come again, in lines of none to many.

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// The examples that are run as processes.
-const EXAMPLES: [&str; 3] = ["copy_lines", "json_filter", "xml_filter"];
+const EXAMPLES: [&str; 4] = ["copy_lines", "count_words", "json_filter", "xml_filter"];
 
 /// The path of an example's program, which is up to date.
 pub(crate) fn example(name: &str) -> PathBuf {

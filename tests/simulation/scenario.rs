@@ -71,6 +71,8 @@ pub(crate) struct Scenario {
     pub(crate) every: Option<Duration>,
     /// Whether states of folds have names, by which it can be told what they have taken in.
     pub(crate) named_states: bool,
+    /// Whether a fold without keys is on the first instance.
+    pub(crate) folds_first: bool,
     /// How records are taken, if each is acknowledged by itself.
     pub(crate) taking: Option<Taking>,
     pub(crate) commit_interval: Duration,
@@ -118,6 +120,7 @@ impl Scenario {
             trigger: random.one_in(2).then(|| random.within(1, 40)),
             every: None,
             named_states: false,
+            folds_first: false,
             taking: None,
             commit_interval: Duration::from_millis(*random.one_of(&[20, 250, 250, 1_000])),
             store: feed == Feed::First || random.one_in(2),
@@ -134,6 +137,7 @@ impl Scenario {
         .with_times(random)
         .with_taking(random)
         .with_timing(random)
+        .with_folds_beside_the_source(random)
         .with_folds_beside_the_sink()
     }
 
@@ -204,6 +208,13 @@ impl Scenario {
             let timing = Some(Timing { idle, step, promises, calm });
             (self.reading.timing, self.writing.timing) = (timing, timing);
         }
+        self
+    }
+
+    /// A fold stands where the source is, and a merge between it and the sink.
+    fn with_folds_beside_the_source(mut self, random: &mut Seeded) -> Self {
+        let beside = random.one_in(2) && !PINNED_LATELY.contains(&self.seed) && !self.was_pinned_before();
+        self.folds_first = beside && self.shape == Shape::Folded && self.feed == Feed::First;
         self
     }
 
@@ -303,7 +314,7 @@ impl fmt::Display for Scenario {
         writeln!(f, "  {truth:?}")?;
         writeln!(f, "  {reading:?}, {in_flight:?} records and bytes in flight, a window of {} bytes", self.window)?;
         writeln!(f, "  {writing:?}, commits each {:?}, keeps positions: {}", self.commit_interval, self.store)?;
-        writeln!(f, "  folds emit after {:?} records and {every:?}", self.trigger)?;
+        writeln!(f, "  folds emit after {:?} records and {every:?}, on the first: {}", self.trigger, self.folds_first)?;
         writeln!(f, "  {:?} records wait between tasks", self.buffer)?;
         writeln!(f, "  {:?}", self.delays)?;
         self.faults.iter().try_for_each(|fault| writeln!(f, "  {fault:?}"))

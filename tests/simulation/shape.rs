@@ -193,6 +193,9 @@ impl Declared<'_> {
 
     fn folded<M>(&self, kept: Stream<Bytes, M>) -> Pipeline {
         let mut folds = kept.fold(String::new(), self.joins()).named("ALL");
+        if self.scenario.folds_first {
+            folds = folds.place(Where::First);
+        }
         if let Some(each) = self.scenario.trigger {
             folds = folds.trigger_each(each);
         }

@@ -57,6 +57,8 @@ pub(crate) struct Tally {
     pub(crate) by_time: u64,
     pub(crate) calm: u64,
     pub(crate) passed_late: u64,
+    /// Runs in which the order was checked of what folds by key emitted at the end.
+    pub(crate) in_turn: u64,
 }
 
 impl Tally {
@@ -78,7 +80,7 @@ impl Tally {
         self.passed_late = passed_late;
     }
 
-    fn all_mut(&mut self) -> [&mut u64; 34] {
+    fn all_mut(&mut self) -> [&mut u64; 35] {
         [
             &mut self.records,
             &mut self.rows,
@@ -114,6 +116,7 @@ impl Tally {
             &mut self.by_time,
             &mut self.calm,
             &mut self.passed_late,
+            &mut self.in_turn,
         ]
     }
 
@@ -151,6 +154,7 @@ impl Tally {
             ("origins that were frozen", self.frozen),
             ("calm runs by event time", self.calm),
             ("records that passed late", self.passed_late),
+            ("runs of folds by key whose order was checked", self.in_turn),
         ];
         let over_a_network = over_a_network.into_iter().filter(|_| crate::scenario::MOST_INSTANCES > 1);
         for (what, count) in had.into_iter().chain(over_a_network) {
@@ -164,7 +168,8 @@ impl fmt::Display for Tally {
         let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
         let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
         let Self { hung, tried_again, redealt, handed_back, discarded, replayed, frozen, .. } = self;
-        let Self { acknowledged, requeued, given_back, extended, timed, by_time, calm, passed_late, .. } = self;
+        let Self { acknowledged, requeued, given_back, extended, timed, by_time, calm, passed_late, in_turn, .. } =
+            self;
         write!(
             f,
             "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
@@ -172,7 +177,7 @@ impl fmt::Display for Tally {
              hung, {refused} second starts refused, {failed} runs that failed; {tried_again} tries in vain, {again} records read again, {repeated} rows repeated; \
              {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {redealt} records dealt \
              anew, {handed_back} handed back, {discarded} discarded, {replayed} passed again, {frozen} times an origin \
-             frozen; {by_time} runs merged by event time, {calm} of them calm, {passed_late} records late; {acknowledged} records acknowledged each by itself, {requeued} of them taken again, {given_back} given back, \
+             frozen; {by_time} runs merged by event time, {calm} of them calm, {passed_late} records late, {in_turn} of folds by key in order; {acknowledged} records acknowledged each by itself, {requeued} of them taken again, {given_back} given back, \
              {extended} times kept out of sight for longer; {timed} states emitted because it was time; {exactly_once} runs \
              were exactly-once"
         )

@@ -284,11 +284,6 @@ impl<M: Clone> Tracker<M> {
         self.point().sequence >= end
     }
 
-    /// The next sequence number to be emitted.
-    pub fn next(&self) -> u64 {
-        self.next
-    }
-
     /// The source promises that nothing earlier than this will come.
     pub fn promise(&mut self, time: i64) {
         self.promise = self.promise.max(time);

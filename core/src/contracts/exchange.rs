@@ -62,6 +62,8 @@ pub struct Hop {
     pub to: Vec<PeerId>,
     /// Whether records begin in the part before it: it has the source, or a fold.
     pub begins: bool,
+    /// Whether it is a fold that they begin in last: nobody claims its partition.
+    pub by_fold: bool,
     /// Whether the part behind it keeps something of what came in: it has the sink or a fold, or it is a merge.
     pub anchors: bool,
     /// Whether a fold stands in the part behind it: what it has taken in is lost with its instance.

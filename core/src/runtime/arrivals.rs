@@ -218,6 +218,11 @@ impl Arrivals {
         }
     }
 
+    /// The part begins anew: a limit may end it elsewhere.
+    pub(super) fn forget_seals(&self) {
+        self.lock().origins.iter_mut().for_each(|origin| origin.prefix.forget_seal());
+    }
+
     /// A position can't be told any more.
     pub(super) fn lose(&self) {
         self.lock().lost = true;

@@ -86,11 +86,15 @@ impl FoldEnd {
         let meters = resolver.meters.clone();
         let due = every.map(|every| clock.elapsed() + every);
         let time = EventTime { micros: i64::MIN, ingested: true };
+        let name: Arc<str> = name.into();
+        if let Some(turns) = &turns {
+            turns.begin((&name, instance), &ledger);
+        }
         Self {
             from,
             fold,
             stage,
-            name: name.into(),
+            name,
             policy,
             each,
             every,
@@ -140,11 +144,11 @@ impl FoldEnd {
     /// The stream has ended: what has not been emitted is. A fold without a trigger emits at the end of its input, and a
     /// drain is not that: what it took in is read again by the next run, for a hold keeps the commit before it.
     pub(super) fn finish(&mut self, ended: Ended, out: &mut VecDeque<Parcel>) {
-        if ended != Ended::Drained || self.each.is_some() || self.every.is_some() {
-            self.emit(true, out);
+        if ended == Ended::Drained && self.each.is_none() && self.every.is_none() {
+            return;
         }
+        self.emit(true, out);
         if let Some(turns) = &self.turns {
-            // Those of the other instances need not wait for this one any more.
             turns.end((&self.name, self.instance), &self.ledger);
         }
     }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::origin::OriginKey;
 use super::tally::Tally;
-use crate::commit::{Blocking, Bounds, Hold, HoldId, Outcome, Point, Settle, Ticket, Tracker};
+use crate::commit::{Blocking, Bounds, Hold, HoldId, Outcome, Point, Ranges, Settle, Ticket, Tracker};
 use crate::contracts::Settlement;
 use crate::data::{Marks, Partition, PartitionId, Position};
 
@@ -87,7 +87,7 @@ struct State {
     /// What of that was taken to be acknowledged, and has not been yet.
     leaving: Vec<Range<u64>>,
     /// What folds have taken in, until nothing holds it any more.
-    absorbed: Vec<Range<u64>>,
+    absorbed: Ranges,
     /// The lowest record that a pessimistic source was given back. A fold holds only the lowest record that it has taken
     /// in, and that may have been this one: of what it took in behind it nobody can say when it has arrived.
     given_back: Option<u64>,
@@ -119,7 +119,7 @@ impl Ledger {
             firsts: VecDeque::new(),
             settled: Vec::new(),
             leaving: Vec::new(),
-            absorbed: Vec::new(),
+            absorbed: Ranges::default(),
             given_back: None,
             holding: VecDeque::new(),
             abandoned: 0,
@@ -229,9 +229,7 @@ impl Ledger {
         let mut state = self.lock();
         if !state.absorbed.is_empty() {
             let point = state.tracker.point().sequence.min(state.given_back.unwrap_or(u64::MAX));
-            let absorbed = std::mem::take(&mut state.absorbed);
-            let (free, held): (Vec<_>, Vec<_>) = absorbed.into_iter().partition(|range| range.end <= point);
-            state.absorbed = held;
+            let free = state.absorbed.take(0..point);
             let free = free.into_iter().map(|records| self.settlement(records, Outcome::Delivered));
             state.settled.extend(free);
         }
@@ -250,7 +248,7 @@ impl Ledger {
     pub(super) fn in_flight(&self) -> Vec<Range<u64>> {
         let state = self.lock();
         let mut all = state.tracker.open();
-        all.extend(state.absorbed.iter().chain(&state.leaving).cloned());
+        all.extend(state.absorbed.parts(0..u64::MAX).chain(state.leaving.iter().cloned()));
         all.extend(state.settled.iter().map(|settlement| settlement.records.clone()));
         drop(state);
         joined(all)
@@ -258,7 +256,7 @@ impl Ledger {
 
     /// The sequence number of the next record.
     pub(super) fn next(&self) -> u64 {
-        self.lock().tracker.next()
+        self.lock().tracker.next_sequence()
     }
 
     pub(super) fn promise(&self, time: i64) {
@@ -322,7 +320,7 @@ impl Ledger {
             *lowest = records.start.min(*lowest);
         }
         match outcome {
-            Outcome::Absorbed => state.absorbed.push(records),
+            Outcome::Absorbed => state.absorbed.add(records),
             outcome => state.settled.push(self.settlement(records, outcome)),
         }
     }

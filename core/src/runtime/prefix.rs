@@ -35,6 +35,11 @@ impl Prefix {
         }
     }
 
+    /// Nothing ends it any more.
+    pub(super) fn forget_seal(&mut self) {
+        self.seal = None;
+    }
+
     /// These have settled. A second time changes nothing.
     pub(super) fn settle(&mut self, records: Range<u64>) {
         if records.is_empty() {

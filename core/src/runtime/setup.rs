@@ -22,7 +22,7 @@ use crate::contracts::{
     Across, Cause, Checkpoint, Commits, DynSink, DynSinkFactory, DynSourceFactory, Error, Report, Result, SinkContext,
     SinkTraits, SourceTraits,
 };
-use crate::plan::{Factory, Policy, Stage, StageId, Step, Task};
+use crate::plan::{Factory, Part, Policy, Stage, StageId, Step, Task};
 
 /// What all parts of a run on one instance share.
 pub(super) struct Setup {
@@ -182,9 +182,13 @@ impl Setup {
         (instance, self.epoch.fetch_add(1, Relaxed))
     }
 
-    /// Whether a network stage compares records of different origins, and has to know what these promise.
+    /// Whether a network stage compares the source's records with others of other origins, and has to know what their
+    /// partitions promise. Behind a fold there are none of them any more.
     fn compares_origins(&self) -> bool {
-        self.job.parts.iter().filter_map(|part| part.enters.as_ref()).any(|net| net.across != Across::Any)
+        let folds = |part: &Part| self.has_step(&part.tasks, |step| matches!(step, Step::Fold { .. }));
+        let parts = &self.job.parts;
+        let upto = parts.iter().position(folds).map_or(parts.len(), |fold| fold + 1);
+        parts[..upto].iter().filter_map(|part| part.enters.as_ref()).any(|net| net.across != Across::Any)
     }
 
     /// How the network stage behind these tasks orders records of different origins.

@@ -1,7 +1,8 @@
 //! [`Tally`]: what a limit has counted, over all lives of its part.
 //!
-//! A record counts once, however often it comes: what was let go of, and comes again, is not counted any more. So a part
-//! that is opened anew without what could not be committed goes on counting from what was.
+//! What the sink lets go of, and comes again, counts once. So a part that is opened anew without what could not be
+//! committed goes on counting from what was; but where a fold stands behind the limit in the same part, which begins
+//! afresh, the count does so, too.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,6 +16,8 @@ use crate::data::Batch;
 pub(super) struct Tally(Mutex<State>);
 
 struct State {
+    /// How many may pass in all.
+    rows: u64,
     left: u64,
     /// What may still come again.
     origins: Vec<Counted>,
@@ -32,7 +35,13 @@ struct Counted {
 impl Tally {
     /// So many rows may pass.
     pub(super) fn new(rows: u64) -> Self {
-        Self(Mutex::new(State { left: rows, origins: Vec::new() }))
+        Self(Mutex::new(State { rows, left: rows, origins: Vec::new() }))
+    }
+
+    /// Nothing has passed.
+    pub(super) fn begin_anew(&self) {
+        let mut state = self.lock();
+        (state.left, state.origins) = (state.rows, Vec::new());
     }
 
     /// How many rows may still pass.

@@ -8,16 +8,20 @@ use super::ledger::Ledger;
 use super::promises::Promises;
 use crate::data::Shared;
 
-/// Gives rows their turns. All instances see the same records in the same order, with rows or without, so that they count
-/// them alike.
+/// Gives rows their turns: the numbers of their records, and the places of the rows within them. All instances see every
+/// record of the split by key, with rows or without. Those of a source's partition have their sequence numbers; those that
+/// folds have emitted, in one order for all, are counted. Of several partitions each instance has its own order, and so
+/// have their turns none that means anything.
 pub(super) struct Turns {
-    /// How many records have come.
+    /// How many records have come that folds have emitted.
     seen: u64,
     promises: Promises,
 }
 
-/// How many bits of a turn are a row's place within its record; further ones share the last.
-const SUB_BITS: u32 = 20;
+/// How many bits of a turn are a row's place within its record; further ones share the last, and so do records beyond
+/// the 40 bits that are left.
+const SUB_BITS: u32 = 23;
+const MOST_RECORDS: u64 = (1 << (63 - SUB_BITS)) - 1;
 
 impl Turns {
     pub(super) fn new(promises: Promises) -> Self {
@@ -26,7 +30,10 @@ impl Turns {
 
     /// The turns of the rows of the next records.
     pub(super) fn of(&mut self, shared: &Shared, part: &Range<u32>, index: Option<&[u32]>, rows: usize) -> Vec<i64> {
-        let seen = self.seen;
+        let first = match shared.turns {
+            None => shared.first + u64::from(part.start),
+            Some(_) => self.seen,
+        };
         self.seen += part.len() as u64;
         let (mut last, mut place) = (None, 0);
         let turn = |row: usize| {
@@ -34,10 +41,15 @@ impl Turns {
             place = if last == Some(record) { place + 1 } else { 0 };
             last = Some(record);
             let sub = i64::from(shared.sub(record, place).min((1 << SUB_BITS) - 1));
-            // Records enough for centuries.
-            ((seen + u64::from(record - part.start)) as i64) << SUB_BITS | sub
+            let number = first.saturating_add(u64::from(record - part.start)).min(MOST_RECORDS);
+            (number as i64) << SUB_BITS | sub
         };
         (0..rows).map(turn).collect()
+    }
+
+    /// The fold begins: those of the other instances wait for it, though one of an older epoch here had ended.
+    pub(super) fn begin(&self, origin: (&Arc<str>, u16), ledger: &Ledger) {
+        self.promises.promise(origin, ledger, i64::MIN);
     }
 
     /// Nothing more comes of the fold: those of the other instances need not wait for it any more.

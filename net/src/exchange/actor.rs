@@ -384,12 +384,11 @@ impl Actor {
         self.outgoing.entry((peer, lane)).or_default().push(message);
     }
 
-    /// Something can't cross a link, on any way: the run can't go on.
+    /// Something can't cross a link, on any way: the run can't go on, here or elsewhere.
     fn unsendable(&mut self, error: &frame::FrameError) {
         let why = format!("what has to be sent to another instance can't be: {error}");
-        let error = Error::new(Cause::Outside, why.clone());
-        let _ = self.orders.send(Order::Over(Err(error)));
-        self.over = true;
+        let _ = self.orders.send(Order::Over(Err(Error::new(Cause::Outside, why.clone()))));
+        self.take(Input::Local(Local::Report(Report::Failed { why })));
     }
 
     fn flush(&mut self) {

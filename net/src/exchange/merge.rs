@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! stream   what there is of one origin: what waits, what has passed, what has settled
-//! held     by event time: for which origins it still waits
+//! held     where origins are compared: for which of them it still waits
 //! ```
 //!
 //! Who may pass: an origin whose owner has claimed its partition (where records begin in a fold nobody claims), is
@@ -16,7 +16,7 @@ mod held;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,7 +151,7 @@ pub(crate) struct Merge<P, T> {
     freed: Vec<(T, u64)>,
     /// Who has to hear that what it sent is discarded.
     discarded: Vec<(Arc<Origin>, Ack<T>)>,
-    /// The highest place that has passed.
+    /// By event time: the highest place that has passed.
     reached: i64,
     /// Up to where others had passed when a stream had something again that had been given up.
     missed: BTreeMap<u64, i64>,
@@ -380,25 +380,28 @@ impl<P: Load, T: Copy> Merge<P, T> {
         let head = stream.head(self.in_order, self.by)?;
         let late_before = self.late_before(id);
         let (late, slot) = (head < late_before, self.next_slot);
-        let (end, highest) = self.run(id, if late { late_before - 1 } else { i64::MAX })?;
+        let (end, highest) = self.run(id, if late { i64::MIN..=late_before - 1 } else { late_before..=i64::MAX })?;
         let (passed, owed) = self.streams.get_mut(&id)?.pass(slot, late, end)?;
         let records = passed.piece.records();
         self.next_slot += 1;
         self.slots.insert(slot, (id, records.start));
         self.free(owed);
         self.counts.late += if late { records.end - records.start } else { 0 };
-        self.reached = self.reached.max(highest);
+        if self.by == Some(By::EventTime) {
+            self.reached = self.reached.max(highest);
+        }
         Some(passed)
     }
 
     /// How far what waits of the stream that is next may pass at once, and where the highest of it stands: up to what
-    /// comes from others before it, and nothing beyond `most`.
-    fn run(&self, id: u64, most: i64) -> Option<(u64, i64)> {
+    /// comes from others before it, and nothing but what stands within this.
+    fn run(&self, id: u64, within: RangeInclusive<i64>) -> Option<(u64, i64)> {
         let stream = self.streams.get(&id)?;
         let Some((by, held)) = self.by.zip(self.held.as_ref()) else { return Some((stream.end()?, 0)) };
         let next = self.ready.iter().nth(1).map_or(i64::MAX, |turn| turn.time);
         let silent = held.lowest().map_or(i64::MAX, |lowest| lowest.max(self.reached));
-        stream.run(by, most.min(next).min(silent))
+        let most = (*within.end()).min(next).min(silent);
+        stream.run(by, *within.start()..=most)
     }
 
     /// When [`next`](Self::next) may have something that it doesn't have now, though nothing happens.

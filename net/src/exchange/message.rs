@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use super::origin::Origin;
 
+/// The most bytes of a text for people, 64 KiB: an error may be of any length, and a frame of messages is not.
+const MAX_TEXT: usize = 64 << 10;
+
+/// As much of a text for people as travels.
+pub(crate) fn short(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    format!("{} … ({} bytes in all)", &text[..text.floor_char_boundary(MAX_TEXT)], text.len())
+}
+
 /// A position as it travels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WirePosition {

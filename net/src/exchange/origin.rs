@@ -1,7 +1,7 @@
 //! [`Origin`]: where records began, as all instances know it.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use millstream_core::data::Partition;
@@ -49,9 +49,9 @@ pub(crate) trait Load: Clone {
     /// Where its first record stands.
     fn place(&self, by: By) -> i64;
 
-    /// The longest run of its records, from the first on and with that in any case, of which none stands beyond `most`:
-    /// the sequence number after it, and where the highest of them stands.
-    fn run(&self, by: By, most: i64) -> (u64, i64);
+    /// The longest run of its records, from the first on and with that in any case, which all stand within this: the
+    /// sequence number after it, and where the highest of them stands.
+    fn run(&self, by: By, within: RangeInclusive<i64>) -> (u64, i64);
 
     /// These of its records alone.
     fn slice(&self, records: Range<u64>) -> Self;

@@ -1,7 +1,7 @@
 //! [`Piece`]: records of one origin on their way between instances, as bytes.
 
 use std::fmt;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use millstream_core::data::{Batch, Bytes, Dealt, Marks, Packed, Position, Shared, Times};
@@ -245,13 +245,13 @@ impl Load for Piece {
         if self.part.is_empty() { i64::MAX } else { self.place_of(self.part.start, by) }
     }
 
-    fn run(&self, by: By, most: i64) -> (u64, i64) {
+    fn run(&self, by: By, within: RangeInclusive<i64>) -> (u64, i64) {
         let Range { start, end } = self.part;
         if self.is_even(by) {
             return (self.span.first + u64::from(end), self.place(by));
         }
         let mut highest = self.place(by);
-        let beyond = |record: &u32| self.place_of(*record, by) > most;
+        let beyond = |record: &u32| !within.contains(&self.place_of(*record, by));
         let end = (start + 1..end).find(beyond).unwrap_or(end);
         for record in start + 1..end {
             highest = highest.max(self.place_of(record, by));

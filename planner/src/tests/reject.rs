@@ -196,3 +196,10 @@ fn a_backoff_without_retries_is_a_mistake() {
     let waits = Pipeline::source(file()).filter(|_: &Node| true).named("F").backoff(Duration::ZERO, Duration::ZERO);
     assert_snapshot!(rejected(&waits.sink(stdout())), @"here: F: a backoff is the wait of retries, and it has none; add `retry`, or leave `backoff` out");
 }
+
+#[test]
+fn a_name_that_can_not_cross_to_others_is_a_mistake_where_there_are_others() {
+    let pipeline = Pipeline::source(file()).filter(|_: &Node| true).named(&"N".repeat(1_025)).sink(stdout());
+    assert!(check(Show::Network, 2, &pipeline).contains("its name has 1025 bytes, and at most 1024 cross to others"));
+    assert!(!check(Show::Network, 1, &pipeline).contains("at most 1024"), "alone it may be of any length");
+}

@@ -23,6 +23,7 @@ use super::super::summary::Ended;
 use super::super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Checkpoint, Error, ExitFactory, Report, Result};
 use crate::data::{Partition, Position};
+use crate::plan::Step;
 
 /// How long to wait before a commit that could not be made just now is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -216,6 +217,7 @@ impl Actor {
 
     async fn begin(&mut self, start: &Start) -> Result<Part> {
         let control = Arc::new(Control::new());
+        self.forget_last_life();
         let inlet = match (start, &self.entry) {
             (Start::Source { epoch, held }, _) => self.open_source(*epoch, held.clone(), &control).await?,
             (_, Some(entry)) => {
@@ -233,6 +235,17 @@ impl Actor {
             None => return Err(Error::new(Cause::Bug, "the exchange gave no exit for a part that runs here")),
         };
         Part::begin(&self.setup, self.tasks.clone(), control, inlet, outlet)
+    }
+
+    /// Where a limit ended the last life counts no more; nor does what it counted, where a fold behind it begins afresh.
+    fn forget_last_life(&self) {
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.forget_seals();
+        }
+        let folds = self.setup.has_step(&self.tasks, |step| matches!(step, Step::Fold { .. }));
+        if folds && self.hop.is_some() {
+            self.setup.tallies(&self.tasks).iter().for_each(|tally| tally.begin_anew());
+        }
     }
 
     /// Opens the source: where the sink says that it stands, or else where the store says.

@@ -64,6 +64,7 @@ fn hop(setup: &Setup, parts: (&Part, &Part), places: (&Vec<PeerId>, &Vec<PeerId>
         from: places.0.clone(),
         to: places.1.clone(),
         begins: has_source || has_fold(setup, before),
+        by_fold: has_fold(setup, before),
         anchors: has_sink || folds || matches!(net.kind, NetKind::MergeSort | NetKind::Merge),
         folds,
         across: net.across,

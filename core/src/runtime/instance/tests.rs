@@ -232,7 +232,7 @@ async fn a_fold_among_others_says_which_row_each_of_its_rows_began_with_and_when
     hand.end(0);
     hears(&mut hand, &[&format!("promised fold:1 {}", i64::MAX)]).await;
     let (sent, _ticket) = hand.sent(1).await;
-    assert_eq!(sent.shared().turns.as_deref(), Some(&[9 << 20][..]), "its last row was of the tenth record");
+    assert_eq!(sent.shared().turns.as_deref(), Some(&[9 << 23][..]), "its last row was of the tenth record");
 }
 
 #[tokio::test(start_paused = true)]

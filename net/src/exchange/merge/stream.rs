@@ -1,7 +1,7 @@
 //! [`Stream`]: what a merge has of one origin.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use millstream_core::commit::{Outcome, Ranges};
@@ -288,9 +288,9 @@ impl<P: Load, T: Copy> Stream<P, T> {
         Some((Passed { slot, piece, from, again: false, late }, owed))
     }
 
-    /// How far of the lowest piece that waits nothing stands beyond `most`, and where the highest of it stands.
-    pub(super) fn run(&self, by: By, most: i64) -> Option<(u64, i64)> {
-        self.waiting.first_key_value().map(|(_, waiting)| waiting.piece.run(by, most))
+    /// How far of the lowest piece that waits all stands within this, and where the highest of it stands.
+    pub(super) fn run(&self, by: By, within: RangeInclusive<i64>) -> Option<(u64, i64)> {
+        self.waiting.first_key_value().map(|(_, waiting)| waiting.piece.run(by, within))
     }
 
     /// Where the lowest piece that waits ends.

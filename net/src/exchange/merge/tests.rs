@@ -1,7 +1,7 @@
 mod by_time;
 mod model;
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,9 +50,11 @@ impl Load for Piece {
         self.at(self.records.start)
     }
 
-    fn run(&self, _: By, most: i64) -> (u64, i64) {
+    fn run(&self, _: By, within: RangeInclusive<i64>) -> (u64, i64) {
         let first = self.records.start;
-        let end = (first + 1..self.records.end).find(|&record| self.at(record) > most).unwrap_or(self.records.end);
+        let end = (first + 1..self.records.end)
+            .find(|&record| !within.contains(&self.at(record)))
+            .unwrap_or(self.records.end);
         (end, (first..end).map(|record| self.at(record)).max().unwrap())
     }
 

@@ -126,6 +126,7 @@ impl Node {
         self.anchors.holds.values_mut().filter(|at| at.hop == hop).for_each(|at| at.forgotten = true);
         self.anchors.asks.retain(|&(at, _), _| at != hop);
         self.ending.begin_anew(hop);
+        self.promises.forget_part(hop);
         self.empty_inbox(hop);
         self.order(Order::Anew { hop });
     }

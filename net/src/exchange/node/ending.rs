@@ -148,6 +148,9 @@ impl Node {
         if let Some(part) = self.ending.parts.get_mut(&hop) {
             part.ended = true;
         }
+        if self.ending.quiesced && self.hops[hop].folds && hop + 1 == self.hops.len() {
+            self.tell_all(&Message::Drained { hop: hop as u16 + 1, paused: true });
+        }
     }
 
     /// A limit here has ended the run: all hear how far each origin goes.
@@ -293,7 +296,11 @@ impl Node {
             true => self.ending.parts.get(&hop).is_some_and(|part| part.ended),
             false => self.peers[peer].ended || (paused && !self.is_up(peer)),
         };
-        let nothing_comes = (paused && !self.ending.quiesced) || self.anchors.all.iter().all(ended);
+        // While all drain nobody says that all has ended, but each fold that nothing more comes of it.
+        let drained = |&(hop, peer): &(usize, PeerId)| self.peers[peer].drained.contains_key(&(hop + 1));
+        let folds = |&&(hop, _): &&(usize, PeerId)| self.hops[hop].folds;
+        let all_rest = paused && self.anchors.all.iter().filter(folds).all(|at| drained(at) || ended(at));
+        let nothing_comes = (paused && !self.ending.quiesced) || all_rest || self.anchors.all.iter().all(ended);
         if nothing_comes {
             self.finish_source();
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Order, PeerId, Result};
 
-use super::super::message::Message;
+use super::super::message::{Message, short};
 use super::{Act, Input, Node};
 
 /// How long it stays for those that have not said that they know.
@@ -25,7 +25,7 @@ pub(super) struct Failing {
 impl Node {
     /// The run has failed here.
     pub(super) fn fail(&mut self, why: &str) {
-        self.tell(self.me, Message::Failed { on: self.me as u16, why: why.to_owned() });
+        self.tell(self.me, Message::Failed { on: self.me as u16, why: short(why) });
     }
 
     /// Something is wrong in what the parts here give: the run fails everywhere.

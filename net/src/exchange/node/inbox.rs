@@ -128,7 +128,7 @@ impl Inbox {
             hop,
             order,
             expects,
-            unclaimed: begins > 0,
+            unclaimed: hops[begins].by_fold,
             relays: hop + 1 < hops.len() && !at.folds,
             budget: limits.window.saturating_mul(at.from.len() as u64),
             waiting: Waiting::Line(VecDeque::new()),

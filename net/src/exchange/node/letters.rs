@@ -4,7 +4,7 @@ use millstream_core::commit::Note;
 use millstream_core::contracts::{Order, PeerId};
 use tokio::sync::oneshot;
 
-use super::super::message::Message;
+use super::super::message::{Message, short};
 use super::{Act, Asker, Node};
 
 impl Node {
@@ -25,6 +25,7 @@ impl Node {
         let id = self.next_id();
         self.burials.insert(id, Asker::Here(reply, to.peer));
         let Note { letters, stage, reason } = note;
+        let reason = short(&reason);
         self.tell(to.peer, Message::Bury { hop: hop as u16, tag: to.tag, record, id, letters, stage, reason });
     }
 
@@ -58,7 +59,7 @@ impl Node {
                 let _ = reply.send(buried);
             }
             Some(Asker::Peer { peer, link, id }) if self.is_current(peer, link) => {
-                self.tell(peer, Message::Buried { id, failed: buried.err() });
+                self.tell(peer, Message::Buried { id, failed: buried.err().map(|failed| short(&failed)) });
             }
             _ => {}
         }

@@ -81,6 +81,7 @@ fn hops(n: usize) -> Vec<Hop> {
         from,
         to,
         begins,
+        by_fold: false,
         folds: false,
         across: Across::Any,
         positions: false,

@@ -42,7 +42,7 @@ impl Load for Bit {
         0
     }
 
-    fn run(&self, _: By, _: i64) -> (u64, i64) {
+    fn run(&self, _: By, _: std::ops::RangeInclusive<i64>) -> (u64, i64) {
         (self.records.end, 0)
     }
 

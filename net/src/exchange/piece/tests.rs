@@ -168,7 +168,7 @@ pub(in crate::exchange) fn seen(piece: &Piece) -> Seen {
     };
     let (first, len) = (shared.first, shared.len);
     let by = [By::EventTime, By::Turn];
-    let (places, runs) = (by.map(|by| piece.place(by)), by.map(|by| piece.run(by, 0)));
+    let (places, runs) = (by.map(|by| piece.place(by)), by.map(|by| piece.run(by, -5..=5)));
     Seen { records: piece.records(), first, len, part, stamps, rows, bytes: piece.bytes(), places, runs }
 }
 
@@ -195,10 +195,10 @@ fn a_piece_says_what_it_stands_for() {
     assert_eq!(piece.records(), 101..104);
     assert_eq!((piece.place(By::EventTime), piece.bytes()), (50, 256 + 6 + 3 * 16));
     assert_eq!(
-        [39, 40, 49, 50, 60].map(|most| piece.run(By::EventTime, most)),
+        [39, 40, 49, 50, 60].map(|most| piece.run(By::EventTime, i64::MIN..=most)),
         [(102, 50), (103, 50), (103, 50), (103, 50), (104, 60)]
     );
-    assert_eq!((piece.place(By::Turn), piece.run(By::Turn, 0)), (i64::MIN, (104, i64::MIN)), "it has no turns");
+    assert_eq!((piece.place(By::Turn), piece.run(By::Turn, 0..=0)), (i64::MIN, (104, i64::MIN)), "it has no turns");
     assert_eq!(piece.origin().to_string(), "ORDERS/größte/3");
     assert_eq!(format!("{piece:?}"), "Piece(ORDERS/größte/3 101..104, 3 rows)");
 }

@@ -156,6 +156,17 @@ fn what_passes_late_and_what_does_not_pass_apart() {
     assert_eq!(merge.counts().late, 2, "10 and 20");
 }
 
+#[test]
+fn what_is_late_within_a_piece_passes_late_though_what_is_before_it_does_not() {
+    let (mut merge, a, b) = (by_time(), origin(0, "p", 1), origin(1, "p", 1));
+    come(&mut merge, at_time(&b, 0..1, 0), (2, 1));
+    come(&mut merge, at_time(&a, 0..1, 200), (1, 1));
+    assert_eq!((times(&mut merge, at(0)), times(&mut merge, at(5))), (vec![(0, false)], vec![(200, false)]));
+    come(&mut merge, every(-60, &b, 1..3, 210), (2, 2));
+    merge.watermark(&a, 1, i64::MAX);
+    assert_eq!(times(&mut merge, at(6)), [(210, false), (150, true)]);
+}
+
 fn by_turn() -> Merge<Piece, Token> {
     merge(Order::Turn).expecting([0, 1])
 }

@@ -65,7 +65,8 @@ pub(crate) use encode::encode;
 pub(crate) use messages::{decode_messages, encode_messages};
 
 /// The version of all that crosses a link: record frames, messages, and how keys are dealt. Instances tell each other
-/// theirs before anything else, and work with none of another: every change here makes it another.
+/// theirs before anything else, and work with none of another: every change here makes it another, from the first release
+/// on.
 pub(crate) const PROTOCOL: u16 = 1;
 
 /// The most bytes of a frame of messages, 1 MiB: the largest is one with the positions of all partitions. A link takes

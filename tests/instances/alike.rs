@@ -120,33 +120,107 @@ fn examples_print_the_same_on_three_instances_as_on_one() {
     println!("4 jobs: three instances printed the same {bytes} bytes as one");
 }
 
-/// How often each word came, and then how many words came how often.
-fn twice_folded(out: &Collect<String>) -> Pipeline {
-    let words = words().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    Pipeline::source(List::new(words))
-        .key_by(|word: &String| word.clone())
-        .count()
-        .map(|total: Kv<String, u64>| format!("{} {}", total.value, total.key))
-        .named("TOTAL")
-        .key_by(|total: &String| total.split(' ').next().unwrap_or_default().to_owned())
-        .fold(String::new(), |all: &mut String, total: String| all.push_str(&total))
-        .map(|folded: Kv<String, String>| format!("{}: {}", folded.key, folded.value))
-        .named("SHOWN")
-        .sink(out.clone())
-        .place(Where::Last)
+/// Lines of two words that come again and a number that doesn't.
+fn source() -> Stream<String, impl Sized> {
+    let line = |at: u64| format!("w{} x{} {at}", at * 7_919 % 701, at * at % 53);
+    Pipeline::source(List::new((0..3_000).map(line).collect::<Vec<_>>()))
 }
 
-fn on_instances(count: usize) -> Vec<String> {
+fn word(line: &str, at: usize) -> String {
+    line.split(' ').nth(at).unwrap_or_default().to_owned()
+}
+
+fn join(all: &mut String, line: String) {
+    all.push_str(&line);
+    all.push(';');
+}
+
+fn shown(folded: Kv<String, String>) -> String {
+    format!("{} {}", folded.key, folded.value)
+}
+
+/// Lets a line in so many not pass.
+fn not_each(times: usize) -> impl Fn(&str) -> bool + Send + Sync + 'static {
+    move |line| line.len() % times != 0
+}
+
+/// What is put out the same however many instances there are: a pipeline each, by name.
+fn pipelines(out: &Collect<String>) -> Vec<(&'static str, Pipeline)> {
+    let by_first =
+        || source().key_by(|line: &String| word(line, 0)).fold(String::new(), join).map(shown).named("SHOWN");
+    let words = |line: &str, words: &mut Emit<'_, String>| line.split([' ', ';']).for_each(|word| words.text(word));
+    let every_other = || source().filter(not_each(2)).named("HALF");
+    let whole = || source().fold(String::new(), join);
+    vec![
+        ("a fold by key", put(out, by_first())),
+        (
+            "two in a row",
+            put(
+                out,
+                by_first().key_by(|line: &String| word(line, 1)).fold(String::new(), join).map(shown).named("AGAIN"),
+            ),
+        ),
+        (
+            "with a filter and several rows a record between",
+            put(
+                out,
+                by_first()
+                    .filter(not_each(3))
+                    .named("SOME")
+                    .flat_map(words)
+                    .named("WORDS")
+                    .key_by(String::clone)
+                    .fold(String::new(), join)
+                    .map(shown)
+                    .named("AGAIN"),
+            ),
+        ),
+        (
+            "one by count, another behind it",
+            put(
+                out,
+                source()
+                    .key_by(|line: &String| word(line, 0))
+                    .fold(String::new(), join)
+                    .trigger_each(70)
+                    .map(shown)
+                    .named("SHOWN")
+                    .key_by(|line: &String| word(line, 1))
+                    .fold(String::new(), join)
+                    .map(shown)
+                    .named("AGAIN"),
+            ),
+        ),
+        ("a limit before one", put(out, limited(every_other().limit(777)))),
+        ("a limit that is not reached", put(out, limited(every_other().limit(77_777)))),
+        ("a limit behind one", put(out, by_first().limit(99).map(|line: String| line).named("SAME"))),
+        ("a limit", put(out, every_other().limit(555).map(|line: String| line).named("SAME"))),
+        ("one without a key, where the source is", put(out, limited(whole().trigger_each(7)))),
+        ("one without a key, placed first", put(out, whole().place(Where::First).map(|all: String| all).named("SAME"))),
+    ]
+}
+
+/// Into the sink, which is on the last.
+fn put<M>(out: &Collect<String>, stream: Stream<String, M>) -> Pipeline {
+    stream.sink(out.clone()).place(Where::Last)
+}
+
+/// Folds what comes by key.
+fn limited<M>(stream: Stream<String, M>) -> Stream<String, impl Sized + use<M>> {
+    stream.key_by(|line: &String| word(line, 0)).fold(String::new(), join).map(shown).named("FOLDED")
+}
+
+fn on_instances(count: usize, number: usize) -> Vec<String> {
     let out = Collect::<String>::new();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("it has threads");
     let peers = if count > 1 { loopback(count) } else { vec![String::new()] };
     let run = |me: &String| {
         let network = Peers::new(peers.clone()).me(me).plain_on_loopback_for_tests();
         let exchange = (count > 1).then(|| Arc::new(Instances::over(network)) as Arc<dyn Exchange>);
-        let pipeline = twice_folded(&out);
+        let (_, pipeline) = pipelines(&out).swap_remove(number);
         runtime.spawn(async move {
             let running = pipeline.start(Settings { exchange, ..Settings::default() }).await.expect("it starts");
-            running.join().await
+            tokio::time::timeout(Duration::from_secs(60), running.join()).await.expect("it ends by itself")
         })
     };
     let runs: Vec<_> = peers.iter().map(run).collect();
@@ -157,9 +231,14 @@ fn on_instances(count: usize) -> Vec<String> {
 }
 
 #[test]
-fn folds_by_key_behind_each_other_give_the_same_on_three_instances_as_on_one() {
-    let one = on_instances(1);
-    assert!(one.len() > 5, "{} rows", one.len());
-    assert_eq!(one, on_instances(3));
-    println!("{} rows, the same on three instances as on one", one.len());
+fn folds_and_limits_give_the_same_on_three_instances_as_on_one() {
+    let mut rows = 0;
+    let all: Vec<&str> = pipelines(&Collect::new()).iter().map(|(name, _)| *name).collect();
+    for (number, name) in all.iter().enumerate() {
+        let one = on_instances(1, number);
+        assert!(!one.is_empty(), "{name}: there are rows");
+        assert!(one == on_instances(3, number), "{name}: three instances put out other rows than one");
+        rows += one.len();
+    }
+    println!("{} pipelines: {rows} rows, the same on three instances as on one", all.len());
 }

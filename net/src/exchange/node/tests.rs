@@ -70,6 +70,8 @@ struct World {
     sink: Vec<u64>,
     /// From whom to whom nothing arrives, though nobody has noticed.
     deaf: Option<(PeerId, PeerId)>,
+    /// Outcomes that crossed a link.
+    outcomes: usize,
 }
 
 fn hops(n: usize) -> Vec<Hop> {
@@ -106,6 +108,7 @@ impl World {
             durable: true,
             sink: Vec::new(),
             deaf: None,
+            outcomes: 0,
         };
         (0..n).for_each(|at| world.start(at));
         world.run();
@@ -271,6 +274,7 @@ impl World {
             }
             if let Some((from, to, input)) = self.wires.pop_front() {
                 busy = true;
+                self.outcomes += usize::from(matches!(&input, Input::Told { message: Message::Outcome { .. }, .. }));
                 if self.deaf != Some((from, to)) {
                     self.input(to, input);
                 }
@@ -368,6 +372,15 @@ fn records_cross_to_all_workers_and_come_out_in_order_and_outcomes_come_back() {
     (0..50).for_each(|_| world.emit(7));
     assert_eq!(world.sink, (0..350).collect::<Vec<u64>>());
     assert_eq!(world.delivered(), 350);
+}
+
+#[test]
+fn outcomes_cross_by_the_piece_and_not_by_the_record() {
+    let mut world = World::new(3);
+    (0..10).for_each(|_| world.emit(200));
+    assert_eq!(world.delivered(), 2_000);
+    // From the merge to the worker, and from there to the origin; what an instance says to itself crosses no link.
+    assert!((1..=20).contains(&world.outcomes), "{} outcomes", world.outcomes);
 }
 
 #[test]

@@ -222,7 +222,7 @@ async fn a_source_that_has_ended_promises_that_nothing_more_comes_of_it() {
 async fn a_fold_among_others_says_which_row_each_of_its_rows_began_with_and_when_it_has_no_more() {
     let Test { rig, .. } = test(BETWEEN, Middle::Sum, |sink| sink);
     let (_running, mut hand) = Rig { across: Across::FirstRecord, ..rig }.start(1, 3).await;
-    hears(&mut hand, &["ready 0"]).await;
+    hears(&mut hand, &[&format!("promised fold:0 {}", i64::MIN), "ready 0"]).await;
     let ear = Arc::<Ear>::default();
     let (shared, part, ..) = batch(1, 0..5, true).into_parts();
     // Its rows went to other instances.

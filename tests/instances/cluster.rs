@@ -214,6 +214,8 @@ impl Cluster {
 
     /// SIGTERM; returns how it ended, which may have to wait for others.
     pub(crate) fn term(&mut self, instance: usize) {
+        // One that has only just been started doesn't listen to signals yet.
+        self.until("it has said something", |cluster| !cluster.process(instance).said().is_empty());
         self.landed += u32::from(self.is_mid_run());
         self.tell(&format!("instance {} asked to end", instance + 1));
         self.process(instance).term();

@@ -18,12 +18,12 @@ use millstream::contracts::{
 };
 use millstream::data::{Bytes, Column as _, Marks, Packed, Partition, PartitionId, Position};
 use millstream_core::testkit::Seeded;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::life::Life;
 use crate::outside::Outside;
 use crate::truth::{Record, partition};
-use crate::upstream::{Feed, Reading};
+use crate::upstream::{Feed, Pace, Reading};
 
 /// How messages are taken that are acknowledged each by itself.
 #[derive(Debug, Clone, Copy)]
@@ -196,7 +196,7 @@ pub(crate) fn taker(
         let random = outside.upstream.forks();
         let (outside, life, reading) = (outside.clone(), life.clone(), reading.clone());
         let (session, parts) = (None, Vec::new());
-        Taker { outside, life, reading, taking, session, parts, chosen: false, due: None, random }
+        Taker { outside, life, reading, taking, session, parts, chosen: false, pace: Pace::default(), random }
     })
 }
 
@@ -211,7 +211,7 @@ pub(crate) struct Taker {
     parts: Vec<Part>,
     /// Whether it knows that the broker has chosen it.
     chosen: bool,
-    due: Option<Instant>,
+    pace: Pace,
     random: Seeded,
 }
 
@@ -253,16 +253,8 @@ impl Source for Taker {
                 return Ok(event);
             }
             if let Some((at, of)) = self.whose_turn() {
-                let wait = self.reading.every;
-                let due = *self.due.get_or_insert_with(|| Instant::now() + self.random.time(wait));
-                if due <= Instant::now() {
-                    self.due = None;
+                if self.pace.is_due(&mut self.random, self.reading.every, changed).await {
                     return Ok(self.takes(at, of));
-                }
-                tokio::select! {
-                    biased;
-                    () = changed => {}
-                    () = sleep_until(due) => {}
                 }
                 continue;
             }

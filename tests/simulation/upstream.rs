@@ -210,6 +210,28 @@ pub(crate) struct Reading {
     pub(crate) timing: Option<Timing>,
 }
 
+/// When a source reads next.
+#[derive(Default)]
+pub(crate) struct Pace(Option<Instant>);
+
+impl Pace {
+    /// Whether it is time to read, a random time of at most `every` after the last one; else waits until that, or until
+    /// something has changed.
+    pub(crate) async fn is_due(&mut self, random: &mut Seeded, every: Duration, changed: Notified<'_>) -> bool {
+        let due = *self.0.get_or_insert_with(|| Instant::now() + random.time(every));
+        if due <= Instant::now() {
+            self.0 = None;
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = changed => {}
+            () = sleep_until(due) => {}
+        }
+        false
+    }
+}
+
 /// The source of one start of an instance.
 pub(crate) fn reader(outside: Arc<Outside>, life: Life, reading: Reading) -> impl SourceFactory<Source = Reader> {
     let traits = SourceTraits {
@@ -228,7 +250,7 @@ pub(crate) fn reader(outside: Arc<Outside>, life: Life, reading: Reading) -> imp
             held: Held::default(),
             parts: Vec::new(),
             chosen: false,
-            due: None,
+            pace: Pace::default(),
             promise: None,
             random,
         }
@@ -245,7 +267,7 @@ pub(crate) struct Reader {
     parts: Vec<Part>,
     /// Whether it knows that the broker has chosen it.
     chosen: bool,
-    due: Option<Instant>,
+    pace: Pace,
     /// What it promises next.
     promise: Option<(PartitionId, i64)>,
     random: Seeded,
@@ -288,16 +310,8 @@ impl Source for Reader {
                 return Ok(event);
             }
             if let Some(at) = self.whose_turn() {
-                let wait = self.reading.every;
-                let due = *self.due.get_or_insert_with(|| Instant::now() + self.random.time(wait));
-                if due <= Instant::now() {
-                    self.due = None;
+                if self.pace.is_due(&mut self.random, self.reading.every, changed).await {
                     return Ok(self.reads(at));
-                }
-                tokio::select! {
-                    biased;
-                    () = changed => {}
-                    () = sleep_until(due) => {}
                 }
                 continue;
             }

@@ -247,11 +247,10 @@ impl Ledger {
     /// and what waits for the sink to make it durable.
     pub(super) fn in_flight(&self) -> Vec<Range<u64>> {
         let state = self.lock();
-        let mut all = state.tracker.open();
-        all.extend(state.absorbed.parts(0..u64::MAX).chain(state.leaving.iter().cloned()));
-        all.extend(state.settled.iter().map(|settlement| settlement.records.clone()));
-        drop(state);
-        joined(all)
+        let mut all = state.absorbed.clone();
+        state.tracker.open().into_iter().chain(state.leaving.iter().cloned()).for_each(|records| all.add(records));
+        state.settled.iter().for_each(|settlement| all.add(settlement.records.clone()));
+        all.parts(0..u64::MAX).collect()
     }
 
     /// The sequence number of the next record.
@@ -324,19 +323,6 @@ impl Ledger {
             outcome => state.settled.push(self.settlement(records, outcome)),
         }
     }
-}
-
-/// The same ranges in order, with those as one that touch.
-fn joined(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
-    ranges.sort_unstable_by_key(|range| range.start);
-    let mut joined: Vec<Range<u64>> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
-            _ => joined.push(range),
-        }
-    }
-    joined
 }
 
 impl Settle for Ledger {

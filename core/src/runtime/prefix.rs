@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::commit::HoldId;
+use crate::commit::{HoldId, Ranges};
 use crate::data::{Marks, Shared};
 
 /// The contiguous prefix of what has settled, by sequence number, of records that may come in any order and more than
@@ -12,8 +12,7 @@ use crate::data::{Marks, Shared};
 /// them from its first.
 #[derive(Default)]
 pub(super) struct Prefix {
-    /// What has settled: by start, ranges that don't touch.
-    settled: BTreeMap<u64, u64>,
+    settled: Ranges,
     holds: BTreeSet<(u64, HoldId)>,
     seal: Option<u64>,
     /// What came in that may be asked for its positions, by the end of each piece.
@@ -42,20 +41,7 @@ impl Prefix {
 
     /// These have settled. A second time changes nothing.
     pub(super) fn settle(&mut self, records: Range<u64>) {
-        if records.is_empty() {
-            return;
-        }
-        let Range { mut start, mut end } = records;
-        if let Some((&before, &until)) = self.settled.range(..=start).next_back()
-            && until >= start
-        {
-            (start, end) = (before, end.max(until));
-        }
-        while let Some((&next, &until)) = self.settled.range(start..=end).next() {
-            self.settled.remove(&next);
-            end = end.max(until);
-        }
-        self.settled.insert(start, end);
+        self.settled.add(records);
         let at = self.at();
         while self.pieces.first_key_value().is_some_and(|(&end, _)| end < at) {
             self.pieces.pop_first();
@@ -64,19 +50,7 @@ impl Prefix {
 
     /// These have not settled after all.
     pub(super) fn unsettle(&mut self, records: Range<u64>) {
-        if records.is_empty() {
-            return;
-        }
-        let hit = self.settled.range(..records.end).filter(|&(_, &end)| end > records.start);
-        let hit: Vec<(u64, u64)> = hit.map(|(&start, &end)| (start, end)).collect();
-        for (start, end) in hit {
-            self.settled.remove(&start);
-            for left in [start..end.min(records.start), start.max(records.end)..end] {
-                if !left.is_empty() {
-                    self.settled.insert(left.start, left.end);
-                }
-            }
-        }
+        self.settled.take(records);
     }
 
     /// Keeps the prefix from passing `sequence`. What it has passed already can't be held.
@@ -98,9 +72,8 @@ impl Prefix {
 
     /// The first sequence number that is not in it.
     pub(super) fn at(&self) -> u64 {
-        let settled = self.settled.first_key_value().filter(|&(&start, _)| start == 0).map_or(0, |(_, &end)| end);
         let held = self.holds.first().map_or(u64::MAX, |&(sequence, _)| sequence);
-        settled.min(held).min(self.seal.unwrap_or(u64::MAX))
+        self.settled.frontier().min(held).min(self.seal.unwrap_or(u64::MAX))
     }
 
     /// The marks that can tell the position there, and how many of their records lie before it. `None` while nothing is

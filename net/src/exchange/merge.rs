@@ -138,9 +138,9 @@ pub(crate) struct Merge<P, T> {
     former: BTreeSet<(Owner, Partition)>,
     frozen: BTreeSet<u16>,
     /// Streams that have something to pass, the next to do so first.
-    ready: BTreeSet<Turn>,
-    turns: BTreeMap<u64, Turn>,
-    next_turn: u64,
+    ready: BTreeSet<Due>,
+    due: BTreeMap<u64, Due>,
+    next_number: u64,
     /// Streams that may pass and have something, but not what comes next.
     gaps: BTreeSet<u64>,
     /// What has passed and not settled: its stream, and its first record.
@@ -163,9 +163,9 @@ type Owner = (u16, u64);
 
 /// When a stream comes to pass something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
+struct Due {
     /// Where it stands, if that counts: what has to pass again is then never behind what is new.
-    time: i64,
+    place: i64,
     number: u64,
     id: u64,
 }
@@ -196,8 +196,8 @@ impl<P: Load, T: Copy> Merge<P, T> {
             former: BTreeSet::new(),
             frozen: BTreeSet::new(),
             ready: BTreeSet::new(),
-            turns: BTreeMap::new(),
-            next_turn: 0,
+            due: BTreeMap::new(),
+            next_number: 0,
             gaps: BTreeSet::new(),
             slots: BTreeMap::new(),
             next_slot: 0,
@@ -353,22 +353,22 @@ impl<P: Load, T: Copy> Merge<P, T> {
 
     /// What may pass now. Called until there is nothing, each time something has happened.
     pub(crate) fn next(&mut self, now: Duration) -> Option<Passed<P, T>> {
-        let turn = *self.ready.first()?;
+        let due = *self.ready.first()?;
         if !self.unseen.is_empty() {
             return None;
         }
         // What is not later than what has passed already, or has passed itself, has nothing to gain.
-        let may_wait = turn.time > self.reached;
-        if may_wait && self.held.as_mut().is_some_and(|held| held.holds_back(turn.time, now)) {
+        let may_wait = due.place > self.reached;
+        if may_wait && self.held.as_mut().is_some_and(|held| held.holds_back(due.place, now)) {
             return None;
         }
-        let passed = self.pass(turn.id)?;
+        let passed = self.pass(due.id)?;
         let records = passed.piece.records();
         self.counts.replayed += if passed.again { records.end - records.start } else { 0 };
         // Whoever has passed something stands at the back.
-        self.ready.remove(&turn);
-        self.turns.remove(&turn.id);
-        self.refresh(turn.id);
+        self.ready.remove(&due);
+        self.due.remove(&due.id);
+        self.refresh(due.id);
         Some(passed)
     }
 
@@ -398,7 +398,7 @@ impl<P: Load, T: Copy> Merge<P, T> {
     fn run(&self, id: u64, within: RangeInclusive<i64>) -> Option<(u64, i64)> {
         let stream = self.streams.get(&id)?;
         let Some((by, held)) = self.by.zip(self.held.as_ref()) else { return Some((stream.end()?, 0)) };
-        let next = self.ready.iter().nth(1).map_or(i64::MAX, |turn| turn.time);
+        let next = self.ready.iter().nth(1).map_or(i64::MAX, |due| due.place);
         let silent = held.lowest().map_or(i64::MAX, |lowest| lowest.max(self.reached));
         let most = (*within.end()).min(next).min(silent);
         stream.run(by, *within.start()..=most)
@@ -574,7 +574,7 @@ impl<P: Load, T: Copy> Merge<P, T> {
             true => self.gaps.insert(id),
             false => self.gaps.remove(&id),
         };
-        self.give_turn(id, head);
+        self.set_due(id, head);
         let Some(held) = &mut self.held else { return };
         if over {
             held.forget(id);
@@ -594,26 +594,26 @@ impl<P: Load, T: Copy> Merge<P, T> {
         }
     }
 
-    fn give_turn(&mut self, id: u64, head: Option<i64>) {
-        let before = self.turns.get(&id).copied();
-        let Some(time) = head else {
-            self.turns.remove(&id);
-            if let Some(turn) = before {
-                self.ready.remove(&turn);
+    fn set_due(&mut self, id: u64, head: Option<i64>) {
+        let before = self.due.get(&id).copied();
+        let Some(place) = head else {
+            self.due.remove(&id);
+            if let Some(before) = before {
+                self.ready.remove(&before);
             }
             return;
         };
-        let number = before.map_or(self.next_turn, |turn| turn.number);
-        let turn = Turn { time, number, id };
-        if before == Some(turn) {
+        let number = before.map_or(self.next_number, |before| before.number);
+        let due = Due { place, number, id };
+        if before == Some(due) {
             return;
         }
-        if let Some(turn) = before {
-            self.ready.remove(&turn);
+        if let Some(before) = before {
+            self.ready.remove(&before);
         }
-        self.next_turn = self.next_turn.max(number + 1);
-        self.turns.insert(id, turn);
-        self.ready.insert(turn);
+        self.next_number = self.next_number.max(number + 1);
+        self.due.insert(id, due);
+        self.ready.insert(due);
     }
 
     /// What comes of the stream and is earlier than this is late.

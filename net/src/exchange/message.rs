@@ -105,7 +105,8 @@ pub(crate) enum Message {
     /// The answer.
     Located { id: u64, position: Option<WirePosition> },
     /// All that the sender's part before network stage `hop` ever sent is acknowledged, or taken in by a fold, and
-    /// nothing more comes of it: for good, or (`paused`) until it opens anew.
+    /// nothing more comes of it: for good, or (`paused`) until it opens anew. While all drain a fold in the sink's part says
+    /// so of the one beyond the last.
     Drained { hop: u16, paused: bool },
     /// All that the sender may commit is committed.
     Done,

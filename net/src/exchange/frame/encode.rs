@@ -14,12 +14,9 @@ pub(crate) fn encode(tag: u64, piece: &Piece) -> Result<Vec<Bytes>, FrameError> 
     put_bytes(&mut head, origin.stage.as_bytes(), "the name of a stage", MAX_NAME)?;
     put_bytes(&mut head, origin.partition.name().as_bytes(), "the name of a partition", MAX_NAME)?;
     put_times(&mut head, &piece.span().times);
-    piece
-        .span()
-        .turns
-        .iter()
-        .flat_map(|turns| turns.iter())
-        .for_each(|turn| head.extend_from_slice(&turn.to_le_bytes()));
+    if let Some(turns) = &piece.span().turns {
+        put_each(&mut head, turns);
+    }
     if let Reached::At(count, position) = &piece.span().reached {
         put_u32(&mut head, *count);
         put_bytes(&mut head, position.bytes(), "a position", Position::MAX_BYTES)?;
@@ -77,8 +74,12 @@ fn flags_of(piece: &Piece) -> u16 {
 fn put_times(head: &mut Vec<u8>, times: &Times) {
     match times {
         Times::Uniform(time) => head.extend_from_slice(&time.micros.to_le_bytes()),
-        Times::Each(times) => times.iter().for_each(|time| head.extend_from_slice(&time.to_le_bytes())),
+        Times::Each(times) => put_each(head, times),
     }
+}
+
+fn put_each(head: &mut Vec<u8>, numbers: &[i64]) {
+    numbers.iter().for_each(|number| head.extend_from_slice(&number.to_le_bytes()));
 }
 
 /// Writes the table of a column, and returns its stretch.

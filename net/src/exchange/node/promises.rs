@@ -27,9 +27,10 @@ struct Promised {
 impl Promises {
     /// Notes one; earlier epochs of that origin count no more.
     fn note(&mut self, hop: usize, origin: &Origin, promised: Promised) {
-        let older = |of: &Origin| of.stage == origin.stage && of.epoch < origin.epoch;
-        self.0.retain(|(at, of), _| *at != hop || !older(of));
-        self.0.insert((hop, origin.clone()), promised);
+        let is_new = self.0.insert((hop, origin.clone()), promised).is_none();
+        if is_new {
+            self.0.retain(|(_, of), _| of.stage != origin.stage || of.epoch >= origin.epoch);
+        }
     }
 
     /// The source has given the partition up.

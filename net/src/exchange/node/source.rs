@@ -314,8 +314,12 @@ impl Node {
 
     /// A limit lets an origin of this instance go so far and no further: the source, or a fold here.
     pub(super) fn seal_here(&mut self, at: &WireOrigin, sequence: u64) {
-        self.ending.sealed |= self.source.epoch() == Some(at.epoch);
         let partition = Partition::new(&at.partition);
+        let is_of_source = |partitions: &Vec<Partition>| partitions.contains(&partition);
+        self.ending.sealed |= match &self.source.state {
+            State::Open { epoch, partitions, .. } => *epoch == at.epoch && is_of_source(partitions),
+            _ => false,
+        };
         self.order(Order::Seal { partition, epoch: at.epoch, sequence });
     }
 

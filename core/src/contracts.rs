@@ -33,8 +33,8 @@ pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};
 pub use operator::{Emission, Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub use sink::{DynSink, DynSinkFactory, Sink, SinkContext, SinkFactory, WriteError, sink};
 pub use source::{
-    BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Source, SourceFactory,
-    source,
+    BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Shares, Source,
+    SourceFactory, source,
 };
 pub use store::{Checkpoint, Key, Opened, Store, StoreFactory};
 pub use transform::{Emit, Transform};

@@ -3,6 +3,7 @@
 //!
 //! This module imports `data`, `commit`, `contracts` and `plan`; it never meets `declare`.
 
+mod alone;
 mod arrivals;
 mod assembly;
 mod behind;

@@ -31,7 +31,7 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
         let all = in_the_way(draft, source, sink);
         (if all.is_empty() { Guarantee::ExactlyOnce } else { Guarantee::AtLeastOnce }, all)
     };
-    let reason = if obstacles.is_empty() { holds(draft, first, last) } else { reasons(&obstacles) };
+    let reason = if obstacles.is_empty() { holds(draft, (first, source), (last, sink)) } else { reasons(&obstacles) };
     draft.promise = Some(Promise { guarantee, reason });
     draft.obstacles = obstacles;
 }
@@ -41,7 +41,10 @@ fn reasons(obstacles: &[Obstacle]) -> String {
 }
 
 /// Why nothing is lost and nothing comes twice.
-fn holds(draft: &Draft<'_>, first: &Stage, last: &Stage) -> String {
+fn holds(draft: &Draft<'_>, (first, source): (&Stage, &SourceTraits), (last, sink): (&Stage, &SinkTraits)) -> String {
+    if sink.commits_for(source) {
+        return format!("{} commits the positions of {} in one transaction with its data", last.name, first.name);
+    }
     let stores = format!("{} stores the positions of {} together with its data", last.name, first.name);
     match last_net(draft) {
         Some(net @ (NetKind::MergeSort | NetKind::Merge)) => {
@@ -81,9 +84,7 @@ fn not_kept(draft: &Draft<'_>, source: &SourceTraits, sink: &SinkTraits) -> Opti
     let why = match (&draft.declaration.store, source.keeps_positions) {
         (Some(_), _) => None,
         (None, false) => Some("no state folder: a restart begins from the start"),
-        (None, true) => sink
-            .transactional
-            .is_ok()
+        (None, true) => (sink.transactional.is_ok() && !sink.commits_for(source))
             .then_some("positions are kept by the source's server and not with the data: there is no state folder"),
     };
     why.map(|why| Obstacle { why: why.to_owned(), out: STORE })

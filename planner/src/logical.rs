@@ -63,9 +63,10 @@ fn made(stage: &Stage, factory: &Factory) -> bool {
 
 /// The store may have been given after the sink was declared.
 fn refresh(declaration: &Declaration, stages: &mut [Stage]) {
+    let Some(Factory::Source(source)) = declaration.factories.first() else { return };
     for (stage, factory) in stages.iter_mut().zip(&declaration.factories) {
         if let Factory::Sink(sink) = factory {
-            stage.kind = StageKind::Sink(sink.traits(declaration.store.is_some()));
+            stage.kind = StageKind::Sink(sink.traits(declaration.store.is_some()).behind(&source.traits()));
         }
     }
 }

@@ -8,7 +8,7 @@ use millstream_core::contracts::{Commits, DynSinkFactory, Ends, NetKind, Places,
 use millstream_core::data::Bytes;
 use millstream_core::plan::{Declaration, Factory, Policy, Stage, StageKind};
 
-use crate::draft::{Draft, What};
+use crate::draft::{Draft, What, net_name};
 use crate::mistake::Gather;
 use crate::network::must_be_one;
 
@@ -48,8 +48,29 @@ pub(crate) fn run(draft: &mut Draft<'_>) {
         let advice = "name it by `Pipeline::called`, and keep the name over restarts";
         mistakes.general("positions are kept under the pipeline's name, and it has none", advice);
     }
+    one_transaction(draft);
     wanted(draft);
     merges(draft);
+}
+
+/// What commits a source's positions in one transaction with its data commits those of the member of the group that read
+/// them, which is on its own instance.
+fn one_transaction(draft: &mut Draft<'_>) {
+    let (Some(first), Some(last)) = (draft.stages.first(), draft.stages.last()) else { return };
+    let (StageKind::Source(source), StageKind::Sink(sink)) = (&first.kind, &last.kind) else { return };
+    let net = draft.hops.iter().find_map(|hop| match hop.what {
+        What::Net(net) => Some(net_name(net)),
+        What::Declared(_) => None,
+    });
+    let Some(net) = net.filter(|_| sink.commits_for(source)) else { return };
+    let wrong = format!(
+        "{} commits the positions of {} in its own transactions, and {net} stands between them: records of one instance \
+         would be committed by another",
+        last.name, first.name
+    );
+    let advice =
+        "leave out what needs all records in one place (a fold, a limit, a placement), or write without transactions";
+    draft.mistakes.of(&[last, first], wrong, advice);
 }
 
 /// A file that is read and written in one run is lost. Paths are compared as they are given, made absolute: links to one

@@ -1,6 +1,7 @@
 //! Whole pipelines, declared, planned and run, with scripted ends that write down what happened in which order. Time is
 //! simulated wherever a test doesn't say otherwise: timers are exact, and no test waits for the real clock.
 
+mod anew;
 mod asynchronous;
 mod bounds;
 mod drain;

@@ -188,6 +188,7 @@ pub(crate) fn taker(
     let traits = SourceTraits {
         commits: Commits::Pessimistic,
         keeps_positions: true,
+        server: None,
         visibility: taking.visible_after,
         places: outside.upstream.places(),
         ..SourceTraits::new("QUEUE", "messages")

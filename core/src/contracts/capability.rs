@@ -67,6 +67,9 @@ pub struct SourceTraits {
     pub commits: Commits,
     /// Whether its positions are kept by the server, so that no checkpoint store is needed.
     pub keeps_positions: bool,
+    /// Which server that is, for a source whose positions a sink of the same server can commit in one transaction with
+    /// its data ([`SinkTraits::commits_at`]): `kafka 127.0.0.1:9092`.
+    pub server: Option<String>,
     /// Where it may run.
     pub places: Places,
     /// The most records it may have unacknowledged (an AMQP prefetch), if there is such a bound of its own.
@@ -93,6 +96,7 @@ impl SourceTraits {
             ends: Ends::Bounded,
             commits: Commits::None,
             keeps_positions: false,
+            server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,
@@ -115,6 +119,9 @@ pub struct SinkTraits {
     /// Whether it stores positions in one transaction with its data; if not, why what a crash repeats appears twice, as
     /// half a sentence: `standard output can't take back what it printed`.
     pub transactional: Result<(), String>,
+    /// The server at which it commits a source's positions in one transaction with its data, if the source's are kept
+    /// there ([`SourceTraits::server`]): both are then on one instance, with no network stage between them.
+    pub commits_at: Option<String>,
     /// Whether what was flushed survives a crash only once the sink is closed, because the output is put in its place at
     /// the end: a source that acknowledges upstream would then lose what it has acknowledged.
     pub durable_at_close: bool,
@@ -135,9 +142,24 @@ impl SinkTraits {
             place: Where::Last,
             ordered: true,
             transactional: Err(repeats.into()),
+            commits_at: None,
             local_state: false,
             durable_at_close: false,
             blocking: false,
         }
+    }
+
+    /// Whether it commits this source's positions at their own server, in one transaction with its data.
+    pub fn commits_for(&self, source: &SourceTraits) -> bool {
+        self.commits_at.is_some() && self.commits_at == source.server
+    }
+
+    /// What it can do behind this source.
+    #[must_use]
+    pub fn behind(mut self, source: &SourceTraits) -> Self {
+        if self.commits_for(source) {
+            self.transactional = Ok(());
+        }
+        self
     }
 }

@@ -29,6 +29,7 @@ struct Inner {
     stage: Option<String>,
     place: Option<String>,
     retry: bool,
+    anew: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -39,7 +40,15 @@ impl Error {
     /// An error of this cause. What is outside is worth a retry unless said otherwise; nothing else is.
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
         let retry = cause == Cause::Outside;
-        Self(Box::new(Inner { cause, message: message.into(), stage: None, place: None, retry, source: None }))
+        Self(Box::new(Inner {
+            cause,
+            message: message.into(),
+            stage: None,
+            place: None,
+            retry,
+            anew: false,
+            source: None,
+        }))
     }
 
     /// With the error that lies below it.
@@ -68,6 +77,19 @@ impl Error {
     pub fn retryable(mut self, retry: bool) -> Self {
         self.0.retry = retry;
         self
+    }
+
+    /// What was given since the last commit can't be committed, and all goes on from there: source and sink are made and
+    /// opened anew. For sinks that keep positions with their data.
+    #[must_use]
+    pub fn begin_anew(mut self) -> Self {
+        self.0.anew = true;
+        self
+    }
+
+    /// Whether source and sink are to be opened anew.
+    pub fn begins_anew(&self) -> bool {
+        self.0.anew
     }
 
     /// Who has to do something about it.

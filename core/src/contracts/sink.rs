@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use super::source::BoxFuture;
-use super::{Cause, Checkpoint, Error, Result, SinkTraits};
+use super::{Cause, Checkpoint, Error, Result, Shares, SinkTraits};
 use crate::commit::Ticket;
 use crate::data::{Batch, Data, Form, Records};
 
@@ -17,6 +17,10 @@ use crate::data::{Batch, Data, Form, Records};
 ///
 /// **Who acknowledges:** a `write` that returns `Ok` and leaves the ticket alone has taken the records over, and the
 /// engine settles the ticket. A sink that hears later takes the ticket and settles it itself, whole or shared by row.
+///
+/// **Beginning anew:** a sink that keeps positions with its data, and can't commit what it was given (a transaction that
+/// has to be aborted), says so by an error that [begins anew](Error::begin_anew): the engine drops it and the source
+/// without closing them, makes both again, and goes on from the last commit.
 ///
 /// **Durability:** what was written is durable once `flush` has returned; the engine commits nothing before that. A
 /// sink that stores positions with its data is given `commit` instead.
@@ -56,10 +60,15 @@ pub trait Sink: Send + 'static {
 pub struct SinkContext {
     /// The pipeline's name.
     pub pipeline: String,
+    /// The name of the source's stage.
+    pub stage: String,
     /// Whether the run keeps positions: a sink that can should keep them with its data.
     pub keeps_positions: bool,
     /// What the checkpoint store knows of this pipeline.
     pub committed: Vec<Checkpoint>,
+    /// What the source shares, for a sink that commits the source's positions at their own server: such a sink holds none
+    /// itself, and says so by an empty list.
+    pub source: Option<Shares>,
 }
 
 /// Why a batch could not be written whole.

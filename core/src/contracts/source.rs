@@ -1,5 +1,6 @@
 //! [`Source`]: where records come from.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::ops::Range;
@@ -63,7 +64,8 @@ pub trait Source: Send + 'static {
         async { Ok(()) }
     }
 
-    /// The run is over.
+    /// The run is over. One that is dropped without it is made and opened again in the same run, behind a sink that had
+    /// to take back what it was given (unless the run is aborted).
     fn close(&mut self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -75,7 +77,8 @@ pub enum Event<T: Data> {
     Records(Chunk<T>),
     /// A partition has come; it gets the next number.
     Opened(Partition),
-    /// A partition is gone; what is in flight of it can no longer be acknowledged.
+    /// A partition is gone; what is in flight of it can no longer be acknowledged. Where the sink keeps positions with its
+    /// data, and was given records of it that are not committed, source and sink are opened anew from the last commit.
     Closed(PartitionId),
     /// Nothing of this partition will come that happened before this time (microseconds since the Unix epoch).
     Promise(PartitionId, i64),
@@ -157,9 +160,18 @@ pub trait SourceFactory: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What a sink that commits its positions ([`SinkTraits::commits_for`](super::SinkTraits::commits_for)) needs of it,
+    /// handed to the sink as [`SinkContext::source`](super::SinkContext::source): the same each time.
+    fn shares(&self) -> Option<Shares> {
+        None
+    }
+
     /// Makes one.
     fn make(&self) -> Self::Source;
 }
+
+/// What a source shares with a sink of the same server: of a type that both know.
+pub type Shares = Arc<dyn Any + Send + Sync>;
 
 /// A declared source of these traits that `make` makes: for a source that has no settings to be checked.
 pub fn source<S: Source>(
@@ -287,6 +299,8 @@ pub trait DynSourceFactory: Send + Sync {
     fn check(&self) -> Vec<String>;
     /// See [`SourceFactory::reads`].
     fn reads(&self) -> Vec<PathBuf>;
+    /// See [`SourceFactory::shares`].
+    fn shares(&self) -> Option<Shares>;
     /// See [`SourceFactory::make`].
     fn make(&self) -> Box<dyn DynSource>;
     /// What it emits.
@@ -304,6 +318,10 @@ impl<F: SourceFactory> DynSourceFactory for F {
 
     fn reads(&self) -> Vec<PathBuf> {
         SourceFactory::reads(self)
+    }
+
+    fn shares(&self) -> Option<Shares> {
+        SourceFactory::shares(self)
     }
 
     fn make(&self) -> Box<dyn DynSource> {

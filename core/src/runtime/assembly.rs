@@ -213,7 +213,7 @@ impl<'a> Assembly<'a> {
                 Segmented::new(segment, &job.graph, &job.factories, job.policy, meters).map(Stepping::Segment)
             }
             Step::Limit { stage, records } => {
-                let limit = Limit::new(self.setup.tally(*stage, *records), self.setup.instance.is_some());
+                let limit = Limit::new(self.setup.tally(*stage, *records), self.setup.begins_anew());
                 Ok(Stepping::Limit { limit, stage: *stage })
             }
             Step::Throttle { rate, .. } => Ok(Stepping::Pace(Pace::new(*rate))),

@@ -66,8 +66,9 @@ impl Behind {
 
     /// The positions are stored.
     pub(super) fn stored(&self) {
-        if let Self::Entry(arrivals, _) = self {
-            arrivals.stored();
+        match self {
+            Self::Source(partitions) => partitions.committed(),
+            Self::Entry(arrivals, _) => arrivals.stored(),
         }
     }
 

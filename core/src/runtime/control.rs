@@ -67,6 +67,14 @@ impl Control {
         self.enter(Phase::Aborting);
     }
 
+    /// What the sink was given since its last commit can't be committed, and that is no failure: all begins anew.
+    pub(super) fn begin_anew(&self, why: &Error) {
+        if !self.has_failed() && !self.is_dropped() {
+            tracing::warn!(why = why.chain(), "source and sink are opened anew, from the last commit");
+            self.give_up();
+        }
+    }
+
     pub(super) fn is_dropped(&self) -> bool {
         self.dropped.load(Ordering::Acquire)
     }
@@ -122,6 +130,9 @@ impl Control {
     }
 
     fn note(&self, at: At, error: Error) {
+        if error.begins_anew() && !self.has_failed() {
+            return self.begin_anew(&error);
+        }
         if self.is_dropped() {
             tracing::debug!(error = error.chain(), "what is given up fails");
         } else {

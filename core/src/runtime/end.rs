@@ -148,8 +148,10 @@ impl End {
             }
         };
         let gated = matches!(committer.upstream, Upstream::Entry(_));
+        let alone = self.setup.instance.is_none();
         // What a part that is given up has written is not made durable: it begins anew without it.
-        if ended != Some(Ended::ReaderGone) && !(gated && control.phase() == Phase::Aborting) {
+        let given_up = (gated && control.phase() == Phase::Aborting) || (alone && control.is_dropped());
+        if ended != Some(Ended::ReaderGone) && !given_up {
             match committer.commit_all().await {
                 Ok(true) => {}
                 // It begins anew, and what the limit had let pass comes again.
@@ -172,7 +174,11 @@ impl End {
         {
             note(committer.close_sink().await);
         }
-        if self.setup.instance.is_none() {
+        if alone && control.is_dropped() {
+            // Both ends are made again.
+            return;
+        }
+        if alone {
             note(self.setup.close_letters().await);
         }
         note(committer.close_source().await);

@@ -20,7 +20,7 @@ use super::arrivals::{Arrivals, Follows, Tells};
 use super::job::{Job, Settings};
 use super::locator::Locator;
 use super::resolve::Resolver;
-use super::running::{Handle, Running, Shown, Wish, aborted, overdue, summary};
+use super::running::{Running, Shown, Wish, aborted, overdue, summary};
 use super::setup::Setup;
 use super::summary::{Ended, Summary};
 use super::upstream::SharedStore;
@@ -176,7 +176,7 @@ impl Instance {
         tracing::debug!(instance = roll.me, "the parts of this instance have begun");
         let meters = instance.setup.meters.clone();
         let joined = tokio::spawn(instance.run());
-        Running { handle: Handle::Instance(wishes), meters, shown, joined: Some(joined) }
+        Running { wishes, meters, shown, joined: Some(joined) }
     }
 
     /// Begins a part that runs here; it is told what to do by what comes back.

@@ -93,6 +93,9 @@ struct State {
     given_back: Option<u64>,
     /// What this origin's records hold elsewhere: released once all before `.0` has settled.
     holding: VecDeque<(u64, Vec<Hold>)>,
+    /// Up to where a commit is under way, and up to where the last one went.
+    committing: u64,
+    committed: u64,
     abandoned: u64,
     closed: bool,
 }
@@ -122,6 +125,8 @@ impl Ledger {
             absorbed: Ranges::default(),
             given_back: None,
             holding: VecDeque::new(),
+            committing: 0,
+            committed: 0,
             abandoned: 0,
             closed: false,
         };
@@ -199,7 +204,7 @@ impl Ledger {
 
     /// What is committed doesn't come again.
     pub(super) fn keep_counts(&self, instance: u16, tally: &Tally) {
-        tally.keep(|key| self.is(instance, key), &(0..self.point().sequence));
+        tally.keep(|key| self.is(instance, key), &(0..self.uncommitted().start));
     }
 
     /// Whether this is the origin: no other of the instance has the epoch, but partitions of the same source.
@@ -251,6 +256,30 @@ impl Ledger {
         state.tracker.open().into_iter().chain(state.leaving.iter().cloned()).for_each(|records| all.add(records));
         state.settled.iter().for_each(|settlement| all.add(settlement.records.clone()));
         all.parts(0..u64::MAX).collect()
+    }
+
+    /// Up to this record a commit is under way.
+    pub(super) fn commits(&self, upto: u64) {
+        self.lock().committing = upto;
+    }
+
+    /// The commit that was under way is made.
+    pub(super) fn committed(&self) {
+        let mut state = self.lock();
+        state.committed = state.committing;
+    }
+
+    /// The records that were emitted since the last commit.
+    pub(super) fn uncommitted(&self) -> Range<u64> {
+        let state = self.lock();
+        state.committed..state.tracker.next_sequence()
+    }
+
+    /// All that was emitted since the last commit is taken back: it doesn't count unless it comes again.
+    pub(super) fn take_back(&self, instance: u16, tally: &Tally) {
+        let from = self.uncommitted().start;
+        tally.give_back(|key| self.is(instance, key), &(from..u64::MAX));
+        tally.keep(|key| self.is(instance, key), &(0..u64::MAX));
     }
 
     /// The sequence number of the next record.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::control::{Control, Phase};
 use super::kept::Kept;
 use super::metrics::{Counters, Meters, Metrics};
 use super::setup::Setup;
@@ -19,28 +18,21 @@ use crate::contracts::{Cause, Error, Result, Traffic};
 
 /// A run that is under way.
 pub struct Running {
-    pub(super) handle: Handle,
+    /// Whoever runs it listens, for as long as it runs.
+    pub(super) wishes: mpsc::UnboundedSender<Wish>,
     pub(super) meters: Arc<Meters>,
     pub(super) shown: Arc<Shown>,
     /// Gone once it has told how the run ended.
     pub(super) joined: Option<JoinHandle<Result<Summary>>>,
 }
 
-/// What is wanted of an instance from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is wanted of a run from outside: the more urgent is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wish {
     /// To end in good order.
     Drain,
     /// To end at once.
     Abort,
-}
-
-/// Who is asked to end the run.
-pub(super) enum Handle {
-    /// The run itself, where there is one instance.
-    Alone(Arc<Control>),
-    /// This instance of it.
-    Instance(mpsc::UnboundedSender<Wish>),
 }
 
 /// What can be seen of a run from outside, beside its counters. It changes when the source is opened anew.
@@ -82,10 +74,10 @@ impl Shown {
         self.seen().kept = Some(kept.clone());
     }
 
-    /// The source is closed: what it read there and is not committed is read again.
-    pub(super) fn reads_again(&self, partitions: &Partitions) {
+    /// The source is closed: so many records that it read there are not committed, and read again.
+    pub(super) fn reads_again(&self, records: u64) {
         let mut seen = self.seen();
-        seen.again += partitions.lag();
+        seen.again += records;
         seen.partitions = None;
     }
 
@@ -142,21 +134,12 @@ impl Running {
     /// Asks the run to end: the source reads no more, what is in flight goes through and is committed. Where there are
     /// several instances this one asks to leave, and the others say what that takes.
     pub fn drain(&self) {
-        match &self.handle {
-            Handle::Alone(control) => control.enter(Phase::Draining),
-            Handle::Instance(wishes) => drop(wishes.send(Wish::Drain)),
-        }
+        let _ = self.wishes.send(Wish::Drain);
     }
 
     /// Ends the run (of this instance) at once: what is in flight is dropped and runs again next time.
     pub fn abort(&self) {
-        match &self.handle {
-            Handle::Alone(control) => {
-                control.fail(aborted());
-                control.enter(Phase::Aborting);
-            }
-            Handle::Instance(wishes) => drop(wishes.send(Wish::Abort)),
-        }
+        let _ = self.wishes.send(Wish::Abort);
     }
 
     /// Waits for the end.

@@ -46,7 +46,7 @@ impl Setup {
         let Some(Factory::Source(source)) = job.factories.first() else { return Err(unfit()) };
         let Some(Factory::Sink(sink)) = job.factories.last() else { return Err(unfit()) };
         let source = (source.clone(), source.traits());
-        let sink = (sink.clone(), sink.traits(job.store.is_some()));
+        let sink = (sink.clone(), sink.traits(job.store.is_some()).behind(&source.1));
         let meters = Meters::new(job.graph.stages.iter().map(|stage| stage.name.clone()));
         let letters = job.letters.iter().map(|factory| Letterbox::new(factory, &job.name)).collect();
         let epoch = AtomicU64::new(0);
@@ -104,8 +104,13 @@ impl Setup {
         &self,
         committed: Vec<Checkpoint>,
     ) -> Result<(Box<dyn DynSink>, Option<Vec<Checkpoint>>)> {
-        let context =
-            SinkContext { pipeline: self.job.name.clone(), keeps_positions: self.job.store.is_some(), committed };
+        let context = SinkContext {
+            pipeline: self.job.name.clone(),
+            stage: self.job.graph.stages[0].name.clone(),
+            keeps_positions: self.job.store.is_some(),
+            committed,
+            source: if self.sink.1.commits_for(&self.source.1) { self.source.0.shares() } else { None },
+        };
         let mut sink = self.sink.0.make();
         let name = self.last_stage().name.clone();
         let held = sink.open(&context).await.map_err(|error| error.in_stage(name))?;
@@ -122,11 +127,12 @@ impl Setup {
     ) -> Result<(SourceEnd, Arc<Partitions>)> {
         let opened_as = (self.instance.unwrap_or_default(), epoch);
         let tallies = self.tallies(&(0..self.job.graph.tasks.len()));
-        let partitions = Partitions::new(self.kept(held), opened_as, self.is_pessimistic(), self.bounds(), tallies);
+        let how = (self.is_pessimistic(), self.instance.is_none() && self.is_transactional());
+        let partitions = Partitions::new(self.kept(held), opened_as, how, self.bounds(), tallies);
         let mut source = SourceEnd::new(
             self.source.0.make(),
             partitions.clone(),
-            control.listen(),
+            control,
             self.settings.world.clock.clone(),
             self.meters.clone(),
             KeepBytes::of(&self.job.graph, 0),
@@ -162,6 +168,11 @@ impl Setup {
     /// Whether the sink keeps positions with its data.
     pub(super) fn is_transactional(&self) -> bool {
         self.sink.1.transactional.is_ok()
+    }
+
+    /// Whether a part of the run may begin anew, with records that have passed before.
+    pub(super) fn begins_anew(&self) -> bool {
+        self.instance.is_some() || self.is_transactional()
     }
 
     /// Whether the sink, on so many instances, keeps positions of the source with its data. What a fold has taken in is

@@ -28,8 +28,12 @@ pub(super) struct Partitions {
     /// The instance and the epoch that stamps carry.
     pub(super) opened_as: (u16, u64),
     pub(super) pessimistic: bool,
+    /// Whether the sink, in the same part, keeps positions with its data.
+    sink_keeps: bool,
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
+    /// Those that were closed with records that a sink in the same part has to take back.
+    taken_back: Mutex<Vec<Arc<Ledger>>>,
     pub(super) room: Arc<Room>,
     /// What limits on this instance have counted.
     tallies: Vec<Arc<Tally>>,
@@ -39,11 +43,20 @@ impl Partitions {
     pub(super) fn new(
         kept: Kept,
         opened_as: (u16, u64),
-        pessimistic: bool,
+        (pessimistic, sink_keeps): (bool, bool),
         bounds: Bounds,
         tallies: Vec<Arc<Tally>>,
     ) -> Arc<Self> {
-        Arc::new(Self { kept, opened_as, pessimistic, ledgers: Mutex::default(), room: Room::new(bounds), tallies })
+        Arc::new(Self {
+            kept,
+            opened_as,
+            pessimistic,
+            sink_keeps,
+            ledgers: Mutex::default(),
+            taken_back: Mutex::default(),
+            room: Room::new(bounds),
+            tallies,
+        })
     }
 
     /// Those that are open.
@@ -76,7 +89,9 @@ impl Partitions {
     pub(super) fn positions(&self) -> Result<Vec<(PartitionId, Partition, Position)>> {
         let mut positions = Vec::new();
         for ledger in self.all() {
-            let Some((marks, count)) = ledger.point().mark else { continue };
+            let point = ledger.point();
+            ledger.commits(point.sequence);
+            let Some((marks, count)) = point.mark else { continue };
             let wrong = |message: String| Error::new(Cause::Outside, message).in_stage(self.kept.stage.to_string());
             if let Some(position) = marks.position(count).map_err(wrong)? {
                 positions.push((ledger.id, ledger.partition.clone(), position));
@@ -100,6 +115,21 @@ impl Partitions {
     pub(super) fn left_over(&self) -> u64 {
         let standings = self.all().into_iter().map(|ledger| ledger.standing());
         standings.filter(|standing| standing.settled).map(|standing| standing.lag).sum()
+    }
+
+    /// The commit of the positions that were asked for last is made.
+    pub(super) fn committed(&self) {
+        self.all().iter().for_each(|ledger| ledger.committed());
+    }
+
+    /// Source and sink are opened anew, from the last commit: how many records come again.
+    pub(super) fn take_back(&self, tallies: &[Arc<Tally>]) -> u64 {
+        let closed = std::mem::take(&mut *self.taken_back.lock().unwrap_or_else(PoisonError::into_inner));
+        let ledgers: Vec<_> = self.all().into_iter().chain(closed).collect();
+        for tally in tallies {
+            ledgers.iter().for_each(|ledger| ledger.take_back(self.opened_as.0, tally));
+        }
+        ledgers.iter().map(|ledger| ledger.uncommitted()).map(|records| records.end - records.start).sum()
     }
 
     /// The source is opened anew, from here: what is read again doesn't count until then.
@@ -146,6 +176,7 @@ pub(super) struct SourceEnd {
     partitions: Arc<Partitions>,
     /// The partitions by number, `None` once closed.
     open: Vec<Option<Arc<Ledger>>>,
+    control: Arc<Control>,
     phase: watch::Receiver<Phase>,
     clock: Arc<dyn Clock>,
     meters: Arc<Meters>,
@@ -176,14 +207,28 @@ impl SourceEnd {
     pub(super) fn new(
         source: Box<dyn DynSource>,
         partitions: Arc<Partitions>,
-        phase: watch::Receiver<Phase>,
+        control: &Arc<Control>,
         clock: Arc<dyn Clock>,
         meters: Arc<Meters>,
         keep_bytes: KeepBytes,
         others: Option<Others>,
     ) -> Self {
         let (open, gone) = (Vec::new(), BTreeSet::new());
-        Self { source, partitions, open, phase, clock, meters, keep_bytes, stage: 0, others, gone, rests: false }
+        let (phase, control) = (control.listen(), control.clone());
+        Self {
+            source,
+            partitions,
+            open,
+            control,
+            phase,
+            clock,
+            meters,
+            keep_bytes,
+            stage: 0,
+            others,
+            gone,
+            rests: false,
+        }
     }
 
     /// Opens the source where its partitions are held.
@@ -261,6 +306,7 @@ impl SourceEnd {
                 let closed = self.open.get_mut(partition as usize).and_then(Option::take);
                 self.partitions.close(partition);
                 if let Some(closed) = closed {
+                    self.check_taken_back(&closed);
                     self.gone.insert(closed.partition.clone());
                     self.report(Report::Unclaimed { partition: closed.partition.clone() });
                 }
@@ -274,6 +320,17 @@ impl SourceEnd {
                 Ok(None)
             }
             DynEvent::End => Ok(None),
+        }
+    }
+
+    /// A sink that keeps positions with its data can't keep records of a partition whose position it can't commit any
+    /// more.
+    fn check_taken_back(&self, closed: &Arc<Ledger>) {
+        let Partitions { sink_keeps, taken_back, .. } = &*self.partitions;
+        if *sink_keeps && !closed.uncommitted().is_empty() {
+            taken_back.lock().unwrap_or_else(PoisonError::into_inner).push(closed.clone());
+            let message = format!("partition {} is gone, with records of it that are not committed", closed.partition);
+            self.control.begin_anew(&self.named(Error::new(Cause::Outside, message)));
         }
     }
 

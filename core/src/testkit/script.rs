@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{Act, Ledger};
 use crate::commit::Outcome;
 use crate::contracts::{
-    Active, Cause, Chunk, Commits, Ends, Error, Event, Held, Places, Refused, Result, Settlement, Source,
+    Active, Cause, Chunk, Commits, Ends, Error, Event, Held, Places, Refused, Result, Settlement, Shares, Source,
     SourceFactory, SourceTraits, Where,
 };
 use crate::data::{Column, Data, Marks, Partition, PartitionId, Position};
@@ -33,6 +33,7 @@ pub struct Script<T> {
     slow_commits: Duration,
     refuses: BTreeSet<u64>,
     fails_at: Option<u64>,
+    goes_once: bool,
     server: Arc<Server>,
 }
 
@@ -54,9 +55,17 @@ enum Values<T> {
 
 /// What outlives a run.
 #[derive(Default)]
-struct Server {
+pub(super) struct Server {
     committed: Mutex<HashMap<String, u64>>,
     has_failed: AtomicBool,
+    /// Partitions that have gone, of those that go once.
+    gone: Mutex<BTreeSet<String>>,
+}
+
+impl Server {
+    pub(super) fn commit(&self, partition: &str, upto: u64) {
+        self.committed.lock().unwrap_or_else(PoisonError::into_inner).insert(partition.to_owned(), upto);
+    }
 }
 
 impl<T: Data + Clone> Script<T> {
@@ -77,6 +86,7 @@ impl<T: Data + Clone> Script<T> {
             ends,
             commits: Commits::Optimistic,
             keeps_positions: false,
+            server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,
@@ -91,6 +101,7 @@ impl<T: Data + Clone> Script<T> {
             slow_commits: Duration::ZERO,
             refuses: BTreeSet::new(),
             fails_at: None,
+            goes_once: false,
             server: Arc::default(),
         }
     }
@@ -119,6 +130,21 @@ impl<T: Data + Clone> Script<T> {
         if let Some(part) = self.parts.last_mut() {
             part.closes_after = Some(batches);
         }
+        self
+    }
+
+    /// What goes away is there again when the source is opened anew, and goes no more.
+    #[must_use]
+    pub fn goes_once(mut self) -> Self {
+        self.goes_once = true;
+        self
+    }
+
+    /// Its positions are kept by this server, at which a [`ScriptSink`](super::ScriptSink) can commit them.
+    #[must_use]
+    pub fn at_server(mut self, name: &str) -> Self {
+        self.traits.keeps_positions = true;
+        self.traits.server = Some(name.to_owned());
         self
     }
 
@@ -215,6 +241,10 @@ impl<T: Data + Clone> SourceFactory for Script<T> {
         self.traits.clone()
     }
 
+    fn shares(&self) -> Option<Shares> {
+        Some(self.server.clone())
+    }
+
     fn make(&self) -> ScriptSource<T> {
         ScriptSource {
             script: self.clone(),
@@ -281,8 +311,7 @@ impl<T: Data + Clone> Source for ScriptSource<T> {
         sleep(self.script.slow_commits).await;
         for (id, position) in positions {
             let (partition, upto) = (self.name(*id), number_of(position));
-            let mut committed = self.script.server.committed.lock().unwrap_or_else(PoisonError::into_inner);
-            committed.insert(partition.clone(), upto);
+            self.script.server.commit(&partition, upto);
             self.script.ledger.note(Act::Committed { partition, upto });
         }
         Ok(())
@@ -343,10 +372,17 @@ impl<T: Data + Clone> ScriptSource<T> {
         }
         let goes =
             |at: &usize| !self.readers[*at].gone && self.readers[*at].id.is_some() && due(parts[*at].closes_after);
-        let at = (0..parts.len()).find(goes)?;
+        let gone = |at: &usize| goes(at) && !(self.script.goes_once && self.has_gone(&parts[*at].name));
+        let at = (0..parts.len()).find(gone)?;
         self.readers[at].gone = true;
+        let mut gone = self.script.server.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.insert(self.script.parts[at].name.clone());
         self.script.ledger.note(Act::Gone { partition: self.script.parts[at].name.clone() });
         self.readers[at].id.map(Event::Closed)
+    }
+
+    fn has_gone(&self, name: &str) -> bool {
+        self.script.server.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     /// Nothing is left of the others: the next partition comes now.

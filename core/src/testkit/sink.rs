@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::script::number_of;
+use super::script::{Server, number_of};
 use super::{Act, Ledger};
 use crate::commit::Ticket;
 use crate::contracts::{
@@ -31,6 +31,11 @@ pub struct ScriptSink<T> {
     reader: Arc<AtomicU64>,
     /// How many flushes go well.
     flushes: Arc<AtomicU32>,
+    /// How many flushes there were, and which of them begin anew.
+    flushed: Arc<AtomicU32>,
+    anew: Vec<u32>,
+    /// The server of the source's positions that it commits there.
+    commits_at: Option<String>,
     blocking: bool,
 }
 
@@ -121,6 +126,9 @@ impl<T: Data + Clone> ScriptSink<T> {
             loses: None,
             reader: Arc::new(AtomicU64::new(u64::MAX)),
             flushes: Arc::new(AtomicU32::new(u32::MAX)),
+            flushed: Arc::default(),
+            anew: Vec::new(),
+            commits_at: None,
             blocking: false,
         }
     }
@@ -163,6 +171,21 @@ impl<T: Data + Clone> ScriptSink<T> {
     #[must_use]
     pub fn transactional(mut self) -> Self {
         self.transactional = true;
+        self
+    }
+
+    /// Commits the positions of a [`Script`](super::Script) at its server, if that is
+    /// [this one](super::Script::at_server).
+    #[must_use]
+    pub fn commits_at(mut self, server: &str) -> Self {
+        self.commits_at = Some(server.to_owned());
+        self
+    }
+
+    /// Can't commit what it was given when it is flushed for these times, counted from 1 over all runs: all begins anew.
+    #[must_use]
+    pub fn begins_anew_at(mut self, flushes: &[u32]) -> Self {
+        self.anew = flushes.to_vec();
         self
     }
 
@@ -216,6 +239,7 @@ impl<T: Data + Clone> SinkFactory for ScriptSink<T> {
             place: Where::Last,
             ordered: true,
             transactional,
+            commits_at: self.commits_at.clone(),
             durable_at_close: false,
             local_state: false,
             blocking: self.blocking,
@@ -223,13 +247,15 @@ impl<T: Data + Clone> SinkFactory for ScriptSink<T> {
     }
 
     fn make(&self) -> ScriptedSink<T> {
-        ScriptedSink { script: self.clone(), kept: Vec::new(), late: Vec::new() }
+        ScriptedSink { script: self.clone(), server: None, kept: Vec::new(), late: Vec::new() }
     }
 }
 
 /// The sink that [`ScriptSink`] declares.
 pub struct ScriptedSink<T> {
     script: ScriptSink<T>,
+    /// Where it commits the positions of the source.
+    server: Option<Arc<Server>>,
     kept: Vec<Ticket>,
     late: Vec<JoinHandle<()>>,
 }
@@ -238,12 +264,16 @@ impl<T: Data + Clone> Sink for ScriptedSink<T> {
     type In = T;
 
     async fn open(&mut self, context: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
-        if !(self.script.transactional && context.keeps_positions) {
+        self.server = context.source.clone().and_then(|source| source.downcast().ok());
+        if self.server.is_none() && !(self.script.transactional && context.keeps_positions) {
             return Ok(None);
         }
         let mut rows = self.script.written.lock();
         let durable = rows.durable;
         rows.rows.truncate(durable);
+        if self.server.is_some() {
+            return Ok(Some(Vec::new()));
+        }
         Ok((!rows.stored.is_empty()).then(|| rows.stored.clone()))
     }
 
@@ -273,6 +303,9 @@ impl<T: Data + Clone> Sink for ScriptedSink<T> {
             return Err(Error::new(Cause::Outside, "the script says that the flush fails"));
         }
         self.script.flushes.fetch_sub(1, Relaxed);
+        if self.script.anew.contains(&(self.script.flushed.fetch_add(1, Relaxed) + 1)) {
+            return Err(Error::new(Cause::Outside, "the script says that it can't be committed").begin_anew());
+        }
         while let Some(ticket) = self.kept.pop() {
             ticket.delivered();
         }
@@ -280,7 +313,7 @@ impl<T: Data + Clone> Sink for ScriptedSink<T> {
             // One that panicked dropped its claim, which is its word.
             let _ = late.await;
         }
-        if !self.script.transactional {
+        if !self.script.transactional && self.server.is_none() {
             self.all_durable();
             self.script.ledger.note(Act::Flushed { sink: self.script.name.clone() });
         }
@@ -293,6 +326,9 @@ impl<T: Data + Clone> Sink for ScriptedSink<T> {
         for Checkpoint { key, position } in positions {
             let (sink, partition) = (self.script.name.clone(), key.partition.to_string());
             self.script.ledger.note(Act::Stored { sink, partition, upto: number_of(position) });
+            if let Some(server) = &self.server {
+                server.commit(key.partition.name(), number_of(position));
+            }
         }
         Ok(())
     }

@@ -91,3 +91,22 @@ fn a_guarantee_that_the_pair_cant_give_is_a_mistake() {
     let pipeline = Pipeline::source(queue()).sink(stdout()).require(Guarantee::ExactlyOnce);
     assert_snapshot!(promise(1, &pipeline), @"here: AMQP-QUEUE, STD-OUT: exactly-once is asked for, and what this pipeline has is at-least-once: standard output can't take back what it printed; write to a sink that stores positions with its data, or ask for no more than at-least-once");
 }
+
+#[test]
+fn a_sink_at_the_sources_own_server_commits_its_positions() {
+    let pipeline = |at: &str| {
+        let (mut source, mut sink) = (topic(), database());
+        source.traits.server = Some("one".to_owned());
+        (sink.keeps, sink.traits.commits_at) = (false, Some(at.to_owned()));
+        Pipeline::source(source).sink(sink)
+    };
+    assert_snapshot!(promise(3, &pipeline("one")), @"
+    exactly-once: DATABASE commits the positions of KAFKA in one transaction with its data
+    No instance needs another: the others go on without one that is lost.
+    ");
+    assert_snapshot!(promise(3, &pipeline("another")), @"
+    at-least-once: standard output can't take back what it printed
+    No instance needs another: the others go on without one that is lost.
+    ");
+    assert_snapshot!(promise(3, &pipeline("one").limit(10)), @"here: DATABASE, KAFKA: DATABASE commits the positions of KAFKA in its own transactions, and NET-MERGE-SORT stands between them: records of one instance would be committed by another; leave out what needs all records in one place (a fold, a limit, a placement), or write without transactions");
+}

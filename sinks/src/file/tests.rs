@@ -94,7 +94,7 @@ fn checkpoint(at: u64) -> Checkpoint {
 /// A run with a state folder; `committed` is what the checkpoint store says.
 fn with_state(committed: &[u64]) -> SinkContext {
     let committed = committed.iter().copied().map(checkpoint).collect();
-    SinkContext { pipeline: "copy".into(), keeps_positions: true, committed }
+    SinkContext { pipeline: "copy".into(), keeps_positions: true, committed, ..SinkContext::default() }
 }
 
 fn without_state() -> SinkContext {

@@ -88,6 +88,7 @@ impl SourceFactory for Files {
             ends: Ends::Bounded,
             commits: Commits::Optimistic,
             keeps_positions: false,
+            server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,

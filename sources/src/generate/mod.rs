@@ -77,6 +77,7 @@ impl<T: Data, F: Fn(u64) -> T + Send + Sync + 'static> SourceFactory for Generat
             ends: if self.count.is_some() { Ends::Bounded } else { Ends::Unbounded },
             commits: Commits::Optimistic,
             keeps_positions: false,
+            server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,

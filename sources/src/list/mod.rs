@@ -42,6 +42,7 @@ impl<T: Data + Clone + Sync> SourceFactory for List<T> {
             ends: Ends::Bounded,
             commits: Commits::Optimistic,
             keeps_positions: false,
+            server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,

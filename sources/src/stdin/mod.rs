@@ -37,6 +37,7 @@ impl SourceFactory for Stdin {
             ends: Ends::Bounded,
             commits: Commits::None,
             keeps_positions: false,
+            server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,

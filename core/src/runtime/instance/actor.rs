@@ -396,7 +396,7 @@ impl Actor {
         let _ = (&mut life.ended).await;
         self.see_off(life).await;
         if let Some(partitions) = &self.partitions {
-            self.shown.reads_again(partitions);
+            self.shown.reads_again(partitions.lag());
         }
         let instance = self.setup.instance.unwrap_or_default();
         for tally in self.setup.tallies(&self.tasks) {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::contracts::{Commits, DynEvent, Ends, Error, Result};
 use crate::runtime::kept::Kept;
-use crate::runtime::running::{Handle, Running, Shown, summary};
+use crate::runtime::running::{Running, Shown, summary};
 use crate::runtime::setup::Setup;
 use crate::runtime::summary::Ended;
 use crate::runtime::upstream::SharedStore;
@@ -54,7 +54,7 @@ pub(super) fn over(setup: &Arc<Setup>, kept: &Kept) -> Running {
     shown.committed_before(kept);
     let summary = summary(setup, &shown, Ended::Input, std::time::Duration::ZERO);
     // Whatever is wished for finds nobody.
-    let handle = Handle::Instance(mpsc::unbounded_channel().0);
+    let wishes = mpsc::unbounded_channel().0;
     let joined = Some(tokio::spawn(std::future::ready(Ok(summary))));
-    Running { handle, meters: setup.meters.clone(), shown, joined }
+    Running { wishes, meters: setup.meters.clone(), shown, joined }
 }

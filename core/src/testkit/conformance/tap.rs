@@ -10,7 +10,7 @@ use super::fuse::Fuse;
 use crate::commit::Ticket;
 use crate::contracts::{
     BoxFuture, Checkpoint, DynChunk, DynEvent, DynSink, DynSinkFactory, DynSource, DynSourceFactory, Held, Opened,
-    Result, Settlement, SinkContext, SinkTraits, SourceTraits, Store, StoreFactory, WriteError,
+    Result, Settlement, Shares, SinkContext, SinkTraits, SourceTraits, Store, StoreFactory, WriteError,
 };
 use crate::data::{Batch, Bytes, Column, Form, Marks, Packed, Partition, PartitionId, Position};
 
@@ -94,6 +94,9 @@ impl DynSourceFactory for TappedSource {
     }
     fn reads(&self) -> Vec<std::path::PathBuf> {
         self.inner.reads()
+    }
+    fn shares(&self) -> Option<Shares> {
+        self.inner.shares()
     }
     fn make(&self) -> Box<dyn DynSource> {
         Box::new(Watched {

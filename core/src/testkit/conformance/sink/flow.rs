@@ -102,6 +102,7 @@ where
             pipeline: "conformance".into(),
             keeps_positions: self.keeps_positions,
             committed: bench.store.kept(),
+            ..crate::contracts::SinkContext::default()
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Broken(format!("no runtime to open in: {error}")))?;

@@ -1,0 +1,174 @@
+//! The whole pipeline as one part, over all its lives. Where the sink can't commit what it was given (a transaction that
+//! has to be aborted, a partition that was lost meanwhile), both ends are made and opened anew, and it goes on from the
+//! last commit:
+//!
+//! ```text
+//!   open sink, letters, source -> run -> end
+//!     ^                            |
+//!     +---- wait <---- given up <--+
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::control::{Control, Phase};
+use super::part::{Inlet, Outlet, Part};
+use super::running::{Running, Shown, Wish, aborted, summary};
+use super::setup::Setup;
+use super::source_end::Partitions;
+use super::summary::{Ended, Summary};
+use super::upstream::{self, SharedStore};
+use crate::contracts::{Cause, Error, Result};
+
+/// The first wait before both ends are opened anew; it doubles up to [`LONGEST`] until something is committed.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+/// No wait is longer.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The whole pipeline on one instance.
+struct Alone {
+    setup: Arc<Setup>,
+    store: Option<SharedStore>,
+    shown: Arc<Shown>,
+    /// How often it was opened: the epoch that the source's stamps carry next.
+    lives: u64,
+    /// Of the source as it was opened last.
+    partitions: Option<Arc<Partitions>>,
+    wishes: mpsc::UnboundedReceiver<Wish>,
+    /// It was asked to end.
+    wish: Option<Wish>,
+}
+
+/// Opens from the sink up, what the sink holds wins over the store, and runs.
+pub(super) async fn start(setup: Arc<Setup>) -> Result<Running> {
+    let store = setup.open_store().await?;
+    let (wishes, wished) = mpsc::unbounded_channel();
+    let (meters, shown) = (setup.meters.clone(), Arc::new(Shown::default()));
+    let mut alone =
+        Alone { setup, store, shown: shown.clone(), lives: 0, partitions: None, wishes: wished, wish: None };
+    let part = alone.open().await?;
+    let joined = tokio::spawn(alone.run(part));
+    Ok(Running { wishes, meters, shown, joined: Some(joined) })
+}
+
+impl Alone {
+    async fn open(&mut self) -> Result<Part> {
+        let setup = self.setup.clone();
+        let committed = match &self.store {
+            Some(store) => store.lock().await.load().await?,
+            None => Vec::new(),
+        };
+        let (sink, held) = setup.open_sink(committed.clone()).await?;
+        let held = held.unwrap_or(committed);
+        if self.lives == 0 {
+            setup.open_letters().await?;
+        }
+        let tasks = 0..setup.job.graph.tasks.len();
+        let control = Arc::new(Control::new());
+        let (source, partitions) = setup.open_source(held, self.lives, &control, None).await?;
+        if let Some(store) = &self.store {
+            upstream::begins(store).await?;
+        }
+        self.lives += 1;
+        self.shown.source(&partitions);
+        self.partitions = Some(partitions.clone());
+        let inlet = Inlet::Source(source, partitions, self.store.clone());
+        Part::begin(&setup, tasks, control, inlet, Outlet::Sink(sink))
+    }
+
+    /// Runs to the end of the whole pipeline.
+    async fn run(mut self, mut part: Part) -> Result<Summary> {
+        let clock = self.setup.settings.world.clock.clone();
+        let (began, mut wait) = (clock.elapsed(), SHORTEST);
+        let ended = loop {
+            let commits = self.setup.meters.commits.load(Relaxed);
+            if let Some(ended) = self.live(part).await? {
+                break ended;
+            }
+            if self.setup.meters.commits.load(Relaxed) > commits {
+                wait = SHORTEST;
+            }
+            part = match self.begin_anew(&mut wait).await? {
+                Some(part) => part,
+                None => {
+                    self.setup.close_letters().await?;
+                    break Ended::Drained;
+                }
+            };
+        };
+        Ok(summary(&self.setup, &self.shown, ended, clock.elapsed() - began))
+    }
+
+    /// One life; `None`: it was given up.
+    async fn live(&mut self, part: Part) -> Result<Option<Ended>> {
+        let Part { control, folds, end, mut gone, .. } = part;
+        let ended = {
+            let mut end = Box::pin(end.wait());
+            loop {
+                tokio::select! {
+                    biased;
+                    ended = &mut end => break ended,
+                    Some(wish) = self.wishes.recv() => {
+                        self.wish = self.wish.max(Some(wish));
+                        obey(&control, wish);
+                    }
+                }
+            }
+        };
+        if !control.is_dropped() || self.wish == Some(Wish::Abort) {
+            let unsaid = || Error::new(Cause::Bug, "the run ended without saying how");
+            return ended?.ok_or_else(unsaid).map(Some);
+        }
+        // Whatever of it still hangs has both ends.
+        let _ = gone.recv().await;
+        let tallies = self.setup.tallies(&(0..self.setup.job.graph.tasks.len()));
+        for tally in &tallies {
+            folds.iter().for_each(|fold| fold.take_back(0, tally));
+        }
+        let again = self.partitions.iter().map(|partitions| partitions.take_back(&tallies)).sum();
+        self.shown.reads_again(again);
+        Ok(None)
+    }
+
+    /// Opens both ends anew after a wait, again and again while what is outside doesn't let it; `None`: it was asked to
+    /// end.
+    async fn begin_anew(&mut self, wait: &mut Duration) -> Result<Option<Part>> {
+        let clock = self.setup.settings.world.clock.clone();
+        loop {
+            if self.wish.is_none() {
+                tokio::select! {
+                    biased;
+                    Some(wish) = self.wishes.recv() => self.wish = Some(wish),
+                    () = clock.sleep(*wait) => {}
+                }
+            }
+            match self.wish {
+                Some(Wish::Drain) => return Ok(None),
+                Some(Wish::Abort) => return Err(aborted()),
+                None => {}
+            }
+            *wait = (*wait * 2).min(LONGEST);
+            match self.open().await {
+                Ok(part) => return Ok(Some(part)),
+                Err(error) if error.is_retryable() || error.begins_anew() => {
+                    tracing::warn!(error = error.chain(), wait = ?*wait, "it can't be opened anew, and is tried again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn obey(control: &Control, wish: Wish) {
+    match wish {
+        Wish::Drain => control.enter(Phase::Draining),
+        Wish::Abort => {
+            control.fail(aborted());
+            control.enter(Phase::Aborting);
+        }
+    }
+}

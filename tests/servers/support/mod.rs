@@ -1,0 +1,4 @@
+//! What starts servers, and what breaks them.
+
+pub(crate) mod port;
+pub(crate) mod process;

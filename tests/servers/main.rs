@@ -11,5 +11,6 @@
 #![cfg(target_os = "linux")]
 
 mod processes;
+mod starts;
 #[allow(dead_code, reason = "the tests of each feature use a part of it")]
 mod support;

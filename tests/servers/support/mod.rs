@@ -1,4 +1,9 @@
 //! What starts servers, and what breaks them.
 
+pub(crate) mod certs;
+pub(crate) mod http;
+pub(crate) mod install;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod python;
+pub(crate) mod rabbitmq;

@@ -11,6 +11,7 @@
 #![cfg(target_os = "linux")]
 
 mod processes;
+mod proxies;
 mod starts;
 #[allow(dead_code, reason = "the tests of each feature use a part of it")]
 mod support;

@@ -5,5 +5,6 @@ pub(crate) mod http;
 pub(crate) mod install;
 pub(crate) mod port;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;

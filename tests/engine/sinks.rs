@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use millstream::contracts::{Cause, Emit};
-use millstream::declare::Pipeline;
+use millstream::data::Bytes;
+use millstream::declare::{OnError, Pipeline};
 use millstream::runtime::Ended;
 use millstream_core::testkit::{Act, Ledger, MemoryStore, Script, ScriptSink};
 
@@ -179,4 +180,52 @@ async fn a_store_that_fails_ends_the_run_before_the_source_commits() {
     assert_eq!(ledger.committed("p0"), ledger.saved("p0"));
     assert!(ledger.saved("p0").unwrap_or_default() > 0);
     assert_eq!(ledger.violations(one), [""; 0]);
+}
+
+/// A pipeline whose sink says of some rows that they failed, once it has taken them over.
+fn fails_late(ledger: &Ledger, cause: Cause, policy: OnError) -> Pipeline {
+    let sink = ScriptSink::<u64>::new(ledger, "out").fails_late(|value| value % 200 == 85, cause);
+    let copies = |text: &str, emit: &mut Emit<'_, u64>| {
+        let number: u64 = text.parse().expect("a number");
+        (0..2).for_each(|copy| emit.push(number * 2 + copy));
+    };
+    let numbers = (0..1_000).map(|number: u64| number.to_string());
+    let source = Script::of(ledger, numbers).batch(32).every(millis(20));
+    let pipeline = Pipeline::source(source).flat_map(copies).sink(sink).named("out").on_error(policy);
+    pipeline.store(MemoryStore::new(ledger))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_fails_late_meets_the_policy() {
+    let ledger = Ledger::new();
+    let skipped = runs(fails_late(&ledger, Cause::Record, OnError::Skip)).await;
+    assert_eq!((skipped.skipped, ledger.saved("p0")), (10, Some(1_000)));
+
+    let ledger = Ledger::new();
+    let letters = ScriptSink::<Bytes>::new(&ledger, "letters");
+    let written = letters.written();
+    let buried = runs(fails_late(&ledger, Cause::Record, OnError::dead_letter(letters))).await;
+    assert_eq!((buried.dead_lettered, written.durable().len(), ledger.saved("p0")), (10, 10, Some(1_000)));
+
+    let ledger = Ledger::new();
+    let error = fails(fails_late(&ledger, Cause::Record, OnError::Fail)).await;
+    assert_eq!((error.stage(), error.place()), (Some("out"), Some("p0 record 42")));
+    assert_eq!(ledger.saved("p0"), Some(42), "what is before it is committed, and nothing past it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_fails_late_by_no_fault_of_its_own_ends_the_run() {
+    let ledger = Ledger::new();
+    let error = fails(fails_late(&ledger, Cause::Outside, OnError::Skip)).await;
+    assert_eq!(error.message(), "the script says that this row fails late");
+    assert!(ledger.saved("p0").unwrap_or_default() <= 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_fails_late_is_not_taken_for_written() {
+    let ledger = Ledger::new();
+    let letters = ScriptSink::<Bytes>::new(&ledger, "letters").fails_late(|_| true, Cause::Record);
+    let error = fails(fails_late(&ledger, Cause::Record, OnError::dead_letter(letters))).await;
+    assert_eq!(error.message(), "the script says that this row fails late");
+    assert!(ledger.saved("p0").unwrap_or_default() <= 42);
 }

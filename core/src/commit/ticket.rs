@@ -259,6 +259,15 @@ impl Share {
             None => {}
         }
     }
+
+    /// The row has failed, and its record with it, whatever becomes of its other rows: the claim to it, for a policy to
+    /// deal with. `None`: another row of it has failed or was abandoned before.
+    pub fn failed(mut self) -> Option<Ticket> {
+        match self.0.take()? {
+            Claim::Own(ticket) => Some(ticket),
+            Claim::Joint(common) => common.ticket.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        }
+    }
 }
 
 impl Drop for Share {

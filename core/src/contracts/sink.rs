@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
 
 use super::source::BoxFuture;
 use super::{Cause, Checkpoint, Error, Result, Shares, SinkTraits};
-use crate::commit::Ticket;
-use crate::data::{Batch, Data, Form, Records};
+use crate::commit::{Share, Ticket};
+use crate::data::{Batch, Data, Form, Records, Shared};
 
 /// Where records go.
 ///
@@ -21,6 +24,9 @@ use crate::data::{Batch, Data, Form, Records};
 /// **Beginning anew:** a sink that keeps positions with its data, and can't commit what it was given (a transaction that
 /// has to be aborted), says so by an error that [begins anew](Error::begin_anew): the engine drops it and the source
 /// without closing them, makes both again, and goes on from the last commit.
+///
+/// Of a row that failed after its batch was taken over it [tells](Failures::tell) the engine, before the next flush
+/// returns; what is worth a retry it tries again by itself before that.
 ///
 /// **Durability:** what was written is durable once `flush` has returned; the engine commits nothing before that. A
 /// sink that stores positions with its data is given `commit` instead.
@@ -66,9 +72,43 @@ pub struct SinkContext {
     pub keeps_positions: bool,
     /// What the checkpoint store knows of this pipeline.
     pub committed: Vec<Checkpoint>,
+    /// Where to tell of rows that failed after their batch was taken over.
+    pub failures: Failures,
     /// What the source shares, for a sink that commits the source's positions at their own server: such a sink holds none
     /// itself, and says so by an empty list.
     pub source: Option<Shares>,
+}
+
+/// Where a sink tells of rows that failed after it had taken over their batch: the stage's error policy deals with their
+/// records. The default one has nobody who listens, and what it is told of counts as abandoned.
+#[derive(Debug, Clone, Default)]
+pub struct Failures(Option<mpsc::UnboundedSender<Failure>>);
+
+/// A record that failed after its batch was taken over.
+pub(crate) struct Failure {
+    /// The claim to the record.
+    pub(crate) ticket: Ticket,
+    /// Where it comes from.
+    pub(crate) shared: Arc<Shared>,
+    /// Why it failed.
+    pub(crate) error: Error,
+}
+
+impl Failures {
+    pub(crate) fn channel() -> (Self, mpsc::UnboundedReceiver<Failure>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        (Self(Some(tell)), told)
+    }
+
+    /// The row of this share failed; [`Records::shared`] says where its batch comes from. Its record counts as failed
+    /// whatever becomes of its other rows. An error that is not the [record's own](Cause::Record) ends the run, whatever
+    /// the policy.
+    pub fn tell(&self, share: Share, shared: &Arc<Shared>, error: Error) {
+        if let (Some(tell), Some(ticket)) = (&self.0, share.failed()) {
+            // One that nobody takes is dropped, and so abandoned.
+            let _ = tell.send(Failure { ticket, shared: shared.clone(), error });
+        }
+    }
 }
 
 /// Why a batch could not be written whole.

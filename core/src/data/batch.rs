@@ -214,6 +214,11 @@ impl<'a, C: Column> Records<'a, C> {
         self.column
     }
 
+    /// What the rows have in common: whom they came from, and where.
+    pub fn shared(&self) -> &'a Arc<Shared> {
+        self.batch.shared()
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.column.len()

@@ -21,12 +21,12 @@ use super::promises::Promises;
 use super::pump::{In, Out, Pump};
 use super::segment::Segmented;
 use super::setup::Setup;
-use super::sink_end::{SinkEnd, SinkRequest};
+use super::sink_end::{OpenSink, SinkEnd, SinkRequest};
 use super::source_end::{SourceEnd, SourceRequest};
 use super::steps::{Stepping, Steps};
 use super::summary::Ended;
 use super::turns::Turns;
-use crate::contracts::{Across, Cause, DynSink, Error, Exit, Host, Result};
+use crate::contracts::{Across, Cause, Error, Exit, Host, Result};
 use crate::plan::{Factory, Inlet, Outlet, Runs, Stage, StageId, Step, Task};
 
 /// Puts the tasks of a part together.
@@ -37,7 +37,7 @@ pub(super) struct Assembly<'a> {
     pub(super) control: &'a Arc<Control>,
     pub(super) source: Option<(SourceEnd, mpsc::Receiver<SourceRequest>)>,
     pub(super) entry: Option<EntryEnd>,
-    pub(super) sink: Option<(Box<dyn DynSink>, Behind, mpsc::Receiver<SinkRequest>)>,
+    pub(super) sink: Option<(OpenSink, Behind, mpsc::Receiver<SinkRequest>)>,
     pub(super) exit: Option<Box<dyn Exit>>,
     /// Where folds say what they promise, if the part ends in a network stage.
     pub(super) promises: Option<Promises>,

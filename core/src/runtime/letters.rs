@@ -6,8 +6,9 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::nowhere::Nowhere;
+use super::sink_end::OpenSink;
 use crate::commit::{HoldId, Note, Outcome, Settle, Ticket};
-use crate::contracts::{Cause, DynSink, DynSinkFactory, Error, Letter, Result, SinkContext, WriteError};
+use crate::contracts::{Cause, DynSinkFactory, Error, Failures, Letter, Result, SinkContext, WriteError};
 use crate::data::{Batch, Bytes, Data, EventTime, Packed, Partition, Shared, Times};
 
 /// One destination of dead letters; several tasks may write to it.
@@ -15,7 +16,7 @@ pub(super) struct Letterbox {
     factory: Arc<dyn DynSinkFactory>,
     pipeline: String,
     /// Open, if it is.
-    sink: Mutex<Option<Box<dyn DynSink>>>,
+    sink: Mutex<Option<OpenSink>>,
 }
 
 impl Letterbox {
@@ -29,12 +30,13 @@ impl Letterbox {
         self.opened(&mut *self.sink.lock().await).await.map(drop)
     }
 
-    async fn opened<'a>(&self, sink: &'a mut Option<Box<dyn DynSink>>) -> Result<&'a mut Box<dyn DynSink>> {
+    async fn opened<'a>(&self, sink: &'a mut Option<OpenSink>) -> Result<&'a mut OpenSink> {
         if sink.is_none() {
             let mut fresh = self.factory.make();
-            let context = SinkContext { pipeline: self.pipeline.clone(), ..SinkContext::default() };
+            let (failures, failed) = Failures::channel();
+            let context = SinkContext { pipeline: self.pipeline.clone(), failures, ..SinkContext::default() };
             fresh.open(&context).await.map_err(|error| error.in_stage("dead letters"))?;
-            *sink = Some(fresh);
+            *sink = Some(OpenSink { sink: fresh, failures: failed });
         }
         sink.as_mut().ok_or_else(|| Error::new(Cause::Bug, "dead letters were opened and are not open"))
     }
@@ -43,16 +45,20 @@ impl Letterbox {
     pub(super) async fn write(&self, letters: &[Letter]) -> Result<()> {
         let batch = batch(letters)?;
         let mut sink = self.sink.lock().await;
-        let sink = self.opened(&mut sink).await?;
+        let OpenSink { sink, failures } = self.opened(&mut sink).await?;
         let mut ticket = Some(Ticket::new(Arc::new(Nobody), 0, 0..0));
         let written = sink.write(&batch, &mut ticket).await;
         written.map_err(undelivered)?;
-        sink.flush().await.map_err(|error| error.in_stage("dead letters"))
+        sink.flush().await.map_err(|error| error.in_stage("dead letters"))?;
+        match failures.try_recv() {
+            Ok(failure) => Err(failure.error.in_stage("dead letters")),
+            Err(_) => Ok(()),
+        }
     }
 
     pub(super) async fn close(&self) -> Result<()> {
         match &mut *self.sink.lock().await {
-            Some(sink) => sink.close().await.map_err(|error| error.in_stage("dead letters")),
+            Some(OpenSink { sink, .. }) => sink.close().await.map_err(|error| error.in_stage("dead letters")),
             None => Ok(()),
         }
     }

@@ -23,10 +23,10 @@ use super::locator::Locator;
 use super::promises::Promises;
 use super::pump::Pump;
 use super::setup::Setup;
-use super::sink_end::SinkRequest;
+use super::sink_end::{OpenSink, SinkRequest};
 use super::source_end::{Partitions, SourceEnd, SourceRequest};
 use super::upstream::{SharedStore, SourceSide, Upstream};
-use crate::contracts::{Cause, DynSink, Error, Exit, Host, Result};
+use crate::contracts::{Cause, Error, Exit, Host, Result};
 use crate::plan::Runs;
 
 /// Where the records of a part come from.
@@ -40,7 +40,7 @@ pub(super) enum Inlet {
 /// Where the records of a part go.
 pub(super) enum Outlet {
     /// The sink, which is open.
-    Sink(Box<dyn DynSink>),
+    Sink(OpenSink),
     /// A network stage; and where what begins in the part says what it promises.
     Exit(Box<dyn Exit>, Promises),
 }
@@ -62,7 +62,7 @@ pub(super) struct Part {
 struct Ends {
     source: Option<(SourceEnd, mpsc::Receiver<SourceRequest>)>,
     entry: Option<EntryEnd>,
-    sink: Option<(Box<dyn DynSink>, Behind, mpsc::Receiver<SinkRequest>)>,
+    sink: Option<(OpenSink, Behind, mpsc::Receiver<SinkRequest>)>,
     exit: Option<(Box<dyn Exit>, Promises)>,
     /// Who hears of commits, if any are made: none are between two network stages.
     upstream: Option<Upstream>,

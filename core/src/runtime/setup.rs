@@ -14,12 +14,13 @@ use super::kept::Kept;
 use super::letters::Letterbox;
 use super::metrics::Meters;
 use super::resolve::Resolver;
+use super::sink_end::OpenSink;
 use super::source_end::{Others, Partitions, SourceEnd};
 use super::tally::Tally;
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
 use crate::contracts::{
-    Across, Cause, Checkpoint, Commits, DynSink, DynSinkFactory, DynSourceFactory, Error, Report, Result, SinkContext,
+    Across, Cause, Checkpoint, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Report, Result, SinkContext,
     SinkTraits, SourceTraits,
 };
 use crate::plan::{Factory, Part, Policy, Stage, StageId, Step, Task};
@@ -100,21 +101,20 @@ impl Setup {
     }
 
     /// Opens the sink. Returns it with what it holds, if it keeps positions.
-    pub(super) async fn open_sink(
-        &self,
-        committed: Vec<Checkpoint>,
-    ) -> Result<(Box<dyn DynSink>, Option<Vec<Checkpoint>>)> {
+    pub(super) async fn open_sink(&self, committed: Vec<Checkpoint>) -> Result<(OpenSink, Option<Vec<Checkpoint>>)> {
+        let (failures, failed) = Failures::channel();
         let context = SinkContext {
             pipeline: self.job.name.clone(),
             stage: self.job.graph.stages[0].name.clone(),
             keeps_positions: self.job.store.is_some(),
             committed,
+            failures,
             source: if self.sink.1.commits_for(&self.source.1) { self.source.0.shares() } else { None },
         };
         let mut sink = self.sink.0.make();
         let name = self.last_stage().name.clone();
         let held = sink.open(&context).await.map_err(|error| error.in_stage(name))?;
-        Ok((sink, held))
+        Ok((OpenSink { sink, failures: failed }, held))
     }
 
     /// Opens the source where its partitions are held, as this epoch.

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::behind::Behind;
 use super::kept::Upto;
 use super::metrics::{Meters, add};
 use super::parcel::Parcel;
 use super::resolve::Resolver;
-use crate::commit::Cut;
-use crate::contracts::{Cause, Clock, DynSink, Error, Result, WriteError};
+use crate::commit::{Cut, Ticket};
+use crate::contracts::{Cause, Clock, DynSink, Error, Failure, Result, WriteError};
+use crate::data::Shared;
 use crate::plan::{Options, Policy, StageId};
 
 /// What the sink is asked to do between two batches.
@@ -37,9 +38,18 @@ pub(super) enum Written {
     Refused,
 }
 
+/// A sink that is open, and where it tells of rows that failed late.
+pub(super) struct OpenSink {
+    pub(super) sink: Box<dyn DynSink>,
+    pub(super) failures: mpsc::UnboundedReceiver<Failure>,
+}
+
 /// The sink's end of a pipeline.
 pub(super) struct SinkEnd {
     sink: Box<dyn DynSink>,
+    failures: mpsc::UnboundedReceiver<Failure>,
+    /// The claim to the record that ended the run: to drop it would be to say that nobody knows what became of it.
+    failed: Option<Ticket>,
     name: String,
     stage: StageId,
     options: Options,
@@ -66,7 +76,7 @@ pub(super) struct SinkEnd {
 impl SinkEnd {
     #[expect(clippy::too_many_arguments, reason = "called once, where a run is put together")]
     pub(super) fn new(
-        sink: Box<dyn DynSink>,
+        OpenSink { sink, failures }: OpenSink,
         name: String,
         stage: StageId,
         options: Options,
@@ -80,6 +90,8 @@ impl SinkEnd {
         let flush_at = options.trigger.every.map(|every| clock.elapsed() + every);
         Self {
             sink,
+            failures,
+            failed: None,
             name,
             stage,
             options,
@@ -138,13 +150,25 @@ impl SinkEnd {
             },
         };
         self.cut.settled();
-        let written = written.map_err(|error| match error.cause() {
-            // The record's own fault: the sink is whole, and what it took over before counts.
-            Cause::Record => error,
-            _ => self.broke(error),
-        });
+        let written = written.map_err(|error| self.judge(error));
+        self.take_failures().await?;
         self.flush_if_due().await?;
         written
+    }
+
+    /// Deals with records of earlier batches that have failed since.
+    async fn take_failures(&mut self) -> Result<()> {
+        while let Ok(Failure { ticket, shared, error }) = self.failures.try_recv() {
+            let (record, error) = (ticket.records().start, error.in_stage(self.name.clone()));
+            if error.cause() == Cause::Record && self.policy != Policy::Fail {
+                self.dispose(ticket, &shared, record, error).await?;
+                continue;
+            }
+            self.failed = Some(ticket);
+            let error = error.at(shared.place(record));
+            return Err(self.judge(error));
+        }
+        Ok(())
     }
 
     /// The rows before `row` were taken over; the one at `row` was not.
@@ -177,26 +201,26 @@ impl SinkEnd {
         }
         self.half_written = false;
         let after = rest.split_at(record + 1);
-        self.dispose(rest, record, error).await?;
+        self.dispose(rest.ticket, rest.batch.shared(), record, error).await?;
         Ok(Written::Again(after, Duration::ZERO))
     }
 
-    async fn dispose(&mut self, mut parcel: Parcel, record: u32, error: Error) -> Result<()> {
+    async fn dispose(&mut self, mut ticket: Ticket, shared: &Shared, record: u32, error: Error) -> Result<()> {
         let counters = &self.meters.stages[self.stage];
         match self.policy {
             Policy::DeadLetter(letters) => {
                 let faults = [(record, error)];
-                let given_up = self.resolver.bury(letters, &parcel.ticket, parcel.batch.shared(), &faults).await?;
+                let given_up = self.resolver.bury(letters, &ticket, shared, &faults).await?;
                 add(&counters.dead_lettered, faults.len() - given_up.len());
-                given_up.into_iter().for_each(|record| parcel.ticket.abandon(record));
+                given_up.into_iter().for_each(|record| ticket.abandon(record));
             }
             Policy::Skip | Policy::Fail => {
                 tracing::warn!(error = error.chain(), "a record is skipped");
                 add(&counters.skipped, 1);
             }
         }
-        parcel.ticket.dispose(record);
-        parcel.ticket.delivered();
+        ticket.dispose(record);
+        ticket.delivered();
         Ok(())
     }
 
@@ -248,6 +272,7 @@ impl SinkEnd {
         let mark = self.behind.mark();
         let flushed = self.sink.flush().await;
         flushed.map_err(|error| self.broke(error))?;
+        self.take_failures().await?;
         if !self.transactional {
             self.behind.durable(mark);
         }
@@ -296,6 +321,14 @@ impl SinkEnd {
     fn refuses(&self) -> Error {
         let message = "nothing is written or committed after a write that failed, or whose reader went away";
         Error::new(Cause::Outside, message).in_stage(self.name.clone())
+    }
+
+    /// Of a record's own fault the sink is whole, and what it took over before counts.
+    fn judge(&mut self, error: Error) -> Error {
+        match error.cause() {
+            Cause::Record => error,
+            _ => self.broke(error),
+        }
     }
 
     fn broke(&mut self, error: Error) -> Error {

@@ -11,7 +11,7 @@ use super::script::{Server, number_of};
 use super::{Act, Ledger};
 use crate::commit::Ticket;
 use crate::contracts::{
-    Cause, Checkpoint, Error, Result, Sink, SinkContext, SinkFactory, SinkTraits, Where, WriteError,
+    Cause, Checkpoint, Error, Failures, Result, Sink, SinkContext, SinkFactory, SinkTraits, Where, WriteError,
 };
 use crate::data::{Column, Data, Records};
 
@@ -27,6 +27,8 @@ pub struct ScriptSink<T> {
     transactional: bool,
     settles: Settles<T>,
     loses: Option<Pick<T>>,
+    /// Rows that fail after they were taken over, and whose fault that is.
+    late: Option<(Pick<T>, Cause)>,
     /// How many rows are left until the reader goes.
     reader: Arc<AtomicU64>,
     /// How many flushes go well.
@@ -124,6 +126,7 @@ impl<T: Data + Clone> ScriptSink<T> {
             transactional: false,
             settles: Settles::AtOnce,
             loses: None,
+            late: None,
             reader: Arc::new(AtomicU64::new(u64::MAX)),
             flushes: Arc::new(AtomicU32::new(u32::MAX)),
             flushed: Arc::default(),
@@ -210,6 +213,13 @@ impl<T: Data + Clone> ScriptSink<T> {
         self
     }
 
+    /// Such rows fail when they are settled, after their batch was taken over.
+    #[must_use]
+    pub fn fails_late(mut self, which: impl Fn(&T) -> bool + Send + Sync + 'static, cause: Cause) -> Self {
+        self.late = Some((Arc::new(which), cause));
+        self
+    }
+
     /// Whoever reads the output goes away after so many rows.
     #[must_use]
     pub fn reader_goes_after(self, rows: u64) -> Self {
@@ -247,7 +257,13 @@ impl<T: Data + Clone> SinkFactory for ScriptSink<T> {
     }
 
     fn make(&self) -> ScriptedSink<T> {
-        ScriptedSink { script: self.clone(), server: None, kept: Vec::new(), late: Vec::new() }
+        ScriptedSink {
+            script: self.clone(),
+            server: None,
+            failures: Failures::default(),
+            kept: Vec::new(),
+            late: Vec::new(),
+        }
     }
 }
 
@@ -256,6 +272,7 @@ pub struct ScriptedSink<T> {
     script: ScriptSink<T>,
     /// Where it commits the positions of the source.
     server: Option<Arc<Server>>,
+    failures: Failures,
     kept: Vec<Ticket>,
     late: Vec<JoinHandle<()>>,
 }
@@ -264,6 +281,7 @@ impl<T: Data + Clone> Sink for ScriptedSink<T> {
     type In = T;
 
     async fn open(&mut self, context: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
+        self.failures = context.failures.clone();
         self.server = context.source.clone().and_then(|source| source.downcast().ok());
         if self.server.is_none() && !(self.script.transactional && context.keeps_positions) {
             return Ok(None);
@@ -368,8 +386,12 @@ impl<T: Data + Clone> ScriptedSink<T> {
     fn settle(&mut self, records: &Records<'_, T::Column>, ticket: &mut Option<Ticket>) {
         let loses = self.script.loses.clone();
         let lost = |row: usize| loses.as_ref().is_some_and(|loses| loses(&value(records, row)));
+        let late = |row: usize| {
+            let (which, cause) = self.script.late.as_ref()?;
+            which(&value(records, row)).then(|| Error::new(*cause, "the script says that this row fails late"))
+        };
         match &self.script.settles {
-            Settles::AtOnce if !(0..records.len()).any(lost) => {}
+            Settles::AtOnce if !(0..records.len()).any(|row| lost(row) || late(row).is_some()) => {}
             Settles::AtFlush => self.kept.extend(ticket.take()),
             settles => {
                 let Some(ticket) = ticket.take() else { return };
@@ -377,6 +399,10 @@ impl<T: Data + Clone> ScriptedSink<T> {
                 for (row, share) in ticket.share(&of).into_iter().enumerate() {
                     if lost(row) {
                         drop(share);
+                        continue;
+                    }
+                    if let Some(error) = late(row) {
+                        self.failures.tell(share, records.shared(), error);
                         continue;
                     }
                     match settles {

@@ -60,6 +60,7 @@ async fn a_partition_that_goes_with_records_that_are_not_committed_takes_them_ba
     assert_eq!(summary.records_in, 700);
     let opened = ledger.count(|act| matches!(act, Act::Opened { .. }));
     assert_eq!(opened, 4, "both were opened anew");
+    assert_eq!(summary.committed, ["p0: 400", "p1: 300"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,6 +71,11 @@ async fn a_partition_that_goes_with_all_of_it_committed_takes_nothing_back() {
     let summary = runs(Pipeline::source(source.batch(10).every(millis(50))).sink(sink)).await;
     assert_eq!((summary.records_out, summary.late), (450, 0));
     assert_eq!(ledger.count(|act| matches!(act, Act::Opened { .. })), 2);
+    // Where it stands its server knows, and another may have read on there.
+    assert_eq!(summary.committed, ["p0: 400"]);
+    let stored = ledger.entries().into_iter().rev().take_while(|entry| !matches!(entry.act, Act::Gone { .. }));
+    let p1 = |act: &Act| matches!(act, Act::Stored { partition, .. } if partition == "p1");
+    assert!(!stored.into_iter().any(|entry| p1(&entry.act)), "nothing is said of what has gone");
 }
 
 #[tokio::test(start_paused = true)]

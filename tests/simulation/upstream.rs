@@ -163,7 +163,10 @@ impl Upstream {
 
     pub(crate) fn consumes(&self, life: &Life) {
         let mut state = lock(&self.state);
-        state.consumers.push(life.clone());
+        // One that was dropped without being closed has kept its claim.
+        if !state.consumers.iter().any(|consumer| consumer.start == life.start) {
+            state.consumers.push(life.clone());
+        }
         if state.active.is_none() {
             state.choose();
         }

@@ -224,9 +224,12 @@ pub enum Order {
         /// Where the sink stands.
         held: Option<Vec<Checkpoint>>,
     },
-    /// Drop the source's part as it stands, and close the source: it is opened again later. Answered by
-    /// [`Report::Closed`].
-    Close,
+    /// Drop the source's part as it stands: it is opened again later. Answered by [`Report::Closed`].
+    Close {
+        /// Close the source, too: its broker may give what it reads to another instance meanwhile. A source that isn't
+        /// closed is about to be opened again.
+        gives_up: bool,
+    },
     /// The source reads no more; what is in flight goes through.
     Drain,
     /// The source's part has ended, and nothing it waits for will come any more (a fold holds the commit): commit what
@@ -317,8 +320,9 @@ pub enum Report {
         /// The partition.
         partition: Partition,
     },
-    /// The source has got back a partition that it had given up since it was opened. It reads nothing more: its records
-    /// have to be of another epoch, so that nobody takes them for those that it had before.
+    /// The source has got back a partition that it had given up since it was opened: its records have to be of another
+    /// epoch, so that nobody takes them for those that it had before. Or it has got a partition whose position a sink
+    /// elsewhere keeps with its data. It reads nothing more until it is opened anew.
     Regained,
     /// The source's part is dropped.
     Closed,

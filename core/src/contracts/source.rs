@@ -64,8 +64,8 @@ pub trait Source: Send + 'static {
         async { Ok(()) }
     }
 
-    /// The run is over. One that is dropped without it is made and opened again in the same run, behind a sink that had
-    /// to take back what it was given (unless the run is aborted).
+    /// The run is over, or the source gives up its claim on what it reads. One that is dropped without it is made and
+    /// opened again at once in the same run (unless that is aborted): what it reads may be kept for it until then.
     fn close(&mut self) -> impl Future<Output = Result<()>> + Send {
         async { Ok(()) }
     }
@@ -139,6 +139,11 @@ impl Held {
     /// A partition has been committed up to here.
     pub fn put(&self, partition: Partition, position: Position) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, position);
+    }
+
+    /// Where a partition stands is not known here any more.
+    pub(crate) fn forget(&self, partition: &Partition) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(partition);
     }
 }
 

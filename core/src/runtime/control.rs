@@ -36,6 +36,7 @@ pub(super) struct Control {
     failing: Notify,
     reader_gone: AtomicBool,
     dropped: AtomicBool,
+    parked: AtomicBool,
     finished: AtomicBool,
 }
 
@@ -47,6 +48,7 @@ impl Control {
             failing: Notify::new(),
             reader_gone: AtomicBool::new(false),
             dropped: AtomicBool::new(false),
+            parked: AtomicBool::new(false),
             finished: AtomicBool::new(false),
         }
     }
@@ -67,11 +69,21 @@ impl Control {
         self.enter(Phase::Aborting);
     }
 
+    /// Everything is dropped as it stands, and begins anew right here: what is open is dropped without being closed.
+    pub(super) fn park(&self) {
+        self.parked.store(true, Ordering::Release);
+        self.give_up();
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        self.parked.load(Ordering::Acquire)
+    }
+
     /// What the sink was given since its last commit can't be committed, and that is no failure: all begins anew.
     pub(super) fn begin_anew(&self, why: &Error) {
         if !self.has_failed() && !self.is_dropped() {
             tracing::warn!(why = why.chain(), "source and sink are opened anew, from the last commit");
-            self.give_up();
+            self.park();
         }
     }
 

@@ -150,7 +150,7 @@ impl End {
         let gated = matches!(committer.upstream, Upstream::Entry(_));
         let alone = self.setup.instance.is_none();
         // What a part that is given up has written is not made durable: it begins anew without it.
-        let given_up = (gated && control.phase() == Phase::Aborting) || (alone && control.is_dropped());
+        let given_up = (gated && control.phase() == Phase::Aborting) || (alone && control.is_parked());
         if ended != Some(Ended::ReaderGone) && !given_up {
             match committer.commit_all().await {
                 Ok(true) => {}
@@ -174,8 +174,7 @@ impl End {
         {
             note(committer.close_sink().await);
         }
-        if alone && control.is_dropped() {
-            // Both ends are made again.
+        if control.is_parked() {
             return;
         }
         if alone {

@@ -287,8 +287,8 @@ impl Instance {
                 self.ended.take_if(|ended| !matches!(ended, Ended::Limit | Ended::ReaderGone));
                 self.tell_source(Command::Open { epoch, held });
             }
-            Order::Close => {
-                if !self.command(0, Command::Close) {
+            Order::Close { gives_up } => {
+                if !self.command(0, Command::Close { gives_up }) {
                     self.report(Report::Closed);
                 }
             }

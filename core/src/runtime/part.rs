@@ -107,7 +107,7 @@ impl Ends {
         let behind = behind(&inlet);
         let (source, entry, mut upstream) = match inlet {
             Inlet::Source(source, partitions, store) => {
-                let visibility = setup.source.1.visibility.filter(|_| partitions.pessimistic);
+                let visibility = setup.source.1.visibility.filter(|_| partitions.how.pessimistic);
                 let side = SourceSide::new(partitions, ask_source, store, visibility);
                 (Some((source, source_requests)), None, Some(Upstream::Source(side)))
             }

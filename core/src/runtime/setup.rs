@@ -15,7 +15,7 @@ use super::letters::Letterbox;
 use super::metrics::Meters;
 use super::resolve::Resolver;
 use super::sink_end::OpenSink;
-use super::source_end::{Others, Partitions, SourceEnd};
+use super::source_end::{How, Others, Partitions, SourceEnd};
 use super::tally::Tally;
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
@@ -123,11 +123,16 @@ impl Setup {
         held: Vec<Checkpoint>,
         epoch: u64,
         control: &Arc<Control>,
-        reports: Option<mpsc::UnboundedSender<Report>>,
+        others: Option<(mpsc::UnboundedSender<Report>, bool)>,
     ) -> Result<(SourceEnd, Arc<Partitions>)> {
         let opened_as = (self.instance.unwrap_or_default(), epoch);
         let tallies = self.tallies(&(0..self.job.graph.tasks.len()));
-        let how = (self.is_pessimistic(), self.instance.is_none() && self.is_transactional());
+        let (source, sink) = (&self.source.1, &self.sink.1);
+        let how = How {
+            pessimistic: self.is_pessimistic(),
+            sink_keeps: self.instance.is_none() && self.is_transactional(),
+            forgets: source.keeps_positions && (sink.commits_for(source) || !self.is_transactional()),
+        };
         let partitions = Partitions::new(self.kept(held), opened_as, how, self.bounds(), tallies);
         let mut source = SourceEnd::new(
             self.source.0.make(),
@@ -136,7 +141,7 @@ impl Setup {
             self.settings.world.clock.clone(),
             self.meters.clone(),
             KeepBytes::of(&self.job.graph, 0),
-            reports.map(|reports| Others { reports, compare: self.compares_origins() }),
+            others.map(|(reports, keep)| Others { reports, compare: self.compares_origins(), keep }),
         );
         source.open().await?;
         Ok((source, partitions))

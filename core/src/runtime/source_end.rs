@@ -22,14 +22,23 @@ use crate::contracts::{
 use crate::data::{Batch, EventTime, Partition, PartitionId, Position, Shared, Times};
 use crate::plan::StageId;
 
+/// How what becomes of a source's records is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Each record by itself.
+    pub(super) pessimistic: bool,
+    /// The sink, in the same part, keeps positions with its data.
+    pub(super) sink_keeps: bool,
+    /// Its server alone knows where a partition stands that was closed: another may have read on there since.
+    pub(super) forgets: bool,
+}
+
 /// The partitions of a source, shared with whoever commits.
 pub(super) struct Partitions {
     pub(super) kept: Kept,
     /// The instance and the epoch that stamps carry.
     pub(super) opened_as: (u16, u64),
-    pub(super) pessimistic: bool,
-    /// Whether the sink, in the same part, keeps positions with its data.
-    sink_keeps: bool,
+    pub(super) how: How,
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
     /// Those that were closed with records that a sink in the same part has to take back.
@@ -43,15 +52,14 @@ impl Partitions {
     pub(super) fn new(
         kept: Kept,
         opened_as: (u16, u64),
-        (pessimistic, sink_keeps): (bool, bool),
+        how: How,
         bounds: Bounds,
         tallies: Vec<Arc<Tally>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             kept,
             opened_as,
-            pessimistic,
-            sink_keeps,
+            how,
             ledgers: Mutex::default(),
             taken_back: Mutex::default(),
             room: Room::new(bounds),
@@ -69,13 +77,16 @@ impl Partitions {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ledger) = ledgers.get_mut(id as usize).and_then(Option::take) {
             ledger.close();
+            if self.how.forgets {
+                self.kept.held.forget(&ledger.partition);
+            }
         }
     }
 
     fn open(&self, partition: Partition) -> Arc<Ledger> {
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let id = ledgers.len() as PartitionId;
-        let ledger = Ledger::new(id, (partition, self.opened_as.1), self.pessimistic, self.room.clone());
+        let ledger = Ledger::new(id, (partition, self.opened_as.1), self.how.pessimistic, self.room.clone());
         ledgers.push(Some(ledger.clone()));
         ledger
     }
@@ -195,6 +206,9 @@ pub(super) struct Others {
     pub(super) reports: mpsc::UnboundedSender<Report>,
     /// Whether they have to know what partitions promise.
     pub(super) compare: bool,
+    /// Whether a sink there keeps positions with its data: where a partition that has come is read from is asked of it, by
+    /// opening the source anew.
+    pub(super) keep: bool,
 }
 
 /// A batch from the source, with the records that it could not give.
@@ -291,7 +305,7 @@ impl SourceEnd {
     pub(super) fn accept(&mut self, event: DynEvent) -> Result<Option<Emitted>> {
         match event {
             DynEvent::Records(chunk) => self.emit(chunk),
-            DynEvent::Opened(partition) if self.others.is_some() && self.gone.contains(&partition) => {
+            DynEvent::Opened(partition) if self.has_to_ask(&partition) => {
                 self.rests = true;
                 self.report(Report::Regained);
                 Ok(None)
@@ -323,11 +337,16 @@ impl SourceEnd {
         }
     }
 
+    /// Whether the others have to say where this partition, which has come, is read from.
+    fn has_to_ask(&self, partition: &Partition) -> bool {
+        self.others.as_ref().is_some_and(|others| others.keep || self.gone.contains(partition))
+    }
+
     /// A sink that keeps positions with its data can't keep records of a partition whose position it can't commit any
     /// more.
     fn check_taken_back(&self, closed: &Arc<Ledger>) {
-        let Partitions { sink_keeps, taken_back, .. } = &*self.partitions;
-        if *sink_keeps && !closed.uncommitted().is_empty() {
+        let Partitions { how, taken_back, .. } = &*self.partitions;
+        if how.sink_keeps && !closed.uncommitted().is_empty() {
             taken_back.lock().unwrap_or_else(PoisonError::into_inner).push(closed.clone());
             let message = format!("partition {} is gone, with records of it that are not committed", closed.partition);
             self.control.begin_anew(&self.named(Error::new(Cause::Outside, message)));

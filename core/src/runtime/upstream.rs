@@ -110,7 +110,7 @@ impl SourceSide {
     async fn acknowledge(&mut self, positions: Upto) -> Result<()> {
         self.save(&positions).await?;
         self.partitions.keep_counts();
-        if self.partitions.pessimistic {
+        if self.partitions.how.pessimistic {
             let settled = std::mem::take(&mut self.settled);
             if !settled.is_empty() {
                 ask(&self.source, |answer| SourceRequest::Settle(settled, answer)).await?;

@@ -494,7 +494,7 @@ impl Node {
             Report::Claimed { partition } => self.source_opened(&[partition]),
             Report::Unclaimed { partition } => self.source_gave_up(&partition),
             Report::Promised { hop, at, from } => self.promised(hop, at, from),
-            Report::Regained => self.close_source(),
+            Report::Regained => self.close_source(false),
             Report::Closed => self.source_closed(),
             Report::Anew { hop } => self.part_is_anew(hop),
             Report::Committed => self.source_committed(),

@@ -34,7 +34,7 @@ pub(super) enum Command {
     /// Open the source.
     Open { epoch: u64, held: Option<Vec<Checkpoint>> },
     /// Drop the source's part, to be opened again.
-    Close,
+    Close { gives_up: bool },
     /// The source reads no more.
     Drain,
     /// Nothing that the source's part waits for will come: it commits what it may, and ends.
@@ -139,7 +139,7 @@ impl Commands {
     async fn next_that_ends(&mut self) -> Command {
         loop {
             match self.coming.recv().await.unwrap_or(Command::Over) {
-                ends @ (Command::Close | Command::Anew | Command::Fail(_) | Command::Over) => return ends,
+                ends @ (Command::Close { .. } | Command::Anew | Command::Fail(_) | Command::Over) => return ends,
                 waits => self.waiting.push_back(waits),
             }
         }
@@ -169,7 +169,7 @@ impl Actor {
             Command::Open { epoch, held } => return Next::Start(Start::Source { epoch, held }),
             Command::Anew => return Next::Start(Start::Anew),
             Command::Fail(_) | Command::Over => return Next::Over,
-            Command::Close => self.report(Report::Closed),
+            Command::Close { .. } => self.report(Report::Closed),
             // There is nothing to be drained.
             Command::Drain | Command::Finish if self.hop.is_none() => self.report(Report::Committed),
             // One that was to begin anew has ended meanwhile.
@@ -266,8 +266,8 @@ impl Actor {
         for tally in self.setup.tallies(&self.tasks) {
             self.partitions.iter().for_each(|before| before.give_back(&held, &tally));
         }
-        let reports = Some(self.reports.clone());
-        let (source, partitions) = self.setup.open_source(held, epoch, control, reports).await?;
+        let others = Some((self.reports.clone(), self.positions));
+        let (source, partitions) = self.setup.open_source(held, epoch, control, others).await?;
         if let Some(store) = &self.store {
             upstream::begins(store).await?;
         }
@@ -341,10 +341,14 @@ impl Actor {
     async fn command(&mut self, life: &mut Life, command: Command) -> Option<Next> {
         match command {
             Command::Open { epoch, held } => {
+                life.control.park();
                 self.drop(life).await;
                 return Some(Next::Start(Start::Source { epoch, held }));
             }
-            Command::Close => {
+            Command::Close { gives_up } => {
+                if !gives_up {
+                    life.control.park();
+                }
                 self.drop(life).await;
                 self.report(Report::Closed);
                 return Some(Next::Idle);

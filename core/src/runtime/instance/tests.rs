@@ -409,7 +409,7 @@ async fn a_source_that_is_closed_opens_again_where_it_is_committed() {
     let Test { rig, ledger, .. } = test(APART, all_fine(), |sink| sink);
     let (running, mut hand) = rig.start(0, 2).await;
     // Close and ask before there is anything.
-    hand.order(Order::Close);
+    hand.order(Order::Close { gives_up: true });
     hears(&mut hand, &["closed"]).await;
     hand.order(Order::Settle { id: 1 });
     hears(&mut hand, &["settled 1 None"]).await;
@@ -429,7 +429,7 @@ async fn a_source_that_is_closed_opens_again_where_it_is_committed() {
     hand.order(Order::Locate { id: 3, partition: Partition::new(P0), epoch: 5, sequence: 342 });
     hand.order(Order::Locate { id: 4, partition: Partition::new(P0), epoch: 4, sequence: 342 });
     hears(&mut hand, &["located 3 Some(342)", "located 4 None"]).await;
-    hand.order(Order::Close);
+    hand.order(Order::Close { gives_up: true });
     hears(&mut hand, &["closed"]).await;
     while !matches!(hand.exits[0].recv().await, Some(Left::Gone | Left::End)) {}
     fourth.delivered();
@@ -438,7 +438,7 @@ async fn a_source_that_is_closed_opens_again_where_it_is_committed() {
     let (again, _) = hand.sent(0).await;
     assert_eq!((values(&again)[0], again.shared().first, again.shared().epoch), (300, 0, 6));
     // What the sink holds wins.
-    hand.order(Order::Close);
+    hand.order(Order::Close { gives_up: true });
     hears(&mut hand, &["closed"]).await;
     while !matches!(hand.exits[0].recv().await, Some(Left::Gone | Left::End)) {}
     let key =
@@ -576,7 +576,7 @@ async fn what_a_source_reads_again_counts_for_a_limit_once() {
         passed = seen.concat();
         if batches < usize::MAX {
             settle_down().await;
-            hand.order(Order::Close);
+            hand.order(Order::Close { gives_up: true });
             hears(&mut hand, &["closed"]).await;
             while !matches!(hand.exits[0].recv().await, Some(Left::Gone | Left::End)) {}
         }
@@ -917,7 +917,7 @@ async fn an_exit_without_room_holds_the_source_back() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(ledger.emitted(), 400, "three have left, and one waits");
     // It is dropped where it waits, and begins again from there.
-    hand.order(Order::Close);
+    hand.order(Order::Close { gives_up: true });
     hears(&mut hand, &["closed"]).await;
 }
 

@@ -99,8 +99,10 @@ impl Node {
             return;
         }
         self.forget_if_done();
-        if self.has_changed() || self.gives_up_claim() || self.may_go_on() {
-            self.close_source();
+        if self.gives_up_claim() {
+            self.close_source(true);
+        } else if self.has_changed() || self.may_go_on() {
+            self.close_source(false);
         }
         if self.source.state == State::Closed && !self.source.stopped {
             self.ask_to_open();
@@ -152,7 +154,8 @@ impl Node {
         if matches!(self.source.state, State::Open { .. }) { self.claim_due() } else { None }
     }
 
-    pub(super) fn close_source(&mut self) {
+    /// Closes it, to be opened anew; `gives_up`: its broker may give its input to another meanwhile.
+    pub(super) fn close_source(&mut self, gives_up: bool) {
         self.source.draining = false;
         match self.source.state {
             State::Closed | State::Closing => {}
@@ -162,7 +165,7 @@ impl Node {
                 self.source.state = State::Closing;
                 self.peers[self.me].drained.remove(&0);
                 self.close_outbox(0);
-                self.order(Order::Close);
+                self.order(Order::Close { gives_up });
             }
         }
     }
@@ -281,7 +284,7 @@ impl Node {
         let held = partitions.iter().any(|held| held.name() == partition);
         if held && self.source.epoch() == Some(epoch) {
             tracing::warn!(partition, "another instance has this partition now: the source opens anew");
-            self.close_source();
+            self.close_source(true);
         }
     }
 

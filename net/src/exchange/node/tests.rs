@@ -245,7 +245,7 @@ impl World {
                 let partitions = vec![Partition::new("p")];
                 self.input(at, Input::Local(Local::Report(Report::Opened { partitions })));
             }
-            Order::Close => {
+            Order::Close { .. } => {
                 let instance = self.instance(at);
                 instance.orders.push("close".into());
                 let made = instance.open.take().unwrap_or_default();

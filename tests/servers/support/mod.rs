@@ -3,6 +3,7 @@
 pub(crate) mod certs;
 pub(crate) mod http;
 pub(crate) mod install;
+pub(crate) mod kafka;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod proxy;

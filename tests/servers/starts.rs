@@ -9,6 +9,7 @@ use crate::support::kafka::{Kafka, PASSWORD, USER};
 use crate::support::process::{Process, group};
 use crate::support::python::Python;
 use crate::support::rabbitmq::RabbitMq;
+use crate::support::registry::Registry;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -211,4 +212,44 @@ fn kafka_is_looked_at_and_changed_over_its_protocol() {
     assert_eq!(read.lines().count(), 3);
     assert_eq!(kafka.committed("readers", "changed", 1), Some(8));
     kafka.delete_topic("changed");
+}
+
+#[test]
+fn registry() {
+    let began = Instant::now();
+    let Some(mut registry) = Registry::own() else { return };
+    started("Registry", began, registry.process());
+    let id = registry.register("numbers", r#"{"type": "array", "items": "long"}"#);
+    let path = format!("/schemas/ids/{id}");
+    assert!(registry.must("GET", &path, None)["schema"].as_str().is_some_and(|schema| schema.contains("long")));
+    let first = registry.process().pid();
+    registry.kill();
+    let began = Instant::now();
+    registry.restart();
+    started("Registry again", began, registry.process());
+    assert!(group(first).is_empty());
+    assert_eq!(registry.must("GET", "/subjects", None), json!([]));
+    let (second, folder) = (registry.process().pid(), registry.process().folder().to_owned());
+    drop(registry);
+    assert!(group(second).is_empty() && !folder.exists());
+}
+
+/// Asks by TLS.
+const BY_TLS: &str = r#"
+import ssl, sys, urllib.request
+url, authority = sys.argv[1:]
+print(urllib.request.urlopen(url, context=ssl.create_default_context(cafile=authority)).status)
+"#;
+
+#[test]
+fn tests_share_a_registry_which_speaks_tls() {
+    let Some(registry) = Registry::shared() else { return };
+    let authority = registry.certs().authority();
+    let url = format!("{}/subjects", registry.tls_url());
+    let Some(client) = Python::run(BY_TLS, &[&url, authority.to_str().expect("such paths are text")]) else { return };
+    assert_eq!(client.end(), ["200"]);
+    // A subject with a name of its own for each test.
+    let id = registry.register("starts shares", r#""long""#);
+    assert_eq!(registry.register("starts shares", r#""long""#), id);
+    registry.must("PUT", "/config/starts%20shares", Some(&json!({"compatibility": "FULL"})));
 }

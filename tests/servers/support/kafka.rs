@@ -313,10 +313,15 @@ fn passes(error: i16) -> bool {
     )
 }
 
-/// A Java that leaves nothing behind outside the server's folder, and says what is of interest.
+/// A Java that starts soon, leaves nothing behind outside the server's folder, and says what is of interest.
 fn java(jars: &Path, folder: &Path) -> Command {
     let mut command = Command::new("java");
-    command.args(["-XX:-UsePerfData", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.showDateTime=true"]);
+    command.args([
+        "-XX:-UsePerfData",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    ]);
     command.arg("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn");
     command.arg(format!("-Djava.io.tmpdir={}", folder.join("tmp").display()));
     command.arg("-cp").arg(jars.join("*"));
@@ -393,7 +398,7 @@ allow.everyone.if.no.acl.found=true
 ///
 /// A broker that was killed is taken back only once its session has ended.
 const SETTINGS: &str = "auto.create.topics.enable=false
-broker.session.timeout.ms=3000
+broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4

@@ -9,3 +9,4 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod python;
 pub(crate) mod rabbitmq;
+pub(crate) mod registry;

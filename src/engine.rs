@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 
-use millstream_core::contracts::Exchange;
+use millstream_core::contracts::{Coder, Exchange};
 use millstream_core::declare::Pipeline;
 use millstream_core::plan::{Mistake, Mistakes, Plan};
 use millstream_core::runtime::{self, Job, Running, Settings, Summary};
@@ -41,7 +41,7 @@ impl Engine for Pipeline {
     }
 
     fn plan_for(&self, instances: usize) -> Result<Plan, Mistakes> {
-        millstream_planner::plan(self.declaration(), &millstream_coders::defaults(), instances)
+        millstream_planner::plan(self.declaration(), &coders(), instances)
     }
 
     fn explain(&self) -> Result<String, Mistakes> {
@@ -59,6 +59,15 @@ impl Engine for Pipeline {
         drop(self);
         Ok(runtime::start(job, settings).await?)
     }
+}
+
+/// The coders that every pipeline has: those of formats, and those of the messages that connectors share.
+fn coders() -> Vec<Coder> {
+    #[allow(unused_mut, reason = "no connector may be there")]
+    let mut coders = millstream_coders::defaults();
+    #[cfg(feature = "amqp")]
+    coders.extend(millstream_net::amqp::coders());
+    coders
 }
 
 /// The plan of what a run with these settings is: mistakes of both come together.

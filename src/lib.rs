@@ -38,6 +38,16 @@ pub use millstream_planner::explain;
 pub use millstream_sinks as sinks;
 pub use millstream_sources as sources;
 
+/// AMQP 0.9.1: queues of a broker such as RabbitMQ as sources, its exchanges as sinks.
+#[cfg(feature = "amqp")]
+pub mod amqp {
+    pub use millstream_net::amqp::{
+        Backoff, Broker, DeclaredExchange, DeclaredQueue, Headers, Kind, Message, Properties, Value,
+    };
+    pub use millstream_sinks::amqp::Exchange;
+    pub use millstream_sources::amqp::Queue;
+}
+
 /// What a program that declares and runs pipelines needs.
 pub mod prelude {
     pub use crate::Engine;

@@ -13,10 +13,13 @@
 //! instances  what a program declares to run as one of several instances
 //! exchange   the network stages at work: pure state machines, and the task around them
 //! link       how instances reach each other: QUIC
+//! amqp       how a broker of AMQP is reached, and what a message is
 //! testkit    for tests: a proxy that does to packets what networks do
 //! ```
 #![warn(unreachable_pub)]
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "instances")]
 mod exchange;
 #[cfg(feature = "instances")]

@@ -4,6 +4,8 @@
 //! sees a source, and it knows framings and compressions only by core's contracts.
 #![warn(unreachable_pub)]
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "collect")]
 pub mod collect;
 #[cfg(feature = "file")]

@@ -9,6 +9,8 @@ mod blocks;
 #[cfg_attr(not(feature = "file"), allow(dead_code, reason = "only files go back to where they stood"))]
 mod frames;
 
+#[cfg(feature = "amqp")]
+pub mod amqp;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "generate")]

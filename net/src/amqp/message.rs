@@ -1,0 +1,222 @@
+//! [`Message`]: what a queue holds.
+
+use std::fmt;
+
+use lapin::BasicProperties;
+use lapin::types::ShortString;
+use millstream_core::data::{Bytes, Column, Data};
+
+use super::value::{Headers, Value, of_table, to_table};
+
+/// A message: its body, and all that AMQP says about it.
+///
+/// A source gives the bodies of a batch in one shared block. A sink takes body and properties from it, and routing key and
+/// exchange where it was told nothing else.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Message {
+    /// What it is about.
+    pub body: Bytes,
+    /// The exchange that it was published to; empty for the default one, which leads to the queue of the routing key.
+    pub exchange: String,
+    /// Its routing key.
+    pub routing_key: String,
+    /// Whether the broker has given it to somebody before who didn't acknowledge it. It may have been dealt with.
+    pub redelivered: bool,
+    /// Its properties, headers among them.
+    pub properties: Properties,
+}
+
+/// What a message says of itself. Texts are at most 255 bytes of UTF-8.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Properties {
+    /// MIME type of the body.
+    pub content_type: Option<String>,
+    /// MIME encoding of the body, such as `gzip`.
+    pub content_encoding: Option<String>,
+    /// Headers, by name.
+    pub headers: Headers,
+    /// 2: survives a restart of the broker in a durable queue. 1: doesn't.
+    pub delivery_mode: Option<u8>,
+    /// From 0 to what the queue knows.
+    pub priority: Option<u8>,
+    /// Which request it answers.
+    pub correlation_id: Option<String>,
+    /// Where an answer should go.
+    pub reply_to: Option<String>,
+    /// Milliseconds after which the broker drops it, as text.
+    pub expiration: Option<String>,
+    /// The application's name for it.
+    pub message_id: Option<String>,
+    /// When it was made: seconds since the Unix epoch.
+    pub timestamp: Option<u64>,
+    /// The application's name for its kind (`type`).
+    pub kind: Option<String>,
+    /// Who sent it: the broker takes only the user that is logged in.
+    pub user_id: Option<String>,
+    /// The application that sent it.
+    pub app_id: Option<String>,
+    /// Not used any more.
+    pub cluster_id: Option<String>,
+}
+
+/// A message that AMQP can't say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit(String);
+
+impl Unfit {
+    pub(super) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+/// A text as the protocol takes it.
+pub fn short(what: &str, text: &str) -> Result<ShortString, Unfit> {
+    let found = text.len();
+    ShortString::try_new(text).map_err(|_| Unfit(format!("{what} has {found} bytes: expected 255 at most")))
+}
+
+impl Message {
+    /// One of this body, and nothing else.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), ..Self::default() }
+    }
+
+    /// How often it was given to a consumer and came back; `None` where the queue doesn't count (only quorum queues do).
+    pub fn delivery_count(&self) -> Option<u64> {
+        let count = self.properties.headers.get("x-delivery-count").and_then(Value::as_i64);
+        count.and_then(|count| u64::try_from(count).ok())
+    }
+
+    /// About how many bytes of memory it holds.
+    pub fn weight(&self) -> usize {
+        let headers: usize = self.properties.headers.iter().map(|(name, value)| name.len() + weight(value)).sum();
+        size_of::<Self>() + self.body.len() + self.exchange.len() + self.routing_key.len() + headers
+    }
+}
+
+fn weight(value: &Value) -> usize {
+    let below = match value {
+        Value::Text(text) => text.len(),
+        Value::Octets(bytes) | Value::ByteArray(bytes) => bytes.len(),
+        Value::List(values) => values.iter().map(weight).sum(),
+        Value::Table(headers) => headers.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        _ => 0,
+    };
+    size_of::<Value>() + below
+}
+
+impl Properties {
+    /// As the client has them.
+    pub fn to_client(&self) -> Result<BasicProperties, Unfit> {
+        let mut to = BasicProperties::default();
+        macro_rules! texts {
+            ($($name:ident by $with:ident = $what:literal),+ $(,)?) => {
+                $(if let Some(text) = &self.$name {
+                    to = to.$with(short($what, text)?);
+                })+
+            };
+        }
+        texts!(
+            content_type by with_content_type = "the content type",
+            content_encoding by with_content_encoding = "the content encoding",
+            correlation_id by with_correlation_id = "the correlation id",
+            reply_to by with_reply_to = "`reply_to`",
+            expiration by with_expiration = "the expiration",
+            message_id by with_message_id = "the message id",
+            kind by with_type = "the type",
+            user_id by with_user_id = "the user id",
+            app_id by with_app_id = "the application id",
+            cluster_id by with_cluster_id = "the cluster id",
+        );
+        if !self.headers.is_empty() {
+            to = to.with_headers(to_table(&self.headers)?);
+        }
+        to = self.delivery_mode.map_or(to.clone(), |mode| to.with_delivery_mode(mode));
+        to = self.priority.map_or(to.clone(), |priority| to.with_priority(priority));
+        Ok(self.timestamp.map_or(to.clone(), |timestamp| to.with_timestamp(timestamp)))
+    }
+
+    /// What the client has.
+    pub fn of_client(of: &BasicProperties) -> Result<Self, Unfit> {
+        let text = |text: &Option<ShortString>| text.as_ref().map(ShortString::to_string);
+        Ok(Self {
+            content_type: text(of.content_type()),
+            content_encoding: text(of.content_encoding()),
+            headers: of.headers().clone().map_or_else(|| Ok(Headers::new()), of_table)?,
+            delivery_mode: *of.delivery_mode(),
+            priority: *of.priority(),
+            correlation_id: text(of.correlation_id()),
+            reply_to: text(of.reply_to()),
+            expiration: text(of.expiration()),
+            message_id: text(of.message_id()),
+            timestamp: *of.timestamp(),
+            kind: text(of.kind()),
+            user_id: text(of.user_id()),
+            app_id: text(of.app_id()),
+            cluster_id: text(of.cluster_id()),
+        })
+    }
+}
+
+impl Data for Message {
+    const NAME: &'static str = "Message";
+    type Column = Messages;
+}
+
+/// The messages of a batch. Their bodies share a block where a source made them.
+#[derive(Debug, Clone, Default)]
+pub struct Messages(Vec<Message>);
+
+impl Messages {
+    /// The rows.
+    pub fn as_slice(&self) -> &[Message] {
+        &self.0
+    }
+}
+
+impl Column for Messages {
+    type Item = Message;
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn push(&mut self, message: Message) {
+        self.0.push(message);
+    }
+
+    #[inline]
+    fn with<R>(&self, row: usize, look: impl FnOnce(&Message) -> R) -> R {
+        look(&self.0[row])
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = Message> + '_ {
+        self.0.drain(..)
+    }
+
+    fn select(&mut self, rows: &[u32]) {
+        debug_assert!(rows.is_sorted_by(|a, b| a < b), "rows are selected in ascending order");
+        rows.iter().enumerate().for_each(|(to, &from)| self.0.swap(to, from as usize));
+        self.0.truncate(rows.len());
+    }
+
+    fn split_off(&mut self, row: usize) -> Self {
+        Self(self.0.split_off(row))
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn weight(&self) -> usize {
+        self.0.iter().map(Message::weight).sum()
+    }
+}

@@ -1,0 +1,280 @@
+//! [`ExchangeSink`]: publishes, reconnects, publishes again.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Confirmation, ErrorKind, ExchangeKind};
+use millstream_core::commit::Ticket;
+use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError};
+use millstream_core::data::Records;
+use millstream_net::amqp::{Link, Refusal, short, wrong};
+
+use super::ahead::Ahead;
+use super::config::Settings;
+use super::record::{Outgoing, Record};
+use super::returned::{Returned, matched};
+
+/// After so long without a confirm it is said that they are awaited.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Publishes what an [`Exchange`](super::Exchange) is given.
+pub struct ExchangeSink<T> {
+    settings: Settings<T>,
+    live: Option<Live>,
+    ahead: Ahead,
+    /// How often a connection was tried in vain, or lost before anything was confirmed on it.
+    tries: u32,
+}
+
+/// A channel that confirms.
+struct Live {
+    channel: Channel,
+    link: Link,
+}
+
+/// What became of a message.
+enum Fate {
+    Taken,
+    /// Why not.
+    Refused(String),
+}
+
+/// A message that is on its way, until its confirm has come.
+type Sent<'a> = Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send + 'a>>;
+
+impl<T: Record> Sink for ExchangeSink<T> {
+    type In = T;
+
+    async fn open(&mut self, _: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
+        self.live = Some(self.connect().await?);
+        Ok(None)
+    }
+
+    async fn write(&mut self, records: Records<'_, T::Column>, _: &mut Option<Ticket>) -> Result<(), WriteError> {
+        let rows = self.ahead.left(records.len(), records.stamps());
+        let (mut done, mut window) = (0, self.settings.window);
+        while done < rows.len() {
+            let these = &rows[done..rows.len().min(done + window)];
+            let (outgoing, unfit) = self.outgoing(&records, these);
+            let failed = match self.publish(&outgoing).await {
+                Ok(fates) => {
+                    self.tries = 0;
+                    self.judge(&records, these, fates)
+                }
+                Err(error) => match self.lost(error, outgoing.len()).await? {
+                    Lost::Again => continue,
+                    // Which of them it was shows one by one.
+                    Lost::OneByOne => {
+                        window = 1;
+                        continue;
+                    }
+                    Lost::Record(error) => Some((these[0], error)),
+                },
+            };
+            if let Some((row, error)) = failed.or(unfit) {
+                return Err(WriteError::Row { row, error });
+            }
+            done += these.len();
+        }
+        Ok(())
+    }
+
+    /// Whatever was written has been confirmed.
+    async fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if let Some(live) = self.live.take() {
+            live.link.close().await;
+        }
+        Ok(())
+    }
+}
+
+/// What to do when a window was lost.
+enum Lost {
+    /// Publish it again.
+    Again,
+    /// Publish it again, one by one.
+    OneByOne,
+    /// The one message of the window is not one that the broker takes.
+    Record(Error),
+}
+
+impl<T: Record> ExchangeSink<T> {
+    pub(super) fn new(settings: Settings<T>) -> Self {
+        Self { settings, live: None, ahead: Ahead::default(), tries: 0 }
+    }
+
+    /// Opens a connection, with a channel that confirms.
+    async fn connect(&self) -> Result<Live> {
+        let Settings { broker, exchange, declared, .. } = &self.settings;
+        let link = broker.connect().await?;
+        let channel = link.channel().await?;
+        match declared {
+            Some(declared) => declared.declare(&channel, exchange).await?,
+            None if exchange.is_empty() => {}
+            None => self.look(&channel).await?,
+        }
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default()).await;
+        confirms.map_err(|error| wrong(format!("{broker} does not confirm what is published"), error))?;
+        Ok(Live { channel, link })
+    }
+
+    /// Whether the exchange is there.
+    async fn look(&self, channel: &Channel) -> Result<()> {
+        let Settings { broker, exchange, .. } = &self.settings;
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let name = short(exchange, "the exchange's name")?;
+        let found = channel.exchange_declare(name, ExchangeKind::Direct, options, FieldTable::default()).await;
+        found.map_err(|error| wrong(format!("there is no exchange {exchange} to publish to at {broker}"), error))
+    }
+
+    /// The messages that these rows become, up to the first one that is none.
+    fn outgoing<'a>(
+        &self,
+        records: &Records<'a, T::Column>,
+        rows: &[usize],
+    ) -> (Vec<Outgoing<'a>>, Option<(usize, Error)>) {
+        let mut all = Vec::with_capacity(rows.len());
+        for &row in rows {
+            match self.settings.outgoing(records.column(), row, || records.stamp(row).time) {
+                Ok(outgoing) => all.push(outgoing),
+                Err(unfit) => {
+                    let error = Error::new(Cause::Record, "the record can't be a message of AMQP").because(unfit);
+                    return (all, Some((row, error)));
+                }
+            }
+        }
+        (all, None)
+    }
+
+    /// Publishes these, and waits for all confirms.
+    async fn publish(&mut self, outgoing: &[Outgoing<'_>]) -> lapin::Result<Vec<Fate>> {
+        let Some(live) = &self.live else {
+            return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
+        };
+        let options = BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
+        let mut sent: Vec<Sent<'_>> = Vec::with_capacity(outgoing.len());
+        for Outgoing { exchange, key, properties, body } in outgoing {
+            let (exchange, key, properties) = (exchange.clone(), key.clone(), properties.clone());
+            let channel = &live.channel;
+            let mut publishing: Sent<'_> =
+                Box::pin(async move { channel.basic_publish(exchange, key, options, body, properties).await?.await });
+            // The first poll puts it into the queue of what is to be sent; what follows waits.
+            match futures_util::poll!(publishing.as_mut()) {
+                std::task::Poll::Pending => sent.push(publishing),
+                std::task::Poll::Ready(done) => sent.push(Box::pin(async { done })),
+            }
+        }
+        let confirms = live.confirms(sent).await?;
+        Ok(fates(outgoing, confirms))
+    }
+
+    /// The first row that the broker did not take, and why. What was confirmed behind it is remembered.
+    fn judge(&mut self, records: &Records<'_, T::Column>, rows: &[usize], fates: Vec<Fate>) -> Option<(usize, Error)> {
+        let at = fates.iter().position(|fate| matches!(fate, Fate::Refused(_)))?;
+        let behind = rows.iter().zip(&fates).skip(at + 1).filter(|(_, fate)| matches!(fate, Fate::Taken));
+        let confirmed: Vec<_> = behind.map(|(row, _)| records.stamp(*row)).collect();
+        self.ahead.remember(records.stamp(rows[at]), confirmed);
+        let Fate::Refused(why) = &fates[at] else { return None };
+        Some((rows[at], Error::new(Cause::Record, why).retryable(true)))
+    }
+
+    /// The channel is lost while a window of so many was under way: opens another one, however long that takes.
+    async fn lost(&mut self, error: lapin::Error, window: usize) -> Result<Lost> {
+        let Settings { broker, exchange, exchange_by, .. } = &self.settings;
+        self.live = None;
+        let blamed = blames(&error);
+        let fatal = match Refusal::of(&error) {
+            Some(Refusal::NotFound | Refusal::Access) => exchange_by.is_none(),
+            _ => false,
+        };
+        if fatal {
+            return Err(wrong(format!("exchange {exchange} of {broker} can't be published to"), error));
+        }
+        tracing::warn!(exchange, %error, "the channel is lost: what was not confirmed is published again");
+        self.reconnect().await?;
+        Ok(match (blamed, window) {
+            (false, _) => Lost::Again,
+            (true, 1) => {
+                Lost::Record(Error::new(Cause::Record, "the broker does not take this message").because(error))
+            }
+            (true, _) => Lost::OneByOne,
+        })
+    }
+
+    async fn reconnect(&mut self) -> Result<()> {
+        loop {
+            tokio::time::sleep(self.settings.broker.waits().wait(self.tries)).await;
+            self.tries = self.tries.saturating_add(1);
+            match self.connect().await {
+                Ok(live) => {
+                    tracing::info!(exchange = self.settings.exchange, "the broker is back");
+                    self.live = Some(live);
+                    return Ok(());
+                }
+                Err(error) if error.is_retryable() => {
+                    let wait = self.settings.broker.waits().wait(self.tries);
+                    tracing::warn!(error = error.chain(), ?wait, "the broker is not back yet");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Whether the broker ended the channel or the connection because of what was published.
+fn blames(error: &lapin::Error) -> bool {
+    /// The broker shuts down, is out of something, or is broken.
+    const ITS_OWN: [u16; 3] = [320, 506, 541];
+    matches!(error.kind(), ErrorKind::ProtocolError(error) if !ITS_OWN.contains(&error.get_id()))
+}
+
+impl Live {
+    /// The confirms of what was sent. Of several errors the one that says most.
+    async fn confirms(&self, sent: Vec<Sent<'_>>) -> lapin::Result<Vec<Confirmation>> {
+        let (mut confirms, mut failed) = (Vec::with_capacity(sent.len()), None);
+        for mut one in sent {
+            let confirm = loop {
+                match tokio::time::timeout(SLOW, one.as_mut()).await {
+                    Ok(confirm) => break confirm,
+                    Err(_) => tracing::warn!(blocked = self.link.is_blocked(), "the broker is slow to confirm"),
+                }
+            };
+            match confirm {
+                Ok(confirm) => confirms.push(confirm),
+                Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(_)) => return Err(error),
+                Err(error) => _ = failed.get_or_insert(error),
+            }
+        }
+        failed.map_or(Ok(confirms), Err)
+    }
+}
+
+/// What became of each: a message that came back is told apart by what it holds.
+fn fates(outgoing: &[Outgoing<'_>], confirms: Vec<Confirmation>) -> Vec<Fate> {
+    let mut fates: Vec<_> = confirms.iter().map(fate).collect();
+    let returned: Vec<_> = confirms.into_iter().filter_map(Confirmation::take_message).map(Returned::from).collect();
+    for (at, returned) in matched(outgoing, &returned).into_iter().zip(returned) {
+        // A message that is like none of them can only be one of them.
+        if let Some(fate) = fates.get_mut(at.unwrap_or_default()) {
+            let why = format!("the broker returned the message, which no queue takes: {}", returned.why);
+            *fate = Fate::Refused(why);
+        }
+    }
+    fates
+}
+
+fn fate(confirm: &Confirmation) -> Fate {
+    match confirm {
+        Confirmation::Nack(_) => {
+            Fate::Refused("the broker did not take the message: its queue is full, or it could not store it".to_owned())
+        }
+        Confirmation::Ack(_) | Confirmation::NotRequested => Fate::Taken,
+    }
+}

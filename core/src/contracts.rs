@@ -26,7 +26,7 @@ pub use exchange::{
     About, Across, Arrival, Claim, Crossing, Entry, Exchange, Exit, ExitFactory, Hop, Joined, NetKind, Order, OriginAt,
     Report, Roll, SourcePlace, Traffic,
 };
-pub use framing::{Framer, Framing, FramingError, Refused, Scan, Writer};
+pub use framing::{Framer, Framing, FramingError, Refused, Scan, Unpacked, Writer};
 pub(crate) use guard::{each_row, each_row_with, mistyped};
 pub use letter::Letter;
 pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use millstream_core::contracts::Writer;
+use millstream_core::contracts::{Cause, Error, Writer};
 use millstream_core::data::Packed;
 
 use crate::runs::runs;
@@ -31,7 +31,7 @@ impl Gather {
         to: &mut impl Write,
     ) -> io::Result<()> {
         let Some(terminator) = writer.terminator() else {
-            return self.one_by_one(records, writer, to);
+            return self.one_by_one(records, records.len(), writer, to);
         };
         let block = records.block();
         for run in runs(block, records.ranges(), terminator) {
@@ -39,6 +39,21 @@ impl Gather {
             self.put(&block[run.start..run.end], behind, to)?;
         }
         Ok(())
+    }
+
+    /// Writes the first `rows` records of a batch to `to`, or gathers them.
+    pub(crate) fn first_records(
+        &mut self,
+        records: &Packed<Bytes>,
+        rows: usize,
+        writer: &mut dyn Writer,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        if rows == records.len() {
+            self.records(records, writer, to)
+        } else {
+            self.one_by_one(records, rows, writer, to)
+        }
     }
 
     /// Has `write` append to what is gathered.
@@ -59,8 +74,14 @@ impl Gather {
         written
     }
 
-    fn one_by_one(&mut self, records: &Packed<Bytes>, writer: &mut dyn Writer, to: &mut impl Write) -> io::Result<()> {
-        for row in 0..records.len() {
+    fn one_by_one(
+        &mut self,
+        records: &Packed<Bytes>,
+        rows: usize,
+        writer: &mut dyn Writer,
+        to: &mut impl Write,
+    ) -> io::Result<()> {
+        for row in 0..rows {
             self.append(to, |out| writer.record(records.get(row), out))?;
         }
         Ok(())
@@ -82,6 +103,17 @@ impl Gather {
         }
         Ok(())
     }
+}
+
+/// The first record of a batch that the writer's stream can't hold, as the failure of that row.
+pub(crate) fn refused(records: &Packed<Bytes>, writer: &dyn Writer) -> Option<(usize, Error)> {
+    if writer.terminator().is_some() {
+        return None;
+    }
+    (0..records.len()).find_map(|row| {
+        let refused = writer.check(records.get(row)).err()?;
+        Some((row, Error::new(Cause::Record, refused.to_string())))
+    })
 }
 
 #[cfg(test)]

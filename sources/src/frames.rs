@@ -90,6 +90,21 @@ pub(crate) struct Site {
     /// Where in the block the next ones are looked for, and the framer's state there; `None` when the stream is broken
     /// behind the last of them.
     pub(crate) after: Option<(usize, Arc<[u8]>)>,
+    /// For records that were unpacked, and don't stand in the block themselves: how many of the stretch that begins at
+    /// `at` came before them.
+    pub(crate) unpacked: Option<u64>,
+}
+
+impl Site {
+    /// Where in the block a record begins that stands here.
+    pub(crate) fn start(&self, record: &Range32) -> usize {
+        self.at + if self.unpacked.is_some() { 0 } else { record.start as usize }
+    }
+
+    /// Where in the block a record ends that stands here; for one that was unpacked, where its stretch begins.
+    pub(crate) fn end(&self, record: &Range32) -> usize {
+        self.at + if self.unpacked.is_some() { 0 } else { record.end as usize }
+    }
 }
 
 /// The stream can't be read on.
@@ -216,12 +231,14 @@ impl Frames {
     /// Sees whether what the framer says can be.
     fn judge(&mut self, found: &Scan, whole: usize, result: Result<(), FramingError>) {
         let end = found.records.last().map_or(0, |last| last.end as usize);
+        let holds = found.unpacked.as_ref().map_or(whole, |unpacked| unpacked.bytes.len());
+        let unpacks = found.unpacked.is_some();
         let progress = found.consumed > 0 || !found.records.is_empty();
         let wrong = if let Err(FramingError { message, offset }) = result {
             Some((Cause::Record, message, offset))
-        } else if found.consumed > whole || end > whole {
-            Some((Cause::Bug, format!("the framing found something at byte {end} of {whole}"), 0))
-        } else if found.consumed == 0 && !found.records.is_empty() && (whole > 0 || self.idle) {
+        } else if found.consumed > whole || end > holds {
+            Some((Cause::Bug, format!("the framing found something at byte {end} of {holds}"), 0))
+        } else if found.consumed == 0 && !found.records.is_empty() && (whole > 0 || self.idle) && !unpacks {
             Some((Cause::Bug, "the framing found records and consumed none".to_owned(), 0))
         } else if self.ended && !progress && whole > 0 {
             Some((Cause::Bug, format!("the framing left {whole} bytes at the end"), 0))
@@ -238,11 +255,13 @@ impl Frames {
 
     /// Hands out what was found, and moves on behind it.
     fn give(&mut self, found: Scan) -> Found {
-        let Scan { records, consumed, refused, wanted } = found;
+        let Scan { records, consumed, refused, wanted, unpacked } = found;
         let broken = self.broken.is_some();
         let (at, before) = (self.at, self.state.clone());
-        let end = records.last().map_or(0, |last: &Range32| last.end as usize).max(consumed).min(self.filled - at);
-        let part = self.block.slice(at..at + end);
+        let last = records.last().filter(|_| unpacked.is_none());
+        let end = last.map_or(0, |last: &Range32| last.end as usize).max(consumed).min(self.filled - at);
+        let before_these = unpacked.as_ref().map(|unpacked| unpacked.before);
+        let part = unpacked.map_or_else(|| self.block.slice(at..at + end), |unpacked| unpacked.bytes);
         self.expected = records.len() + records.len() / 8 + 1;
         // What would make a chunk much smaller than this one is left for the next block.
         let hungry = (self.filled - at - end) < end / 4;
@@ -257,6 +276,7 @@ impl Frames {
                 at,
                 before,
                 after: (!broken).then(|| (self.at, self.state.clone())),
+                unpacked: before_these,
             },
         }
     }

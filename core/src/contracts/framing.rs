@@ -1,6 +1,6 @@
 //! [`Framing`]: where records begin and end in a stream of bytes.
 
-use crate::data::Range32;
+use crate::data::{Bytes, Range32};
 
 /// How records are found in a stream of bytes, and how a stream is made of records. Plain logic: who uses it does the
 /// reading and writing.
@@ -14,6 +14,27 @@ pub trait Framing: Send + Sync + 'static {
 
     /// A writer of a stream.
     fn writer(&self) -> Box<dyn Writer>;
+
+    /// How many bytes at the beginning of a stream say how all of it is to be read, such as a schema and a codec; `None`
+    /// if more of it has to be seen for that. `at_end` says that the stream has no more. Whoever goes on in the middle of
+    /// such a stream shows them again, by [`framer_behind`](Self::framer_behind) and
+    /// [`writer_behind`](Self::writer_behind). By default there are none.
+    fn head(&self, beginning: &[u8], at_end: bool) -> Result<Option<usize>, FramingError> {
+        let _ = (beginning, at_end);
+        Ok(Some(0))
+    }
+
+    /// A framer where one was whose [`Framer::state`] is given, in a stream with this head.
+    fn framer_behind(&self, head: &[u8], state: &[u8]) -> Result<Box<dyn Framer>, FramingError> {
+        let _ = head;
+        self.framer(Some(state))
+    }
+
+    /// A writer that goes on with a stream with this head.
+    fn writer_behind(&self, head: &[u8]) -> Result<Box<dyn Writer>, FramingError> {
+        let _ = head;
+        Ok(self.writer())
+    }
 }
 
 impl<F: Framing + ?Sized> Framing for std::sync::Arc<F> {
@@ -27,6 +48,18 @@ impl<F: Framing + ?Sized> Framing for std::sync::Arc<F> {
 
     fn writer(&self) -> Box<dyn Writer> {
         (**self).writer()
+    }
+
+    fn head(&self, beginning: &[u8], at_end: bool) -> Result<Option<usize>, FramingError> {
+        (**self).head(beginning, at_end)
+    }
+
+    fn framer_behind(&self, head: &[u8], state: &[u8]) -> Result<Box<dyn Framer>, FramingError> {
+        (**self).framer_behind(head, state)
+    }
+
+    fn writer_behind(&self, head: &[u8]) -> Result<Box<dyn Writer>, FramingError> {
+        (**self).writer_behind(head)
     }
 }
 
@@ -57,6 +90,19 @@ pub struct Scan {
     pub refused: Vec<(u32, Refused)>,
     /// How many more bytes the framer would like to see at once, when it knows: the size of the next read. 0 otherwise.
     pub wanted: usize,
+    /// The records as they were made of the data, for framings in whose streams they don't stand as they are, because
+    /// the stream compresses them by itself. `None`: they stand in the data.
+    pub unpacked: Option<Unpacked>,
+}
+
+/// Records that a [`Framer`] made of a stretch of the data. A framer may give some of a stretch and consume nothing of
+/// it: it is then shown the same stretch again, and its [`Framer::state`] says how many of it have been given.
+#[derive(Debug, Clone, Default)]
+pub struct Unpacked {
+    /// What the records that were found are places in.
+    pub bytes: Bytes,
+    /// How many records of the same stretch came before these.
+    pub before: u64,
 }
 
 impl Scan {
@@ -66,6 +112,7 @@ impl Scan {
         self.refused.clear();
         self.consumed = 0;
         self.wanted = 0;
+        self.unpacked = None;
     }
 }
 
@@ -93,6 +140,19 @@ pub trait Writer: Send {
 
     /// Appends a record and what separates it from the next.
     fn record(&mut self, record: &[u8], out: &mut Vec<u8>);
+
+    /// Whether this record can stand in the stream. Asked for each before it is given to [`record`](Self::record), unless
+    /// there is a [`terminator`](Self::terminator). By default every record can.
+    fn check(&self, record: &[u8]) -> Result<(), Refused> {
+        let _ = record;
+        Ok(())
+    }
+
+    /// Appends what has been held back of the records so far: what is written up to here can be read by itself, and the
+    /// stream may be cut here or gone on with. By default nothing is held back.
+    fn flush(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
 
     /// The bytes that follow each record, when that is all a record needs: whole stretches of a block that already
     /// look like that are then written as they are.

@@ -74,7 +74,20 @@ impl Output {
         if self.begin == Begin::AtEnd {
             self.mistakes_of_appending(&mut mistakes);
         }
+        if self.compression.is_some() && self.has_head() {
+            mistakes.push(format!(
+                "{} can't be compressed as a whole, because what is written as {} begins with what is needed to go on \
+                 with it: leave the compression away, and choose the codec of the format if it has one",
+                self.path.display(),
+                self.framing.name()
+            ));
+        }
         mistakes
+    }
+
+    /// Whether a stream begins with bytes without which it can't be gone on with.
+    pub(super) fn has_head(&self) -> bool {
+        !matches!(self.framing.head(&[], false), Ok(Some(0)))
     }
 
     fn mistakes_of_appending(&self, mistakes: &mut Vec<String>) {
@@ -88,7 +101,7 @@ impl Output {
         let (mut writer, mut around) = (self.framing.writer(), Vec::new());
         writer.header(&mut around);
         writer.footer(&mut around);
-        if writer.terminator().is_none() || !around.is_empty() {
+        if writer.terminator().is_none() || !around.is_empty() || self.has_head() {
             mistakes.push(format!(
                 "{} can't be appended to as {}: that takes a framing that ends each record by the same bytes and has \
                  neither header nor footer, such as lines; choose one, or use `create`",

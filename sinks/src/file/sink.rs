@@ -2,11 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 
 use bytes::Bytes;
 use millstream_core::commit::Ticket;
-use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError, Writer};
+use millstream_core::contracts::{Cause, Checkpoint, Error, Framing, Result, Sink, SinkContext, WriteError, Writer};
 use millstream_core::data::{Packed, Records};
 
 use super::append::Tail;
@@ -15,7 +15,7 @@ use super::kept::Kept;
 use super::lock::Lock;
 use super::place::{Found, Place, failed};
 use super::replaced::{Replacement, kept_by_positions};
-use crate::gather::Gather;
+use crate::gather::{Gather, refused};
 
 /// Writes batches to a file. After a write, a sync or a commit that failed, every call is an error: what is in the file
 /// is not known before it is opened anew.
@@ -101,9 +101,14 @@ impl Sink for FileSink {
         _: &mut Option<Ticket>,
     ) -> impl Future<Output = Result<(), WriteError>> + Send {
         let written = match records.is_empty() {
-            true => Ok(()),
+            true => Ok(None),
             false => self.with(|open| open.write(records.column())),
         };
+        // A record that can't be written leaves the file as good as it was.
+        let written = written.and_then(|refused| match refused {
+            Some((row, error)) => Err(WriteError::Row { row, error }),
+            None => Ok(()),
+        });
         async { written }
     }
 
@@ -126,20 +131,19 @@ impl Open {
     fn new(output: &Output, context: &SinkContext) -> Result<Self> {
         let place = Place::of(&output.path);
         let compression = output.compression.as_deref();
-        let opened = |mode, tail: Tail, lock| Self {
-            headed: tail.length() > 0,
-            place: place.clone(),
-            writer: output.framing.writer(),
-            gather: Gather::default(),
-            tail,
-            mode,
-            _lock: lock,
+        let opened = |mode, tail: Tail, lock| {
+            let headed = tail.length() > 0;
+            let writer = match &mode {
+                Mode::Keep(_) if headed => writer_behind(&place, &*output.framing, tail.length())?,
+                _ => output.framing.writer(),
+            };
+            Ok(Self { headed, place: place.clone(), writer, gather: Gather::default(), tail, mode, _lock: lock })
         };
         let keeps = output.begin == Begin::Anew && context.keeps_positions;
         if place.found()? == Found::Device {
             return match keeps {
                 true => Err(no_file(&place)),
-                false => Ok(opened(Mode::Device, Tail::device(open_device(&place)?, compression), None)),
+                false => opened(Mode::Device, Tail::device(open_device(&place)?, compression), None),
             };
         }
         let lock = Lock::take(&place)?;
@@ -155,22 +159,28 @@ impl Open {
             }
             Begin::AtEnd => (Mode::Append, open_to_append(&place, &*output.framing.writer())?),
         };
-        Ok(opened(mode, tail, Some(lock)))
+        opened(mode, tail, Some(lock))
     }
 
-    fn write(&mut self, records: &Packed<Bytes>) -> Result<(), WriteError> {
+    /// Writes the records up to the first that the file can't hold, which is returned.
+    fn write(&mut self, records: &Packed<Bytes>) -> Result<Option<(usize, Error)>, WriteError> {
+        let refused = refused(records, &*self.writer);
+        let rows = refused.as_ref().map_or(records.len(), |(row, _)| *row);
+        if rows == 0 {
+            return Ok(refused);
+        }
         if let Mode::Keep(kept) = &mut self.mode {
             kept.unfinish(&mut self.tail)?;
         }
         let written = self
             .begin()
-            .and_then(|()| self.gather.records(records, &mut *self.writer, &mut self.tail))
+            .and_then(|()| self.gather.first_records(records, rows, &mut *self.writer, &mut self.tail))
             .and_then(|()| match self.mode {
                 // Someone may be waiting at the other end.
-                Mode::Device => self.gather.drain(&mut self.tail),
+                Mode::Device => self.drain(),
                 _ => Ok(()),
             });
-        written.map_err(|error| match error.kind() {
+        written.map(|()| refused).map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => WriteError::ReaderGone,
             _ => self.failed(error).into(),
         })
@@ -184,10 +194,15 @@ impl Open {
         self.gather.append(&mut self.tail, |out| self.writer.header(out))
     }
 
+    /// Everything given so far is written.
+    fn drain(&mut self) -> io::Result<()> {
+        self.gather.append(&mut self.tail, |out| self.writer.flush(out))?;
+        self.gather.drain(&mut self.tail)
+    }
+
     /// Everything given so far is written, can be read back, and is durable.
     fn settle(&mut self, member_needed: bool) -> Result<()> {
-        self.gather
-            .drain(&mut self.tail)
+        self.drain()
             .and_then(|()| self.tail.end_member(member_needed))
             .and_then(|()| self.tail.sync())
             .map_err(|error| self.failed(error))
@@ -222,7 +237,7 @@ impl Open {
 
     /// Writes the footer, and the header if nothing came before it. Returns the length before the footer.
     fn finish(&mut self) -> Result<u64> {
-        self.begin().and_then(|()| self.gather.drain(&mut self.tail)).map_err(|error| self.failed(error))?;
+        self.begin().and_then(|()| self.drain()).map_err(|error| self.failed(error))?;
         self.tail.end_member(false).map_err(|error| self.failed(error))?;
         let length = self.tail.length();
         self.gather
@@ -235,6 +250,28 @@ impl Open {
 
     fn failed(&self, error: io::Error) -> Error {
         failed(self.place.output(), "written", error)
+    }
+}
+
+/// A writer that goes on with what is committed of an output.
+fn writer_behind(place: &Place, framing: &dyn Framing, committed: u64) -> Result<Box<dyn Writer>> {
+    let unfit = || {
+        let output = place.output().display();
+        let message = format!("{output} does not begin as it did when it was written: bring it back, or begin anew");
+        Error::new(Cause::State, message)
+    };
+    let (mut head, mut ended) = (Vec::new(), false);
+    loop {
+        match framing.head(&head, ended).map_err(|error| unfit().because(error))? {
+            Some(bytes) => return framing.writer_behind(&head[..bytes]).map_err(|error| unfit().because(error)),
+            None if ended => return Err(unfit()),
+            None => {}
+        }
+        let wanted = (2 * head.len() as u64).max(4096).min(committed);
+        head.clear();
+        let read = File::open(place.output()).and_then(|file| file.take(wanted).read_to_end(&mut head));
+        read.map_err(|error| failed(place.output(), "read back", error))?;
+        ended = (head.len() as u64) < wanted || wanted == committed;
     }
 }
 

@@ -9,7 +9,7 @@ use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError, Writer};
 use millstream_core::data::{Packed, Records};
 
-use crate::gather::Gather;
+use crate::gather::{Gather, refused};
 
 /// Prints batches to standard output.
 pub struct StdoutSink {
@@ -31,11 +31,12 @@ impl StdoutSink {
         Self { to: Some(to), ..Self::new(writer) }
     }
 
-    fn print(&mut self, work: impl FnOnce(&mut Self, &mut File) -> io::Result<()>) -> io::Result<()> {
+    fn print<T>(&mut self, work: impl FnOnce(&mut Self, &mut File) -> io::Result<T>) -> io::Result<T> {
         let Some(mut to) = self.to.take() else { return Err(ErrorKind::NotConnected.into()) };
-        let printed = work(self, &mut to).and_then(|()| self.gather.drain(&mut to));
+        let printed = work(self, &mut to).and_then(|done| self.gather.drain(&mut to).map(|()| done))?;
         // Not given back after an error: what was printed is not known.
-        printed.map(|()| self.to = Some(to))
+        self.to = Some(to);
+        Ok(printed)
     }
 
     fn header(&mut self, to: &mut File) -> io::Result<()> {
@@ -64,16 +65,23 @@ impl Sink for StdoutSink {
         _: &mut Option<Ticket>,
     ) -> impl Future<Output = Result<(), WriteError>> + Send {
         let printed = match records.is_empty() {
-            true => Ok(()),
+            true => Ok(None),
             false => self.print(|sink, to| {
+                let refused = refused(records.column(), &*sink.writer);
+                let rows = refused.as_ref().map_or(records.len(), |(row, _)| *row);
                 sink.header(to)?;
-                sink.gather.records(records.column(), &mut *sink.writer, to)
+                sink.gather.first_records(records.column(), rows, &mut *sink.writer, to)?;
+                // Someone may be waiting at the other end.
+                sink.gather.append(to, |out| sink.writer.flush(out))?;
+                Ok(refused)
             }),
         };
-        let printed = printed.map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => WriteError::ReaderGone,
-            _ => failed(error).into(),
-        });
+        let printed = match printed {
+            Ok(None) => Ok(()),
+            Ok(Some((row, error))) => Err(WriteError::Row { row, error }),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(WriteError::ReaderGone),
+            Err(error) => Err(failed(error).into()),
+        };
         async { printed }
     }
 

@@ -30,6 +30,12 @@ impl Print {
         Self::of(&bytes[bytes.len().saturating_sub(KIB)..])
     }
 
+    /// Of the last KiB of these, and of what was unpacked behind them.
+    pub(super) fn of_tail_and(bytes: &[u8], unpacked: &[u8]) -> Self {
+        let Self { len, hash } = Self::of_tail(bytes);
+        Self { len, hash: hash ^ xxh3_64(unpacked).rotate_left(1) }
+    }
+
     fn of(bytes: &[u8]) -> Self {
         Self { len: bytes.len() as u16, hash: xxh3_64(bytes) }
     }

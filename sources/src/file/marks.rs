@@ -109,9 +109,19 @@ impl FileMarks {
         match (self.records.ranges().get(..count as usize), after) {
             (Some([]), _) => (*at, *at, before, 0),
             (Some(all), Some((after, state))) if all.len() == self.records.len() => (*after, *after, state, 0),
-            (Some([.., last]), _) => (at + last.end as usize, *at, before, count),
+            (Some([.., last]), _) => (self.site.end(last), *at, before, count),
             (None, _) => (*at, *at, before, 0),
         }
+    }
+}
+
+/// What the end of the first `done` records is known by, one at least.
+pub(super) fn tail(site: &Site, records: &Packed<Bytes>, done: usize) -> Print {
+    let last = records.ranges()[..done].last().copied().unwrap_or_default();
+    let before = &site.block[..site.end(&last)];
+    match site.unpacked {
+        Some(_) => Print::of_tail_and(before, &records.block()[..last.end as usize]),
+        None => Print::of_tail(before),
     }
 }
 
@@ -131,7 +141,10 @@ impl Marks for FileMarks {
             state: state.to_vec(),
             skip,
             ahead: (end - from) as u64,
-            tail: Print::of_tail(&self.site.block[..end]),
+            tail: match skip {
+                0 => Print::of_tail(&self.site.block[..end]),
+                done => tail(&self.site, &self.records, done as usize),
+            },
         };
         place.to_position().map(Some)
     }
@@ -140,7 +153,12 @@ impl Marks for FileMarks {
         let Some(range) = self.records.ranges().get(index as usize) else {
             return self.file.path.display().to_string();
         };
-        let within = self.site.at + range.start as usize;
-        self.file.place(self.file.lines_within(&self.site, within), self.site.base + within as u64)
+        let within = self.site.start(range);
+        let byte = self.site.base + within as u64;
+        if let Some(before) = self.site.unpacked {
+            // What stands there is packed: it has no lines.
+            return format!("{} byte {byte}, record {}", self.file.path.display(), before + u64::from(index) + 1);
+        }
+        self.file.place(self.file.lines_within(&self.site, within), byte)
     }
 }

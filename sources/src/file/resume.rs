@@ -7,7 +7,7 @@ use millstream_core::data::Position;
 
 use super::identity::{KIB, Print};
 use super::input::{self, Input, Opened};
-use super::marks::Known;
+use super::marks::{self, Known};
 use super::position::{Place, path_text};
 use super::source::{FileSource, Reading};
 use crate::frames::{Start, lines};
@@ -29,10 +29,48 @@ impl FileSource {
         let known = Arc::new(self.known(index, &opened));
         check_reading(&place, &known)?;
         check_head(&place, &opened, &path)?;
+        let head = self.head_of(index)?;
         let (input, start) = go_to(&place, opened, &path)?;
-        let mut reading = self.reading(known, input, Some(&place.state), start)?;
+        let mut reading = self.reading(known, input, Some((&head, &place.state)), start)?;
         pass_done(&mut reading, &place, &path)?;
         Ok(reading)
+    }
+
+    /// The bytes at the beginning of a file without which its framing can't go on in the middle of it.
+    fn head_of(&self, index: usize) -> Result<Vec<u8>> {
+        let framing = &self.files.framing;
+        let path = &self.files.paths[index];
+        let (mut head, mut ended) = (Vec::new(), false);
+        let mut input = None;
+        loop {
+            let known = framing.head(&head, ended).map_err(|error| {
+                lost(format!("the beginning of {} can't be read any more", path.display())).because(error)
+            })?;
+            if let Some(bytes) = known {
+                head.truncate(bytes);
+                return Ok(head);
+            }
+            if ended {
+                let text = format!("the framing of {} asks for more of it than there is", path.display());
+                return Err(Error::new(Cause::Bug, text));
+            }
+            let input = match &mut input {
+                Some(input) => input,
+                None => input.insert(self.beginning(index)?),
+            };
+            let read = head.len();
+            head.resize((2 * read).max(4 * KIB), 0);
+            let (more, at_end) = input.fill(&mut head[read..]).map_err(|error| error.at(path.display().to_string()))?;
+            head.truncate(read + more);
+            ended = at_end;
+        }
+    }
+
+    fn beginning(&self, index: usize) -> Result<Input> {
+        let path = &self.files.paths[index];
+        let opened = input::open(path, &self.files.unpack)?;
+        Input::new(opened, 0)
+            .map_err(|error| Error::new(Cause::Outside, format!("can't read {}", path.display())).because(error))
     }
 
     /// The number of the position's file in the list, which has to be the same up to there.
@@ -137,9 +175,8 @@ fn pass_done(reading: &mut Reading, place: &Place, path: &str) -> Result<()> {
     while left > 0 {
         let found = reading.step(left).map_err(|error| changed().because(error))?;
         let found = found.ok_or_else(|| shorter(path, place.end(), reading.frames.offset()))?;
-        let last = found.records.ranges().last().map_or(0, |last| last.end as usize);
-        let within = found.site.at + last;
-        (tail, end) = (Print::of_tail(&found.site.block[..within]), found.site.base + within as u64);
+        let within = found.records.ranges().last().map_or(found.site.at, |last| found.site.end(last));
+        (tail, end) = (marks::tail(&found.site, &found.records, found.records.len()), found.site.base + within as u64);
         left = left.saturating_sub(found.records.len());
     }
     if tail == place.tail && end == place.end() { Ok(()) } else { Err(changed()) }

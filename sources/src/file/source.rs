@@ -98,17 +98,22 @@ impl FileSource {
         self.reading(known, input, None, start)
     }
 
-    /// A file that is read from `start` on, where the framing's state is this.
+    /// A file that is read from `start` on: the file's head, and the framing's state there, unless it is the beginning.
     pub(super) fn reading(
         &mut self,
         known: Arc<Known>,
         input: Input,
-        state: Option<&[u8]>,
+        behind: Option<(&[u8], &[u8])>,
         start: Start,
     ) -> Result<Reading> {
-        let framer = self.files.framing.framer(state).map_err(|error| {
+        let framing = &self.files.framing;
+        let framer = match behind {
+            Some((head, state)) => framing.framer_behind(head, state),
+            None => framing.framer(None),
+        };
+        let framer = framer.map_err(|error| {
             let text = format!("{}: its framing can't begin at byte {}", known.path.display(), start.offset);
-            Error::new(if state.is_some() { Cause::State } else { Cause::Bug }, text).because(error)
+            Error::new(if behind.is_some() { Cause::State } else { Cause::Bug }, text).because(error)
         })?;
         let blocks = self.blocks.take().unwrap_or_else(|| Blocks::new(self.files.block_bytes + KIB));
         Ok(Reading { known, input, frames: Frames::new(framer, blocks, KIB, start) })

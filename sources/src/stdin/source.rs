@@ -135,7 +135,11 @@ impl Marks for StdinMarks {
 
     fn place(&self, index: u32, _: &[u8], _: usize) -> String {
         let Some(range) = self.records.ranges().get(index as usize) else { return NAME.to_owned() };
-        let within = self.site.at + range.start as usize;
+        let within = self.site.start(range);
+        if let Some(before) = self.site.unpacked {
+            let byte = self.site.base + within as u64;
+            return format!("{NAME} byte {byte}, record {}", before + u64::from(index) + 1);
+        }
         let line = self.site.line.map(|line| line + lines(&self.site.block[..within]));
         place(line, self.site.base + within as u64)
     }

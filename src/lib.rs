@@ -56,6 +56,8 @@ pub mod prelude {
     #[cfg(feature = "instances")]
     pub use millstream_net::{instances::Instances, link::Peers};
 
+    #[cfg(feature = "avro")]
+    pub use millstream_coders::avro;
     #[cfg(feature = "gzip")]
     pub use millstream_coders::gzip;
     #[cfg(feature = "json")]

@@ -23,6 +23,8 @@ pub mod text;
 pub mod whole;
 pub mod wire;
 
+#[cfg(feature = "avro")]
+pub mod avro;
 #[cfg(feature = "gzip")]
 pub mod gzip;
 #[cfg(feature = "json")]

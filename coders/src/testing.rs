@@ -19,12 +19,14 @@ pub(crate) fn read(
     let mut pieces = pieces.iter().cycle();
     loop {
         if resume {
-            framer = framing.framer(Some(&framer.state()))?;
+            let head = framing.head(data, true)?.unwrap_or_default();
+            framer = framing.framer_behind(&data[..head], &framer.state())?;
         }
         let at_end = filled == data.len();
         framer.scan(&data[at..filled], at_end, max, &mut found)?;
         for (index, range) in found.records.iter().enumerate() {
-            let record = data[at..filled][range.start as usize..range.end as usize].to_vec();
+            let whole = found.unpacked.as_ref().map_or(&data[at..filled], |unpacked| &unpacked.bytes);
+            let record = whole[range.start as usize..range.end as usize].to_vec();
             records.push((record, found.refused.iter().any(|refused| refused.0 == index as u32)));
         }
         at += found.consumed;
@@ -43,6 +45,7 @@ pub(crate) fn written(framing: &dyn Framing, records: &[&[u8]]) -> Vec<u8> {
     let (mut writer, mut out) = (framing.writer(), Vec::new());
     writer.header(&mut out);
     records.iter().for_each(|record| writer.record(record, &mut out));
+    writer.flush(&mut out);
     writer.footer(&mut out);
     out
 }

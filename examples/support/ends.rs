@@ -45,6 +45,16 @@ pub(crate) struct Output {
     pub(crate) path: PathBuf,
 }
 
+/// Whether a path stands for standard input or output.
+pub(crate) fn is_standard(path: &Path) -> bool {
+    path == Path::new(STANDARD)
+}
+
+/// The Avro schema in a file.
+pub(crate) fn schema(path: &Path) -> avro::Schema {
+    avro::Schema::from_file(path).unwrap_or_else(|error| super::refuse(error.chain()))
+}
+
 /// Ends a pipeline by writing its records there, a line each.
 #[track_caller]
 pub(crate) fn write<T: Data, M>(records: Stream<T, M>, path: &Path) -> Pipeline {

@@ -15,10 +15,11 @@ mod file {
     use std::path::Path;
     use std::sync::Arc;
 
+    use millstream_coders::avro::{self, Codec, Container, Schema};
     use millstream_coders::gzip::Gzip;
     use millstream_coders::lines::Lines;
-    use millstream_core::contracts::{Compression as _, SinkFactory as _};
-    use millstream_core::data::Bytes;
+    use millstream_core::contracts::{Compression as _, Format as _, Framing as _, Scan, SinkFactory as _};
+    use millstream_core::data::{Bytes, Column as _, Packed, Typed};
     use millstream_core::testkit::conformance::{SinkUnderTest, Specimen};
     use millstream_sinks::file::Output;
     use tempfile::TempDir;
@@ -92,6 +93,50 @@ mod file {
     fn a_gzipped_output_with_positions_conforms_and_is_exactly_once() {
         let declare = |path: &Path| create(path).compression(Gzip::default());
         suite("output, created, gzipped, with state", declare, read_gzipped).run().assert_holds();
+    }
+
+    fn strings() -> Container {
+        let schema = Schema::parse("\"string\"").expect("a schema");
+        Container::of(&schema).codec(Codec::Snappy).block_bytes(300)
+    }
+
+    /// What the container's coder makes of the number's record.
+    fn boxed(number: u64) -> Bytes {
+        let schema = Schema::parse("\"string\"").expect("a schema");
+        let text = String::from_utf8(record(number).to_vec()).expect("a text");
+        let value = avro::Value::new(&schema, avro::types::Value::String(text)).expect("a string");
+        let (mut column, mut made) = (Typed::default(), Packed::<Bytes>::default());
+        column.push(value);
+        let encoder = avro::values().container(&strings()).encoder().expect("it writes");
+        (encoder.make)().code(&column, &mut made, &mut Vec::new());
+        made.share(0)
+    }
+
+    /// The records of a container, as far as it can be read.
+    fn read_container(path: &Path) -> Vec<Bytes> {
+        let stored = std::fs::read(path).unwrap_or_default();
+        let (mut framer, mut found) = (Container::new().framer(None).expect("a framer"), Scan::default());
+        let (mut at, mut records) = (0, Vec::new());
+        while framer.scan(&stored[at..], true, 1_000, &mut found).is_ok()
+            && (found.consumed > 0 || !found.records.is_empty())
+        {
+            let bytes = found.unpacked.take().unwrap_or_default().bytes;
+            records.extend(found.records.iter().map(|range| bytes.slice(range.start as usize..range.end as usize)));
+            at += found.consumed;
+        }
+        records
+    }
+
+    #[test]
+    fn an_object_container_conforms_with_positions_and_without() {
+        let declare = |path: &Path| Output::create(path, strings());
+        let suite = |name: &str| {
+            SinkUnderTest::new(name, move || specimen(declare, read_container), boxed)
+                .misdeclared("a container in gzip", move || declare(Path::new("x")).compression(Gzip::default()))
+                .misdeclared("appending to a container", || Output::append("x", strings()))
+        };
+        suite("output, a container, with state").run().assert_holds();
+        suite("output, a container, without state").without_store().run().assert_holds();
     }
 
     #[test]

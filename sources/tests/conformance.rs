@@ -5,12 +5,13 @@ mod file {
     use std::path::PathBuf;
     use std::sync::Arc;
 
+    use millstream_coders::avro::{self, Codec, Container, Schema};
     use millstream_coders::gzip::Gzip;
     use millstream_coders::limits::Limits;
     use millstream_coders::lines::Lines;
     use millstream_coders::xml;
-    use millstream_core::contracts::Compression as _;
-    use millstream_core::data::Bytes;
+    use millstream_core::contracts::{Compression as _, Format as _, Framing as _};
+    use millstream_core::data::{Bytes, Column as _, Packed, Typed};
     use millstream_core::testkit::conformance::SourceUnderTest;
     use millstream_sources::file::Files;
     use proptest::prelude::*;
@@ -143,6 +144,42 @@ mod file {
         let expected = orders.into_iter().map(Bytes::from).collect();
         let suite = SourceUnderTest::new("files: elements of a document", declare, expected);
         suite.empty(move || Files::new([&empty], xml::Elements::named("order"))).run().assert_holds();
+    }
+
+    /// An object container file of these lines as strings, in blocks of several, and the records that they are.
+    fn container(numbers: std::ops::Range<usize>, codec: Codec) -> (Vec<u8>, Vec<Bytes>) {
+        let schema = Schema::parse("\"string\"").expect("a schema");
+        let container = Container::of(&schema).codec(codec).block_bytes(400);
+        let (mut column, mut made) = (Typed::default(), Packed::<Bytes>::default());
+        for number in numbers {
+            column.push(avro::Value::new(&schema, avro::types::Value::String(line(number))).expect("a string"));
+        }
+        let encoder = avro::values().container(&container).encoder().expect("it writes");
+        (encoder.make)().code(&column, &mut made, &mut Vec::new());
+        let (mut writer, mut file) = (container.writer(), Vec::new());
+        writer.header(&mut file);
+        (0..made.len()).for_each(|row| writer.record(made.get(row), &mut file));
+        writer.flush(&mut file);
+        (file, (0..made.len()).map(|row| made.share(row)).collect())
+    }
+
+    #[test]
+    fn object_container_files_conform() {
+        for codec in [Codec::Null, Codec::Snappy] {
+            let folder = Folder::new();
+            let (first, mut expected) = container(0..50, codec);
+            let (second, more) = container(50..80, Codec::Deflate);
+            expected.extend(more);
+            let (none, _) = container(0..0, codec);
+            let paths = [folder.file("1.avro", first), folder.file("none.avro", &none), folder.file("2.avro", second)];
+            let empty = folder.file("empty.avro", none);
+            let declare = move || {
+                let _kept = &folder;
+                small(Files::new(&paths, Container::new()))
+            };
+            let suite = SourceUnderTest::new("files: object containers", declare, expected);
+            suite.empty(move || Files::new([&empty], Container::new())).run().assert_holds();
+        }
     }
 
     #[test]

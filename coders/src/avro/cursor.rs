@@ -1,0 +1,243 @@
+//! [`Cursor`]: reads the pieces that Avro's binary encoding is made of, and trusts none of them.
+
+use std::fmt;
+
+use millstream_core::contracts::{CodeError, Local};
+
+/// Why bytes are not what their schema says, with the way to the part of the value that it was found in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    message: String,
+    /// From the inside out.
+    way: Vec<String>,
+    at: Option<usize>,
+}
+
+pub(crate) type Result<T, E = Box<Flaw>> = std::result::Result<T, E>;
+
+impl Flaw {
+    #[cold]
+    pub(crate) fn new(message: impl Into<String>) -> Box<Self> {
+        Box::new(Self { message: message.into(), way: Vec::new(), at: None })
+    }
+
+    /// Found at this byte of the datum.
+    #[cold]
+    pub(crate) fn at(mut self: Box<Self>, byte: usize) -> Box<Self> {
+        self.at.get_or_insert(byte);
+        self
+    }
+
+    /// Found in this field, item or branch.
+    #[cold]
+    pub(crate) fn within(mut self: Box<Self>, part: impl Into<String>) -> Box<Self> {
+        self.way.push(part.into());
+        self
+    }
+
+    /// As the failure of a record that begins with `before` bytes that are no part of the datum.
+    #[cold]
+    pub(crate) fn in_record(&self, record: &[u8], before: usize) -> CodeError {
+        let error = CodeError::new(self.to_string());
+        match self.at {
+            Some(at) => error.at(Local::of(record, before + at)),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = self.way.iter().rev().peekable();
+        if parts.peek().is_some() {
+            f.write_str("in `")?;
+            let mut first = true;
+            for part in parts {
+                if !first && !part.starts_with('[') {
+                    f.write_str(".")?;
+                }
+                f.write_str(part)?;
+                first = false;
+            }
+            f.write_str("`: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Flaw {}
+
+/// How many items that take no bytes a datum may have, over all its arrays and maps.
+const EMPTY_ITEMS: usize = 1 << 16;
+
+/// A place in a datum, and what may still come of it.
+pub(crate) struct Cursor<'a> {
+    data: &'a [u8],
+    at: usize,
+    /// How much deeper values may lie within values.
+    depth: usize,
+    most_depth: usize,
+    /// How many more items arrays and maps may have: each takes a byte, unless it is of a type that takes none.
+    items: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// At the beginning of these bytes, which may nest `depth` deep.
+    pub(crate) fn new(data: &'a [u8], depth: usize) -> Self {
+        Self { data, at: 0, depth, most_depth: depth, items: data.len().saturating_add(EMPTY_ITEMS) }
+    }
+
+    /// How many bytes have been read.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// How many bytes are left.
+    pub(crate) fn left(&self) -> usize {
+        self.data.len() - self.at
+    }
+
+    /// One level deeper, until [`leave`](Self::leave).
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Result<()> {
+        match self.depth.checked_sub(1) {
+            Some(depth) => {
+                self.depth = depth;
+                Ok(())
+            }
+            None => {
+                let most = self.most_depth;
+                Err(self.flaw(format!("it is nested deeper than {most}; raise the limit on depth if that is meant")))
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        self.depth += 1;
+    }
+
+    #[cold]
+    pub(crate) fn flaw(&self, message: impl Into<String>) -> Box<Flaw> {
+        Flaw::new(message).at(self.at)
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+        match self.data.get(self.at..self.at.saturating_add(len)) {
+            Some(taken) => {
+                self.at += len;
+                Ok(taken)
+            }
+            None => Err(self.flaw(format!("expected {len} more bytes, found {}: it is cut off", self.left()))),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N)?);
+        Ok(array)
+    }
+
+    /// A variable-length number of up to ten bytes, zigzag.
+    #[inline]
+    pub(crate) fn long(&mut self) -> Result<i64> {
+        // Most numbers have one byte.
+        if let Some(&first) = self.data.get(self.at)
+            && first < 0x80
+        {
+            self.at += 1;
+            return Ok(i64::from(first >> 1) ^ -i64::from(first & 1));
+        }
+        self.long_of_several()
+    }
+
+    fn long_of_several(&mut self) -> Result<i64> {
+        let (mut number, mut shift) = (0_u64, 0);
+        for (read, &byte) in self.data[self.at..].iter().take(10).enumerate() {
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                self.at += read + 1;
+                return Ok((number >> 1) as i64 ^ -((number & 1) as i64));
+            }
+            shift += 7;
+        }
+        let cut = self.left() < 10;
+        Err(self.flaw(if cut { "expected a number, found its beginning: it is cut off" } else { NUMBER }))
+    }
+
+    /// A number that fits 32 bits.
+    #[inline]
+    pub(crate) fn int(&mut self) -> Result<i32> {
+        let at = self.at;
+        let long = self.long()?;
+        i32::try_from(long).map_err(|_| Flaw::new(format!("expected an int of 32 bits, found {long}")).at(at))
+    }
+
+    #[inline]
+    pub(crate) fn boolean(&mut self) -> Result<bool> {
+        match self.take(1)? {
+            [0] => Ok(false),
+            [1] => Ok(true),
+            [other, ..] => Err(Flaw::new(format!("expected a boolean, 0 or 1, found {other}")).at(self.at - 1)),
+            [] => Err(self.flaw("expected a boolean")),
+        }
+    }
+
+    /// Bytes behind their length.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
+        let at = self.at;
+        let len = self.long()?;
+        let Ok(known) = usize::try_from(len) else {
+            return Err(Flaw::new(format!("expected a length, found {len}")).at(at));
+        };
+        self.take(known)
+    }
+
+    #[inline]
+    pub(crate) fn text(&mut self) -> Result<&'a str> {
+        let bytes = self.bytes()?;
+        std::str::from_utf8(bytes).map_err(|error| {
+            let at = self.at - bytes.len() + error.valid_up_to();
+            Flaw::new("expected a string in UTF-8, found other bytes").at(at)
+        })
+    }
+
+    /// The number of items of the next block of an array or a map, and how many bytes they have if that is said; 0 is
+    /// the end.
+    pub(crate) fn block(&mut self) -> Result<(usize, Option<usize>)> {
+        let at = self.at;
+        let count = self.long()?;
+        let wrong = |what: &str, found: i64| Flaw::new(format!("expected {what} of a block, found {found}")).at(at);
+        let bytes = if count < 0 {
+            let bytes = self.long()?;
+            Some(usize::try_from(bytes).map_err(|_| wrong("the size in bytes", bytes))?)
+        } else {
+            None
+        };
+        let items = usize::try_from(count.unsigned_abs()).map_err(|_| wrong("the number of items", count))?;
+        match self.items.checked_sub(items) {
+            Some(left) => self.items = left,
+            None => return Err(wrong("a number of items that the bytes can hold", count)),
+        }
+        Ok((items, bytes))
+    }
+
+    /// The index of a branch of a union of `branches`, or of a symbol.
+    #[inline]
+    pub(crate) fn index(&mut self, of: usize, what: &str) -> Result<usize> {
+        let at = self.at;
+        let index = self.long()?;
+        match usize::try_from(index) {
+            Ok(known) if known < of => Ok(known),
+            _ => Err(Flaw::new(format!("expected {what} from 0 to {}, found {index}", of.saturating_sub(1))).at(at)),
+        }
+    }
+}
+
+const NUMBER: &str = "expected a number of 64 bits at most, found a longer one";

@@ -1,0 +1,338 @@
+//! [`Avro`]: how records are coded: as what (generic values or a type of one's own), in which form, by which schemas.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Format};
+use millstream_core::data::{Bytes, Data};
+
+use super::container::{self, Container};
+use super::cursor::Flaw;
+use super::model::{Generic, Model, Specific};
+use super::resolve::Plan;
+use super::{Schema, json, read, single};
+use crate::limits::Limits;
+
+/// How many schemas' plans a worker keeps.
+const PLANS: usize = 64;
+
+/// Avro as generic [`Value`](super::Value)s; what it stands in is said next, such as by [`Choice::container`].
+pub fn values() -> Choice<Generic> {
+    Choice { model: Generic }
+}
+
+/// Avro as `T`, a type that serde knows; what it stands in is said next, such as by [`Choice::container`].
+///
+/// Fields are found by their names, those that the type doesn't have are passed over. `Option` is a union with null;
+/// an enum is one of Avro's, or a union whose branches are its variants, in order. Dates and times are their numbers,
+/// decimals and durations are bytes (`apache_avro::Decimal`, `apache_avro::Duration`), a UUID is a string, or `Uuid`.
+///
+/// ```
+/// use millstream_coders::avro::{self, Schema};
+/// use millstream_core::contracts::Format;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Order { id: i64 }
+/// millstream_core::data!(Order);
+///
+/// let order: Schema = r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"}]}"#.parse()?;
+/// assert_eq!(avro::of::<Order>().datum(&order).decoder().unwrap().to.name(), "Order");
+/// # Ok::<(), millstream_core::contracts::CodeError>(())
+/// ```
+pub fn of<T>() -> Choice<Specific<T>>
+where
+    Specific<T>: Model,
+{
+    Choice { model: Specific::new() }
+}
+
+/// Avro as something, in a form that is still to be chosen.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<M> {
+    model: M,
+}
+
+impl<M: Model> Choice<M> {
+    /// Bare binary encoding: the bytes of the value and nothing else, written by this schema.
+    pub fn datum(self, schema: &Schema) -> Avro<M> {
+        self.wrapped(Wrapping::Datum(schema.clone()))
+    }
+
+    /// Single-object encoding: C3 01, the fingerprint of the schema, the bytes of the value. It is written by this
+    /// schema; what was written by others is read if they are made [known](Avro::knowing).
+    pub fn single_object(self, schema: &Schema) -> Avro<M> {
+        self.wrapped(Wrapping::Single(vec![schema.clone()]))
+    }
+
+    /// The records of object container files: the container is also what the source or the sink is given.
+    pub fn container(self, container: &Container) -> Avro<M> {
+        self.wrapped(Wrapping::Container(container.clone()))
+    }
+
+    /// Avro's JSON encoding, one value a record, of this schema. A field that is not there is read as its default.
+    pub fn json(self, schema: &Schema) -> Avro<M> {
+        self.wrapped(Wrapping::Json(schema.clone()))
+    }
+
+    fn wrapped(self, wrapping: Wrapping) -> Avro<M> {
+        Avro { model: self.model, wrapping, reader: None, limits: Limits::default() }
+    }
+}
+
+impl Choice<Generic> {
+    /// Avro's JSON encoding, written of each value by the schema that it has with it. It is not read: nothing says of
+    /// JSON which schema it is of.
+    pub fn own_json(self) -> Avro<Generic> {
+        self.wrapped(Wrapping::OwnJson)
+    }
+}
+
+/// Avro as something, in a form: a format for `with`, `decode_as` and `encode_as`.
+#[derive(Clone)]
+pub struct Avro<M> {
+    model: M,
+    wrapping: Wrapping,
+    reader: Option<Schema>,
+    limits: Limits,
+}
+
+/// What a value stands in.
+#[derive(Clone)]
+enum Wrapping {
+    Datum(Schema),
+    /// The first is what is written by.
+    Single(Vec<Schema>),
+    Container(Container),
+    Json(Schema),
+    /// By each value's own schema.
+    OwnJson,
+}
+
+impl<M: Model> Avro<M> {
+    /// Reads what was written as this schema says (projection): fields that it doesn't have are passed over, those that
+    /// the bytes don't have are its defaults, names are found by its aliases, numbers are widened. What can't be read
+    /// so is a failure that says where the two schemas differ.
+    #[must_use]
+    pub fn reader(self, schema: &Schema) -> Self {
+        Self { reader: Some(schema.clone()), ..self }
+    }
+
+    /// Reads single objects that were written by this schema too. Nothing to other forms, which have the schema with
+    /// them; a container knows schemas by [`Container::knowing`].
+    #[must_use]
+    pub fn knowing(mut self, schema: &Schema) -> Self {
+        if let Wrapping::Single(known) = &mut self.wrapping {
+            known.push(schema.clone());
+        }
+        self
+    }
+
+    /// With other limits than the default ones: [`Limits::record`] and [`Limits::depth`] act here.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    fn name(&self, what: &str) -> String {
+        let form = match &self.wrapping {
+            Wrapping::Datum(_) | Wrapping::Container(_) => "AVRO",
+            Wrapping::Single(_) => "AVRO-SINGLE-OBJECT",
+            Wrapping::Json(_) | Wrapping::OwnJson => "AVRO-JSON",
+        };
+        format!("{form}-{what}")
+    }
+}
+
+impl<M: Model> Format for Avro<M> {
+    type Value = M::Out;
+
+    fn decoder(&self) -> Option<Coder> {
+        if matches!(self.wrapping, Wrapping::OwnJson) {
+            return None;
+        }
+        let shared = Arc::new(self.clone());
+        let first = millstream_core::contracts::decoder(Decode::new(shared.clone()));
+        // Each worker has plans of its own.
+        let make = move || (millstream_core::contracts::decoder(Decode::new(shared.clone())).make)();
+        Some(Coder { make: Arc::new(make), ..first })
+    }
+
+    fn encoder(&self) -> Option<Coder> {
+        if let Wrapping::Container(container) = &self.wrapping
+            && container.written().is_none()
+        {
+            return None;
+        }
+        Some(millstream_core::contracts::encoder(Encode { avro: self.clone() }))
+    }
+}
+
+/// A decoder at work.
+struct Decode<M> {
+    avro: Arc<Avro<M>>,
+    /// Used by one worker alone.
+    plans: Mutex<Plans>,
+}
+
+/// How bytes of the schemas that have been met are read, the last used first.
+#[derive(Default)]
+struct Plans(Vec<Planned>);
+
+#[derive(Clone)]
+struct Planned {
+    writer: Schema,
+    /// The identity that its records have, for a look-up without the schema.
+    key: u64,
+    schema: Schema,
+    plan: Arc<Result<Plan, Box<Flaw>>>,
+}
+
+impl Plans {
+    fn find(&mut self, is: impl Fn(&Planned) -> bool) -> Option<&Planned> {
+        let at = self.0.iter().position(is)?;
+        if at > 0 {
+            self.0.swap(0, at);
+        }
+        self.0.first()
+    }
+
+    fn of(&mut self, key: u64, writer: &Schema, reader: Option<&Schema>) -> Option<&Planned> {
+        if self.0.iter().all(|known| known.key != key || !known.writer.is(writer)) {
+            let schema = reader.unwrap_or(writer).clone();
+            let plan = Plan::of(writer.graph(), schema.graph()).map_err(Into::into);
+            self.0.truncate(PLANS - 1);
+            self.0.insert(0, Planned { writer: writer.clone(), key, schema, plan: Arc::new(plan) });
+        }
+        self.find(|known| known.key == key && known.writer.is(writer))
+    }
+}
+
+impl<M: Model> Decode<M> {
+    fn new(avro: Arc<Avro<M>>) -> Self {
+        Self { avro, plans: Mutex::default() }
+    }
+
+    /// How the bytes behind a record's beginning are read, and how long that is.
+    fn planned(&self, record: &[u8]) -> Result<(Planned, usize), CodeError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = self.avro.reader.as_ref();
+        let (key, writer, before) = match &self.avro.wrapping {
+            Wrapping::Datum(schema) | Wrapping::Json(schema) => (0, schema.clone(), 0),
+            Wrapping::Single(known) => {
+                let fingerprint = single::fingerprint(record)?;
+                let schema = known.iter().find(|schema| schema.fingerprint() == fingerprint);
+                (fingerprint, schema.ok_or_else(|| single::unknown(fingerprint))?.clone(), single::PREFIX)
+            }
+            Wrapping::Container(container) => {
+                let identity = container::identity(record)?;
+                if let Some(planned) = plans.find(|known| known.key == identity) {
+                    return Ok((planned.clone(), container::PREFIX));
+                }
+                let schema = container.schemas().get(identity).ok_or_else(|| container::unknown(identity))?;
+                (identity, schema, container::PREFIX)
+            }
+            Wrapping::OwnJson => return Err(CodeError::new("JSON without a schema is not read")),
+        };
+        let planned = plans.of(key, &writer, reader).cloned();
+        let lost = || CodeError::new("no plan was made for this schema");
+        Ok((planned.ok_or_else(lost)?, before))
+    }
+
+    fn json(&self, schema: &Schema, record: &[u8]) -> Result<Vec<u8>, CodeError> {
+        let json = serde_json::from_slice(record)
+            .map_err(|error| CodeError::new(format!("expected Avro's JSON encoding, found no JSON: {error}")))?;
+        let (graph, mut datum) = (schema.graph(), Vec::new());
+        let value = json::decode(graph, graph.root, &json);
+        value
+            .and_then(|value| super::write::value(graph, graph.root, &value, &mut datum))
+            .map_err(|flaw| CodeError::new(flaw.to_string()))?;
+        Ok(datum)
+    }
+}
+
+impl<M: Model> Decoder for Decode<M> {
+    type Out = M::Out;
+
+    fn name(&self) -> String {
+        self.avro.name("DECODER")
+    }
+
+    fn decode(&self, bytes: Bytes, column: &mut <M::Out as Data>::Column) -> Result<(), CodeError> {
+        let Limits { record: most, depth, .. } = self.avro.limits;
+        if bytes.len() > most {
+            return Err(CodeError::new(format!(
+                "expected a record of at most {most} bytes, found {}: raise the limit if it is meant",
+                bytes.len()
+            )));
+        }
+        let (planned, before) = self.planned(&bytes)?;
+        let plan = match &*planned.plan {
+            Ok(plan) => plan,
+            Err(flaw) => return Err(CodeError::new(flaw.to_string())),
+        };
+        if let Wrapping::Json(schema) = &self.avro.wrapping {
+            let datum = self.json(schema, &bytes)?;
+            return self
+                .avro
+                .model
+                .read(plan, &planned.schema, &datum, depth, column)
+                .map_err(|flaw| flaw.in_record(&datum, 0));
+        }
+        let read = self.avro.model.read(plan, &planned.schema, &bytes[before..], depth, column);
+        read.map_err(|flaw| flaw.in_record(&bytes, before))
+    }
+}
+
+/// An encoder at work.
+struct Encode<M> {
+    avro: Avro<M>,
+}
+
+impl<M: Model> Encoder for Encode<M> {
+    type In = M::Out;
+
+    fn name(&self) -> String {
+        self.avro.name("ENCODER")
+    }
+
+    fn encode(&self, value: &M::Out, out: &mut Vec<u8>) -> Result<(), CodeError> {
+        let schema = match &self.avro.wrapping {
+            Wrapping::Datum(schema) => schema,
+            Wrapping::Single(known) => match known.first() {
+                Some(schema) => {
+                    out.extend_from_slice(&single::prefix(schema));
+                    schema
+                }
+                None => return Err(CodeError::new("no schema to write by")),
+            },
+            Wrapping::Container(container) => match container.written() {
+                Some(schema) => {
+                    out.extend_from_slice(&container::prefix(schema));
+                    schema
+                }
+                None => return Err(CodeError::new("this container has no schema to write by")),
+            },
+            Wrapping::Json(schema) => return self.json(Some(schema), value, out),
+            Wrapping::OwnJson => return self.json(None, value, out),
+        };
+        self.avro.model.write(schema, value, out).map_err(|flaw| CodeError::new(flaw.to_string()))
+    }
+}
+
+impl<M: Model> Encode<M> {
+    fn json(&self, schema: Option<&Schema>, value: &M::Out, out: &mut Vec<u8>) -> Result<(), CodeError> {
+        let written = self.avro.model.with_value(schema, value, self.avro.limits.depth, &mut |schema, value| {
+            json::encode(schema.graph(), schema.graph().root, value, out)
+        });
+        written.map_err(|flaw| CodeError::new(flaw.to_string()))
+    }
+}
+
+/// The value that a datum is, by its own schema.
+pub(super) fn generic(schema: &Schema, datum: &[u8], depth: usize) -> Result<apache_avro::types::Value, Box<Flaw>> {
+    let plan = Plan::of(schema.graph(), schema.graph())?;
+    let mut from = super::cursor::Cursor::new(datum, depth);
+    let value = read::value(&plan, plan.root, &mut from)?;
+    read::ended(&from)?;
+    Ok(value)
+}

@@ -1,0 +1,49 @@
+//! Avro: object container files, single objects, bare values and JSON, as generic values or types of one's own, read by
+//! the schema that they were written by or as another one says.
+//!
+//! ```text
+//! schema.rs     schemas as users have them                 on apache_avro's parser
+//! graph.rs      a schema as numbered nodes
+//! canonical.rs  the canonical form of schemas
+//! resolve.rs    how bytes of one schema are read as another: a plan of steps
+//! cursor.rs     the pieces of the binary encoding, bounded
+//! read.rs       a plan and bytes -> a generic value; passing over
+//! de.rs         a plan and bytes -> a type that serde knows
+//! write.rs      a generic value -> bytes
+//! json.rs       Avro's JSON encoding, both ways
+//! single.rs     single-object encoding
+//! container/    object container files                     a framing
+//! format.rs     all of these as coders
+//! wire.rs       generic values between instances           coders for network stages alone
+//! ```
+//!
+//! Schemas, their fingerprints and the generic values are those of the library `apache_avro`.
+//! Bytes are read by code of our own: the library's reads a value by its writer's schema alone, knows no aliases, takes
+//! data that are cut off for nulls, and goes as deep as they say.
+
+mod canonical;
+mod container;
+mod cursor;
+mod de;
+mod format;
+mod graph;
+mod json;
+mod model;
+mod read;
+mod resolve;
+mod schema;
+mod schemas;
+mod single;
+mod value;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use apache_avro::types;
+
+pub use self::container::{Codec, Container};
+pub use self::format::{Avro, Choice, of, values};
+pub use self::model::{Generic, Model, Specific};
+pub use self::schema::Schema;
+pub use self::value::Value;

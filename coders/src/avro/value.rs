@@ -1,0 +1,102 @@
+//! [`Value`]: a value of any shape, with its schema.
+
+use std::fmt;
+
+use apache_avro::types;
+use millstream_core::contracts::CodeError;
+use millstream_core::data::{Data, Typed};
+
+use super::{Schema, json, write};
+
+/// A value of any shape, with its schema at hand: so it can be written in every form without being told again what it is.
+///
+/// ```
+/// use millstream_coders::avro::{Schema, Value, types};
+///
+/// let order: Schema = r#"{"type": "record", "name": "Order", "fields": [{"name": "id", "type": "long"}]}"#.parse()?;
+/// let value = Value::new(&order, types::Value::Record(vec![("id".to_owned(), types::Value::Long(7))]))?;
+/// assert_eq!(value.to_json()?, r#"{"id":7}"#);
+/// assert_eq!(value.get("id"), Some(&types::Value::Long(7)));
+/// # Ok::<(), millstream_core::contracts::CodeError>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Value {
+    schema: Schema,
+    value: types::Value,
+}
+
+impl Value {
+    /// A value of this schema; an error says in which part it is of another.
+    pub fn new(schema: &Schema, value: types::Value) -> Result<Self, CodeError> {
+        let graph = schema.graph();
+        let fits = write::value(graph, graph.root, &value, &mut Vec::new());
+        fits.map_err(|flaw| CodeError::new(flaw.to_string()))?;
+        Ok(Self::known(schema, value))
+    }
+
+    /// A value that was read by this schema.
+    pub(crate) fn known(schema: &Schema, value: types::Value) -> Self {
+        Self { schema: schema.clone(), value }
+    }
+
+    /// Its schema.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The value itself.
+    pub fn value(&self) -> &types::Value {
+        &self.value
+    }
+
+    /// The value itself, to be changed. What it is changed into is looked at when it is written.
+    pub fn value_mut(&mut self) -> &mut types::Value {
+        &mut self.value
+    }
+
+    /// The value itself, without its schema.
+    pub fn into_value(self) -> types::Value {
+        self.value
+    }
+
+    /// What stands in the field that a path of names leads to, such as `customer.city`: through records, maps and the
+    /// branches of unions.
+    pub fn get(&self, path: &str) -> Option<&types::Value> {
+        path.split('.').try_fold(inside(&self.value), |part, name| {
+            let found = match part {
+                types::Value::Record(fields) => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value),
+                types::Value::Map(entries) => entries.get(name),
+                types::Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+                _ => None,
+            };
+            found.map(inside)
+        })
+    }
+
+    /// It in Avro's JSON encoding, compact.
+    pub fn to_json(&self) -> Result<String, CodeError> {
+        let (graph, mut out) = (self.schema.graph(), Vec::new());
+        let written = json::encode(graph, graph.root, &self.value, &mut out);
+        written.map_err(|flaw| CodeError::new(flaw.to_string()))?;
+        Ok(String::from_utf8(out).unwrap_or_default())
+    }
+}
+
+/// What a union holds.
+fn inside(value: &types::Value) -> &types::Value {
+    match value {
+        types::Value::Union(_, inner) => inside(inner),
+        value => value,
+    }
+}
+
+impl Data for Value {
+    const NAME: &'static str = "Avro";
+    type Column = Typed<Self>;
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.value, f)
+    }
+}

@@ -1,0 +1,48 @@
+//! Writes the values of Avro object container files as lines of JSON, in Avro's own JSON encoding.
+//!
+//! ```sh
+//! cargo run --release --example avro_to_json -- --input examples/data/weather.avro --output -
+//! ```
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use millstream::prelude::*;
+use support::{Common, Errors, Input, Output, State, Workers};
+
+/// Write Avro container files as lines of JSON
+#[derive(Parser)]
+#[command(name = "avro_to_json", version)]
+struct Flags {
+    #[command(flatten)]
+    input: Input,
+    /// File with the schema to read by: fields are left out, renamed by aliases, filled in by defaults, and widened, as
+    /// it says
+    #[arg(long, value_name = "F")]
+    reader_schema: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    workers: Workers,
+    #[command(flatten)]
+    errors: Errors,
+    #[command(flatten)]
+    state: State,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    let Flags { input, reader_schema, output, workers, errors, state, common } = Flags::parse();
+    let container = avro::Container::new();
+    let mut format = avro::values().container(&container);
+    if let Some(path) = reader_schema {
+        format = format.reader(&support::schema(&path));
+    }
+    let values = input.read("avro_to_json", container).decode_as(format).par(workers.workers);
+    let pipeline = support::write(values.encode_as(avro::values().own_json()), &output.path);
+    common.run(errors.apply(state.keep(pipeline, &input)))
+}

@@ -59,6 +59,7 @@ fn in_the_way(draft: &Draft<'_>, source: &SourceTraits, sink: &SinkTraits) -> Ve
         its_own_words(draft, sink),
         not_kept(draft, source, sink),
         one_by_one(draft, source),
+        given_again(draft, source),
         state_lost(draft),
         moves(draft, sink),
         dealt_anew(draft),
@@ -94,6 +95,15 @@ fn one_by_one(draft: &Draft<'_>, source: &SourceTraits) -> Option<Obstacle> {
     let name = &draft.stages.first()?.name;
     let why = format!("{name} acknowledges each record by itself, so it can't be resumed from a position");
     (source.commits == Commits::Pessimistic).then_some(Obstacle { why, out: OTHER_SOURCE })
+}
+
+/// What is in the sink and was not acknowledged comes again as a new record.
+fn given_again(draft: &Draft<'_>, source: &SourceTraits) -> Option<Obstacle> {
+    let name = &draft.stages.first()?.name;
+    let why = format!(
+        "what {name} has not acknowledged when it ends is given to it again, and can't be told from what is new"
+    );
+    (!source.resumable && source.commits == Commits::Optimistic).then_some(Obstacle { why, out: OTHER_SOURCE })
 }
 
 /// On one instance a fold without a trigger takes everything in again after a restart, because nothing is committed before

@@ -10,6 +10,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(target_os = "linux")]
 
+#[cfg(feature = "amqp")]
+mod amqp;
 mod processes;
 mod proxies;
 mod starts;

@@ -70,6 +70,9 @@ pub struct SourceTraits {
     /// Which server that is, for a source whose positions a sink of the same server can commit in one transaction with
     /// its data ([`SinkTraits::commits_at`]): `kafka 127.0.0.1:9092`.
     pub server: Option<String>,
+    /// Whether a later run can go to a position that this one gave. The delivery tags of AMQP die with their channel: the
+    /// server then gives again what was not acknowledged, and nobody can tell that from what is new.
+    pub resumable: bool,
     /// Where it may run.
     pub places: Places,
     /// The most records it may have unacknowledged (an AMQP prefetch), if there is such a bound of its own.
@@ -97,6 +100,7 @@ impl SourceTraits {
             commits: Commits::None,
             keeps_positions: false,
             server: None,
+            resumable: true,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
             visibility: None,

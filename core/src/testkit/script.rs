@@ -89,6 +89,7 @@ impl<T: Data + Clone> Script<T> {
             server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
+            resumable: true,
             visibility: None,
             blocking: false,
         };

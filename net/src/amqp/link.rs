@@ -129,7 +129,7 @@ impl Broker {
     fn failed(&self, error: lapin::Error) -> Error {
         match error.kind() {
             ErrorKind::IOError(io) if io.kind() != std::io::ErrorKind::Other => {
-                Error::new(Cause::Outside, format!("can't connect to {self}")).because(error)
+                Error::new(Cause::Outside, format!("can't connect to {self}")).because(error.to_string())
             }
             _ => wrong(format!("{self} did not take the connection"), error),
         }

@@ -53,10 +53,12 @@ impl Refusal {
 pub fn wrong(what: impl Into<String>, error: lapin::Error) -> Error {
     let what = what.into();
     match (Refusal::of(&error), error.kind()) {
-        (Some(refusal), _) => Error::new(Cause::User, format!("{what}; {}", refusal.advice())).because(error),
-        (None, ErrorKind::AuthProviderError(_) | ErrorKind::InvalidProtocolVersion(_)) => {
-            Error::new(Cause::User, what).because(error)
+        (Some(refusal), _) => {
+            Error::new(Cause::User, format!("{what}; {}", refusal.advice())).because(error.to_string())
         }
-        _ => Error::new(Cause::Outside, what).because(error),
+        (None, ErrorKind::AuthProviderError(_) | ErrorKind::InvalidProtocolVersion(_)) => {
+            Error::new(Cause::User, what).because(error.to_string())
+        }
+        _ => Error::new(Cause::Outside, what).because(error.to_string()),
     }
 }

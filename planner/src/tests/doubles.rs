@@ -50,6 +50,7 @@ fn source<T>(kind: &str, places: Places) -> From<T> {
             server: None,
             places,
             unacknowledged: None,
+            resumable: true,
             visibility: None,
             blocking: false,
         },

@@ -127,6 +127,7 @@ impl<T: Record> SourceFactory for Queue<T> {
             ends: Ends::Unbounded,
             commits: if *pessimistic { Commits::Pessimistic } else { Commits::Optimistic },
             keeps_positions: true,
+            resumable: false,
             places: Places::Everywhere(Active::One),
             unacknowledged: Some((*prefetch).into()),
             ..SourceTraits::new("AMQP-QUEUE", format!("{queue} of {broker}"))

@@ -91,6 +91,7 @@ impl SourceFactory for Files {
             server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
+            resumable: true,
             visibility: None,
             blocking: true,
         }

@@ -80,6 +80,7 @@ impl<T: Data, F: Fn(u64) -> T + Send + Sync + 'static> SourceFactory for Generat
             server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
+            resumable: true,
             visibility: None,
             blocking: false,
         }

@@ -45,6 +45,7 @@ impl<T: Data + Clone + Sync> SourceFactory for List<T> {
             server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
+            resumable: true,
             visibility: None,
             blocking: false,
         }

@@ -40,6 +40,7 @@ impl SourceFactory for Stdin {
             server: None,
             places: Places::Exclusive(Where::First),
             unacknowledged: None,
+            resumable: true,
             visibility: None,
             blocking: false,
         }

@@ -29,10 +29,12 @@ pub struct SourceUnderTest<F: SourceFactory> {
     missing: Option<Declare<F>>,
     misdeclared: Vec<(String, Declare<F>)>,
     fault: Option<Arc<dyn Fn() + Send + Sync>>,
+    again: Option<Again<F>>,
     shapes: Vec<Shape>,
     once: bool,
 }
 
+type Again<F> = Arc<dyn Fn(&F) -> F + Send + Sync>;
 type Out<F> = <<F as SourceFactory>::Source as Source>::Out;
 type Declare<F> = Arc<dyn Fn() -> F + Send + Sync>;
 
@@ -68,6 +70,7 @@ where
             missing: None,
             misdeclared: Vec::new(),
             fault: None,
+            again: None,
             shapes: Shape::ALL.to_vec(),
             once: false,
         }
@@ -105,6 +108,14 @@ where
     #[must_use]
     pub fn fault(self, fault: impl Fn() + Send + Sync + 'static) -> Self {
         Self { fault: Some(Arc::new(fault)), ..self }
+    }
+
+    /// For a source whose server gives again what was not acknowledged, from nobody's position: declares one of the input of
+    /// another, as the server has it by then. Default: it resumes from positions, or what takes a resumption is not
+    /// applicable.
+    #[must_use]
+    pub fn again(self, declare: impl Fn(&F) -> F + Send + Sync + 'static) -> Self {
+        Self { again: Some(Arc::new(declare)), ..self }
     }
 
     /// The input can be read only once in a process (standard input): each check that can be made with one reading
@@ -162,6 +173,7 @@ where
     /// Why a check that takes a second run from a position can't be made, if it can't.
     fn no_resumption(&self) -> Option<&'static str> {
         match self.traits().commits {
+            Commits::Optimistic if !self.traits().resumable => Some("its positions end with its connection"),
             Commits::Optimistic => None,
             Commits::Pessimistic => Some("it acknowledges each record by itself and has no positions"),
             Commits::None => Some("what it has read can't be read again: it has no positions"),
@@ -204,5 +216,6 @@ fn checked_shapes(shapes: &[Shape]) -> impl Iterator<Item = Shape> + '_ {
 mod crash;
 mod flow;
 mod position;
+mod served;
 
 pub(super) use crash::moments;

@@ -9,6 +9,9 @@ where
     /// While one record has not settled, however those behind it have, the commit goes up to it and no further; a crash
     /// then resumes at it.
     pub(super) fn no_commit_passes_a_gap(&self) -> Checked {
+        if let Some(again) = &self.again {
+            return self.no_acknowledgement_passes_a_gap(again);
+        }
         if let Some(why) = self.no_resumption() {
             return not_applicable(why);
         }
@@ -71,6 +74,9 @@ where
     /// durable, and together they bring everything. A sink that keeps positions with its data ends up with the input,
     /// exactly.
     pub(super) fn nothing_is_lost_wherever_it_crashes(&self) -> Checked {
+        if let Some(again) = &self.again {
+            return self.all_is_given_again_wherever_it_crashes(again);
+        }
         if let Some(why) = self.no_resumption() {
             return not_applicable(why);
         }

@@ -1,0 +1,4 @@
+//! `amqp::Queue` and `amqp::Exchange` on RabbitMQ.
+
+mod client;
+mod conformance;

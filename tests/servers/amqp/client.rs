@@ -63,23 +63,13 @@ impl Client {
         apart(&self.runtime, declared.declare(&self.channel, queue)).expect("a queue can be made");
     }
 
-    /// Publishes these to an exchange by this key, and waits until they are confirmed.
-    pub(super) fn fill_by(&self, exchange: &str, key: &str, bodies: impl IntoIterator<Item = Vec<u8>>) {
-        let bodies = bodies.into_iter().map(|body| (BasicProperties::default(), body)).collect();
-        self.publish_by(exchange, key, bodies);
-    }
-
     /// Puts messages into a queue, and waits until they are there.
     pub(super) fn publish(&self, queue: &str, messages: Vec<(BasicProperties, Vec<u8>)>) {
-        self.publish_by("", queue, messages);
-    }
-
-    fn publish_by(&self, exchange: &str, key: &str, messages: Vec<(BasicProperties, Vec<u8>)>) {
         apart(&self.runtime, async {
             for window in messages.chunks(WINDOW) {
                 let sent = window.iter().map(|(properties, body)| {
                     let options = BasicPublishOptions::default();
-                    self.channel.basic_publish(exchange.into(), key.into(), options, body, properties.clone())
+                    self.channel.basic_publish("".into(), queue.into(), options, body, properties.clone())
                 });
                 for confirm in futures_util::future::join_all(sent).await {
                     confirm.expect("it is sent").await.expect("it is confirmed");

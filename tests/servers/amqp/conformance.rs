@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use millstream::amqp::{Broker, DeclaredQueue, Exchange, Kind, Message, Queue};
+use millstream::amqp::{Broker, DeclaredQueue, Exchange, Kind, Queue};
 use millstream::data::Kv;
 use millstream::testkit::conformance::{SinkUnderTest, SourceUnderTest, Specimen};
 
@@ -64,26 +64,6 @@ fn a_queue_that_acknowledges_up_to_a_point_conforms() {
 fn a_queue_that_acknowledges_each_message_conforms() {
     let Some(broker) = RabbitMq::shared() else { return };
     bodies("amqp::Queue, pessimistic", broker, Queue::pessimistic);
-}
-
-#[test]
-fn a_queue_of_whole_messages_conforms() {
-    let Some(broker) = RabbitMq::shared() else { return };
-    let client = Arc::new(Client::new(&broker.url()));
-    let at = broker.url();
-    let expected = (0..RECORDS).map(|number| Message::new(body(number))).collect::<Vec<_>>();
-    // The routing key is the queue's name, another each time: here all share one, by a queue that is made anew.
-    let expected = expected.into_iter().map(|message| Message { routing_key: "key".into(), ..message }).collect();
-    let declare = move || {
-        let queue = unique("conforms");
-        let exchange = unique("through");
-        let declared = DeclaredQueue::classic().argument("x-expires", 600_000);
-        let declared = declared.exchange(&exchange, Kind::Fanout).bind(&exchange, "");
-        client.declare(&declared, &queue);
-        client.fill_by(&exchange, "key", (0..RECORDS).map(body));
-        Queue::new(&at, queue).messages()
-    };
-    SourceUnderTest::new("amqp::Queue of messages", declare, expected).again(Queue::clone).run().assert_holds();
 }
 
 #[test]

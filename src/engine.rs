@@ -122,3 +122,12 @@ impl From<millstream_core::contracts::Error> for Error {
         Self::Run(error)
     }
 }
+
+/// The coders that every pipeline has.
+fn coders() -> Vec<Coder> {
+    #[cfg_attr(not(feature = "kafka"), expect(unused_mut, reason = "connectors with coders of their own add them"))]
+    let mut coders = millstream_coders::defaults();
+    #[cfg(feature = "kafka")]
+    coders.extend(millstream_net::kafka::coders());
+    coders
+}

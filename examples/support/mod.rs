@@ -5,6 +5,8 @@
 mod condition;
 mod ends;
 mod errors;
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
 mod peers;
 
 use std::fmt::Display;

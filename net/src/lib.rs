@@ -14,6 +14,7 @@
 //! exchange   the network stages at work: pure state machines, and the task around them
 //! link       how instances reach each other: QUIC
 //! amqp       how a broker of AMQP is reached, and what a message is
+//! kafka      what the source and the sink of Kafka share
 //! testkit    for tests: a proxy that does to packets what networks do
 //! ```
 #![warn(unreachable_pub)]
@@ -24,6 +25,8 @@ pub mod amqp;
 mod exchange;
 #[cfg(feature = "instances")]
 pub mod instances;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "instances")]
 pub mod link;
 pub mod store;

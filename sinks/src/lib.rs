@@ -10,6 +10,8 @@ pub mod amqp;
 pub mod collect;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "null")]
 pub mod null;
 #[cfg(feature = "stdout")]

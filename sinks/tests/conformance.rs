@@ -1,8 +1,10 @@
 //! Every sink of this package against the conformance suite of the core's testkit.
 
+#[cfg(any(feature = "collect", feature = "file", feature = "null", feature = "stdout"))]
 use millstream_core::data::Bytes;
 
 /// The record of a number: of many lengths, some of them none.
+#[cfg(any(feature = "collect", feature = "file", feature = "null", feature = "stdout"))]
 fn record(number: u64) -> Bytes {
     match number % 10 {
         0 => Bytes::new(),

@@ -15,6 +15,8 @@ pub mod amqp;
 pub mod file;
 #[cfg(feature = "generate")]
 pub mod generate;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "list")]
 pub mod list;
 #[cfg(feature = "stdin")]

@@ -1,0 +1,81 @@
+//! Copies messages from topic to topic: keys, values, headers and timestamps.
+//!
+//! ```sh
+//! cargo run --release --features kafka --example kafka_to_kafka -- \
+//!     --brokers 127.0.0.1:9092 --from orders --to paid --group copy --where status=paid
+//! ```
+
+mod support;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use millstream::prelude::*;
+use support::kafka::Brokers;
+use support::{Common, Errors};
+
+type Condition = support::Condition<json::Path>;
+
+/// Copy messages from topic to topic
+#[derive(Parser)]
+#[command(name = "kafka_to_kafka", version)]
+struct Flags {
+    #[command(flatten)]
+    brokers: Brokers,
+    /// Topic to read
+    #[arg(long, value_name = "T")]
+    from: String,
+    /// Topic to write
+    #[arg(long, value_name = "T")]
+    to: String,
+    /// Consumer group
+    #[arg(long, value_name = "G")]
+    group: String,
+    /// Keep messages whose value is JSON for which this holds: PATH=VALUE, PATH!=VALUE, or PATH (is there); all of them
+    /// have to hold
+    #[arg(long = "where", value_name = "EXPR", value_parser = condition)]
+    conditions: Vec<Condition>,
+    /// Write to the partition of the number that was read from, instead of the one that the key says
+    #[arg(long)]
+    keep_partitions: bool,
+    /// End when all has been read that was there at the start
+    #[arg(long)]
+    until_end: bool,
+    #[command(flatten)]
+    errors: Errors,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    let Flags { brokers, from, to, group, conditions, keep_partitions, until_end, errors, common } = Flags::parse();
+    let mut read = kafka::Topics::new(brokers.cluster(), [from], group).messages();
+    if until_end {
+        read = read.until_end();
+    }
+    let mut write = kafka::Topic::new(brokers.cluster(), to).messages();
+    if keep_partitions {
+        write = write.partition_by(|message| message.origin.as_ref().map(|origin| origin.partition));
+    }
+    let messages = Pipeline::called("kafka_to_kafka").source(read);
+    let name = Condition::name("JSON-FILTER", &conditions);
+    let pipeline = match conditions.is_empty() {
+        true => messages.sink(write),
+        false => messages
+            .filter(move |record: &json::Value| conditions.iter().all(|condition| holds(condition, record)))
+            .named(&name)
+            .sink(write),
+    };
+    common.run(errors.apply(pipeline))
+}
+
+fn holds(condition: &Condition, record: &json::Value) -> bool {
+    record.find(&condition.path).is_some_and(|value| condition.test.passes(value.scalar_text().as_deref()))
+}
+
+fn condition(text: &str) -> Result<Condition, String> {
+    Condition::parse(text, |path| match path {
+        "" => Err("the path is empty"),
+        path => Ok(json::Path::parse(path)),
+    })
+}

@@ -1,0 +1,72 @@
+//! Writes lines to a topic, a message each.
+//!
+//! ```sh
+//! cargo run --release --features kafka --example lines_to_kafka -- \
+//!     --input examples/data/users.jsonl --brokers 127.0.0.1:9092 --topic users --key id
+//! ```
+
+mod support;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use millstream::prelude::*;
+use support::kafka::Brokers;
+use support::{Common, Errors, Input, State};
+
+/// Write lines to a topic, a message each
+#[derive(Parser)]
+#[command(name = "lines_to_kafka", version)]
+struct Flags {
+    #[command(flatten)]
+    input: Input,
+    #[command(flatten)]
+    brokers: Brokers,
+    /// Topic to write
+    #[arg(long, value_name = "T")]
+    topic: String,
+    /// Lines are JSON, and what stands on this path is the message's key
+    #[arg(long, value_name = "PATH")]
+    key: Option<String>,
+    #[command(flatten)]
+    errors: Errors,
+    #[command(flatten)]
+    state: State,
+    #[command(flatten)]
+    common: Common,
+}
+
+fn main() -> ExitCode {
+    let Flags { input, brokers, topic, key, errors, state, common } = Flags::parse();
+    let lines = input.read("lines_to_kafka", Lines::default());
+    let write = kafka::Topic::new(brokers.cluster(), topic);
+    let pipeline = match key {
+        None => lines.sink(write),
+        Some(path) => {
+            let (name, path) = (format!("KEY({path})"), json::Path::parse(&path));
+            lines.try_map(move |line: Bytes| keyed(line, &path)).named(&name).sink(write.keyed())
+        }
+    };
+    common.run(errors.apply(state.keep(pipeline, &input)))
+}
+
+/// A line with its key.
+fn keyed(line: Bytes, path: &json::Path) -> Result<Kv<Bytes, Bytes>, NoKey> {
+    let whole: serde_json::Value = serde_json::from_slice(&line)?;
+    let found = path.keys().try_fold(&whole, |value, key| value.get(key));
+    let key = match found {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => value.to_string(),
+        _ => return Err(NoKey::Missing(path.to_string())),
+    };
+    Ok(Kv { key: key.into(), value: line })
+}
+
+/// A line has no key.
+#[derive(Debug, thiserror::Error)]
+enum NoKey {
+    #[error("the record is no JSON, and its key was to be taken from it")]
+    Json(#[from] serde_json::Error),
+    #[error("the record has no text, number or boolean at {0}, which is to be its key")]
+    Missing(String),
+}

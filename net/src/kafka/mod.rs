@@ -1,0 +1,28 @@
+//! What the Kafka source and the Kafka sink share: the settings of a cluster, the message, how positions are written, and
+//! what librdkafka's errors mean.
+//!
+//! ```text
+//! cluster   brokers and properties; which of them the engine owns
+//! message   a message as data that travels
+//! column    how a batch of messages is stored
+//! coder     from a message to its value
+//! position  how far a partition has been read, as bytes
+//! failure   what went wrong: by whom, and whether it is worth a retry
+//! said      what the client library says: into the log, and the last of it for errors
+//! ```
+
+mod cluster;
+mod coder;
+mod column;
+mod failure;
+mod message;
+mod position;
+mod said;
+
+pub use cluster::{Cluster, Role};
+pub use coder::coders;
+pub use column::{MessageColumn, MessageView};
+pub use failure::{Meaning, failed, meaning};
+pub use message::{Header, Message, Origin};
+pub use position::{Place, decode, encode, partition_name, split_name};
+pub use said::Said;

@@ -1,0 +1,247 @@
+//! [`Deliveries`]: what is under way, and what became of it. No I/O: it is told.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use millstream_core::commit::Ticket;
+use millstream_core::contracts::{Cause, Error, Failures};
+use millstream_core::data::Shared;
+use millstream_net::kafka::{Meaning, meaning};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedMessage;
+use tokio::sync::Notify;
+
+/// Names a row that is under way: the number of its batch, and its place in it. It is what librdkafka hands back with its
+/// report, as one number; rows don't count past 2^32, nor do batches that are under way at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RowId {
+    batch: u32,
+    row: u32,
+}
+
+const _: () = assert!(usize::BITS == 64, "a row's name needs 64 bits");
+
+impl From<RowId> for usize {
+    fn from(id: RowId) -> usize {
+        (id.batch as usize) << 32 | id.row as usize
+    }
+}
+
+impl From<usize> for RowId {
+    fn from(id: usize) -> Self {
+        Self { batch: (id >> 32) as u32, row: id as u32 }
+    }
+}
+
+/// What is under way.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    state: Mutex<State>,
+    /// How many rows the client has that nothing is known of yet.
+    under_way: AtomicUsize,
+    /// Something has settled, or gone wrong.
+    pub(super) news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    batches: VecDeque<Under>,
+    /// The number of the first of them.
+    first: u32,
+    /// Rows whose request was refused: by their own fault or by that of others that were in it.
+    suspects: Vec<Suspect>,
+    failures: Failures,
+    /// Why nothing more can be sent.
+    broken: Option<Error>,
+}
+
+/// A batch that is under way.
+struct Under {
+    /// Rows that have not settled.
+    left: usize,
+    /// What is left of the claim, cut where records have failed.
+    tickets: Vec<Ticket>,
+    shared: Arc<Shared>,
+    /// The record of each row.
+    records: Vec<u32>,
+}
+
+/// A row whose request was refused.
+pub(super) struct Suspect {
+    pub(super) id: RowId,
+    pub(super) message: OwnedMessage,
+    pub(super) code: RDKafkaErrorCode,
+}
+
+/// What a report says of a row.
+pub(super) enum Told {
+    Delivered,
+    /// It failed, and was sent alone or without having been sent at all: by its own fault, or because nothing works.
+    Failed(KafkaError),
+    /// It failed together with others, in one request.
+    Refused(RDKafkaErrorCode, OwnedMessage),
+}
+
+impl Deliveries {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch is about to be sent. Returns the number of its rows' names.
+    pub(super) fn begin(&self, ticket: Option<Ticket>, shared: &Arc<Shared>, records: Vec<u32>) -> u32 {
+        let mut state = self.state();
+        let number = state.first.wrapping_add(state.batches.len() as u32);
+        let (left, tickets) = (records.len(), ticket.into_iter().collect());
+        state.batches.push_back(Under { left, tickets, shared: shared.clone(), records });
+        number
+    }
+
+    pub(super) fn id(batch: u32, row: usize) -> RowId {
+        RowId { batch, row: row as u32 }
+    }
+
+    /// What became of a row that the client was given. `by_record`: whether where it goes is said by the record, so that it is to blame for it.
+    pub(super) fn tell(&self, id: RowId, told: Told, by_record: bool) {
+        let mut state = self.state();
+        match told {
+            Told::Delivered => state.settle(id),
+            Told::Failed(error) => {
+                state.fail(id, error, by_record);
+                state.settle(id);
+                self.news.notify_one();
+            }
+            Told::Refused(code, message) => {
+                state.suspects.push(Suspect { id, message, code });
+                self.news.notify_one();
+            }
+        }
+        let settled = state.finish();
+        if self.under_way.fetch_sub(1, SeqCst) == 1 || settled {
+            self.news.notify_one();
+        }
+    }
+
+    /// Nothing more can be sent.
+    pub(super) fn break_down(&self, error: Error) {
+        self.state().broken.get_or_insert(error);
+        self.news.notify_one();
+    }
+
+    /// How many rows the client has that nothing is known of yet.
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.load(SeqCst)
+    }
+
+    /// The client is about to be given a row.
+    pub(super) fn hand_over(&self) {
+        self.under_way.fetch_add(1, SeqCst);
+    }
+
+    /// The client has no room for it.
+    pub(super) fn take_back(&self) {
+        self.under_way.fetch_sub(1, SeqCst);
+    }
+
+    pub(super) fn has_suspects(&self) -> bool {
+        !self.state().suspects.is_empty()
+    }
+
+    /// The suspects, in the order in which they were sent.
+    pub(super) fn take_suspects(&self) -> Vec<Suspect> {
+        let mut state = self.state();
+        let mut suspects = std::mem::take(&mut state.suspects);
+        let first = state.first;
+        suspects.sort_by_key(|suspect| (suspect.id.batch.wrapping_sub(first), suspect.id.row));
+        suspects
+    }
+
+    /// Where records that can't be delivered are told.
+    pub(super) fn tell_failures(&self, failures: Failures) {
+        self.state().failures = failures;
+    }
+
+    /// Why nothing more can be sent, if that is so.
+    pub(super) fn broken(&self) -> Option<Error> {
+        self.state().broken.take()
+    }
+}
+
+impl State {
+    fn under(&mut self, id: RowId) -> Option<&mut Under> {
+        self.batches.get_mut(id.batch.wrapping_sub(self.first) as usize)
+    }
+
+    fn settle(&mut self, id: RowId) {
+        if let Some(under) = self.under(id) {
+            under.left = under.left.saturating_sub(1);
+        }
+    }
+
+    fn fail(&mut self, id: RowId, error: KafkaError, by_record: bool) {
+        let error = why(error, by_record);
+        if error.cause() != Cause::Record {
+            self.broken.get_or_insert(error);
+            // What is left of the batch is abandoned: nobody knows what became of it.
+            if let Some(under) = self.under(id) {
+                under.tickets.clear();
+            }
+            return;
+        }
+        let Some(under) = self.under(id) else { return };
+        let Some(&record) = under.records.get(id.row as usize) else { return };
+        let shared = under.shared.clone();
+        // Of a record of several rows the first that fails tells it.
+        let share = under.take(record).and_then(|ticket| ticket.share(&[record]).pop());
+        if let Some(share) = share {
+            self.failures.tell(share, &shared, error);
+        }
+    }
+
+    /// Settles batches of which all rows have; whether there were any.
+    fn finish(&mut self) -> bool {
+        let before = self.batches.len();
+        while self.batches.front().is_some_and(|under| under.left == 0) {
+            let under = self.batches.pop_front();
+            self.first = self.first.wrapping_add(1);
+            under.into_iter().flat_map(|under| under.tickets).for_each(Ticket::delivered);
+        }
+        before != self.batches.len()
+    }
+}
+
+impl Under {
+    /// Takes the claim to one record out.
+    fn take(&mut self, record: u32) -> Option<Ticket> {
+        let place = self.tickets.iter().position(|ticket| ticket.records().contains(&record))?;
+        let mut before = self.tickets.swap_remove(place);
+        let mut this = before.split_at(record);
+        let after = this.split_at(record + 1);
+        self.tickets.extend([before, after].into_iter().filter(|ticket| !ticket.records().is_empty()));
+        Some(this)
+    }
+}
+
+/// An error of a row.
+fn why(error: KafkaError, by_record: bool) -> Error {
+    let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+    let Meaning { cause, .. } = meaning(code);
+    let failed = millstream_net::kafka::failed("a record could not be delivered", error);
+    match cause {
+        Cause::User if by_record => Error::new(Cause::Record, failed.message()).because(code),
+        _ => failed,
+    }
+}
+
+/// Whether a request is refused for the sake of some record in it.
+pub(super) fn is_of_request(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    [
+        Code::MessageSizeTooLarge,
+        Code::InvalidMessage,
+        Code::InvalidMessageSize,
+        Code::InvalidRecord,
+        Code::InvalidTimestamp,
+    ]
+    .contains(&code)
+}

@@ -1,0 +1,25 @@
+//! Kafka topics, written to: [`Topic`].
+//!
+//! Records are handed to librdkafka, which sends them in batches of its own; a batch of the engine settles once the
+//! brokers have acknowledged each of its records. Many are under way at once, and records of one partition arrive in the
+//! order in which they were written.
+//!
+//! ```text
+//! config     which topic, and what becomes of a record
+//! form       what a record is in Kafka
+//! delivery   what is under way, and what became of it
+//! producer   the client, and the thread that hears its reports
+//! sink       what the engine asks for
+//! ```
+
+mod config;
+mod delivery;
+mod form;
+mod producer;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+pub use config::Topic;
+pub use form::Form;
+pub use sink::KafkaSink;

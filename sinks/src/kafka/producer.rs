@@ -1,0 +1,125 @@
+//! The client that sends, and the thread that hears what became of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use millstream_core::contracts::{Cause, Error, Result};
+use millstream_net::kafka::{Said, failed};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Statistics};
+use tokio::sync::oneshot;
+
+use super::delivery::{Deliveries, RowId, Told, is_of_request};
+
+/// How long the thread waits for reports before it looks whether it is still wanted.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What librdkafka calls.
+pub(super) struct Context {
+    deliveries: Arc<Deliveries>,
+    by_record: bool,
+    /// Rows are sent one at a time just now: who is refused is to blame.
+    alone: AtomicBool,
+    said: Said,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.said.log(level, facility, text);
+    }
+
+    fn stats(&self, _: Statistics) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.said.error(&error, reason);
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+            self.deliveries.break_down(failed(format!("nothing more can be sent ({reason})"), error));
+        }
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, id: usize) {
+        let told = match report {
+            Ok(_) => Told::Delivered,
+            Err((error, message)) => match error.rdkafka_error_code() {
+                Some(code) if is_of_request(code) && !self.alone.load(Ordering::SeqCst) => {
+                    Told::Refused(code, message.detach())
+                }
+                _ => Told::Failed(error.clone()),
+            },
+        };
+        self.deliveries.tell(RowId::from(id), told, self.by_record);
+    }
+}
+
+/// The client that sends. Dropped, it forgets what has not been sent, in the background.
+pub(super) struct Producer {
+    /// `None` once it ends.
+    client: Option<Arc<BaseProducer<Context>>>,
+    stop: Arc<AtomicBool>,
+    ended: Option<oneshot::Receiver<()>>,
+}
+
+impl Producer {
+    pub(super) fn new(config: &ClientConfig, deliveries: Arc<Deliveries>, by_record: bool) -> Result<Self> {
+        let context = Context { deliveries, by_record, alone: AtomicBool::new(false), said: Said::default() };
+        let client: BaseProducer<Context> =
+            config.create_with_context(context).map_err(|error| failed("can't make a Kafka client", error))?;
+        let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
+        let (done, ended) = oneshot::channel();
+        let (polled, until) = (client.clone(), stop.clone());
+        let work = move || {
+            while !until.load(Ordering::SeqCst) {
+                polled.poll(TICK);
+            }
+            drop(polled);
+            let _ = done.send(());
+        };
+        std::thread::Builder::new().name("kafka reports".into()).spawn(work).map_err(|error| {
+            Error::new(Cause::Outside, "no thread could be started for a Kafka client").because(error)
+        })?;
+        Ok(Self { client: Some(client), stop, ended: Some(ended) })
+    }
+
+    pub(super) fn client(&self) -> &Arc<BaseProducer<Context>> {
+        self.client.as_ref().expect("it is taken only by what ends this producer")
+    }
+
+    /// Whether what is refused from now on was alone in its request.
+    pub(super) fn send_alone(&self, alone: bool) {
+        self.client().context().alone.store(alone, Ordering::SeqCst);
+    }
+
+    /// What the library said last, as the end of a sentence.
+    pub(super) fn said(&self) -> String {
+        self.client().context().said.last()
+    }
+
+    /// Ends it; what has not been sent is forgotten.
+    pub(super) async fn end(mut self) {
+        self.go();
+        if let Some(ended) = self.ended.take() {
+            // An error: the thread is gone, and with it the client.
+            let _ = ended.await;
+        }
+    }
+
+    fn go(&mut self) {
+        // The thread's is the last: it is the one to wait for the client's end.
+        self.client = None;
+        self.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.go();
+    }
+}

@@ -1,0 +1,29 @@
+//! Kafka topics, read as a member of a consumer group.
+//!
+//! [`Topics`] are read by partition: each partition that the group assigns to this member is one of the source's, named
+//! `topic/number`. What a record is, is up to the declaration: the value of a message as bytes, key and value, or the
+//! whole message.
+//!
+//! ```text
+//! config    which topics, how, from where on
+//! member    membership in the group: the client, and the thread that serves it
+//! begin     where partitions that were assigned begin
+//! opened    one partition that is being read
+//! form      what becomes of a message
+//! marks     where the records of a batch stand
+//! source    what the engine asks for
+//! ```
+
+mod begin;
+mod config;
+mod form;
+mod marks;
+mod member;
+mod opened;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Expired, Fallback, Start, Topics};
+pub use form::Form;
+pub use source::KafkaSource;

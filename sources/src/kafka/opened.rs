@@ -1,0 +1,135 @@
+//! [`Reading`]: one partition that is being read.
+
+use std::sync::Arc;
+
+use millstream_core::contracts::{Chunk, Refused};
+use millstream_core::data::{Column as _, Partition, PartitionId, Times};
+use millstream_net::kafka::{Place, partition_name};
+use rdkafka::Message as _;
+use rdkafka::Offset;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::KafkaError;
+use std::time::Duration;
+
+use super::begin::Begin;
+use super::form::Form;
+use super::marks::OffsetMarks;
+use super::member::Context;
+
+/// One partition that is being read.
+pub(super) struct Reading {
+    pub(super) id: PartitionId,
+    pub(super) name: Partition,
+    pub(super) place: Place,
+    topic: Arc<str>,
+    queue: PartitionQueue<Context>,
+    /// The offset behind the last record that was emitted.
+    pub(super) emitted: Option<i64>,
+    /// What the engine wants committed, and what is known to be stored.
+    pub(super) wanted: i64,
+    pub(super) stored: i64,
+    /// Where it ends, if it does.
+    end: Option<i64>,
+    pub(super) at_end: bool,
+}
+
+/// What was taken from a partition's queue.
+pub(super) struct Taken<T: Form> {
+    pub(super) chunk: Option<Chunk<T>>,
+    pub(super) error: Option<KafkaError>,
+}
+
+/// What may be taken at once.
+#[derive(Clone, Copy)]
+pub(super) struct Most {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+impl Reading {
+    pub(super) fn new(id: PartitionId, begin: Begin, queue: PartitionQueue<Context>) -> Self {
+        let Begin { place, offset, end } = begin;
+        let at_end = matches!((offset, end), (Offset::Offset(offset), Some(end)) if offset >= end) || end == Some(0);
+        Self {
+            id,
+            name: partition_name(&place.topic, place.partition),
+            topic: place.topic.as_str().into(),
+            place,
+            queue,
+            emitted: None,
+            wanted: -1,
+            stored: -1,
+            end,
+            at_end,
+        }
+    }
+
+    /// Whether all that was emitted is known to be committed.
+    pub(super) fn is_settled(&self) -> bool {
+        self.emitted.is_none_or(|emitted| self.stored >= emitted)
+    }
+
+    /// Takes what is there.
+    pub(super) fn take<T: Form>(&mut self, most: Most) -> Taken<T> {
+        let mut building = Building::<T>::default();
+        let mut error = None;
+        while !self.at_end && building.offsets.len() < most.records && building.bytes < most.bytes {
+            match self.queue.poll(Duration::ZERO) {
+                Some(Ok(message)) if self.end.is_some_and(|end| message.offset() >= end) => self.at_end = true,
+                Some(Ok(message)) => {
+                    building.add(&message, &self.topic);
+                    self.at_end = self.end.is_some_and(|end| message.offset() + 1 >= end);
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end = self.end.is_some(),
+                Some(Err(other)) => {
+                    error = Some(other);
+                    break;
+                }
+                None => break,
+            }
+        }
+        let chunk = building.finish(self.id, &self.name);
+        if let Some(last) = building.offsets.last() {
+            self.emitted = Some(last + 1);
+        }
+        Taken { chunk, error }
+    }
+}
+
+/// A batch that is being put together.
+struct Building<T: Form> {
+    column: T::Column,
+    offsets: Vec<i64>,
+    times: Vec<i64>,
+    refused: Vec<(u32, Refused)>,
+    bytes: usize,
+}
+
+impl<T: Form> Default for Building<T> {
+    fn default() -> Self {
+        Self { column: T::Column::default(), offsets: vec![], times: vec![], refused: vec![], bytes: 0 }
+    }
+}
+
+impl<T: Form> Building<T> {
+    fn add(&mut self, message: &rdkafka::message::BorrowedMessage<'_>, topic: &Arc<str>) {
+        if let Some(refused) = T::append(&mut self.column, message, topic) {
+            self.refused.push((self.offsets.len() as u32, refused));
+        }
+        self.bytes += message.payload_len() + message.key_len();
+        self.offsets.push(message.offset());
+        self.times.extend(message.timestamp().to_millis().map(|millis| millis.saturating_mul(1_000)));
+    }
+
+    fn finish(&mut self, partition: PartitionId, name: &Partition) -> Option<Chunk<T>> {
+        let mut column = std::mem::take(&mut self.column);
+        if column.is_empty() {
+            return None;
+        }
+        T::seal(&mut column);
+        // Messages of very old brokers have no time; a batch has one for each record or none.
+        let times = (self.times.len() == self.offsets.len()).then(|| Times::Each(self.times.as_slice().into()));
+        let marks = Arc::new(OffsetMarks::new(name.clone(), &self.offsets));
+        Some(Chunk { partition, column, times, marks, refused: std::mem::take(&mut self.refused) })
+    }
+}

@@ -1,0 +1,468 @@
+//! [`KafkaSource`]: reads the partitions that the group has assigned to this member, and commits what has arrived.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
+use millstream_core::data::{Partition, PartitionId, Position};
+use millstream_net::kafka::{Meaning, Place, decode, failed, meaning, partition_name};
+use rdkafka::Offset;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use tokio::sync::oneshot::error::{RecvError, TryRecvError};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::begin::{self, Asked, Begin, list};
+use super::config::{Expired, Fallback, Start, Topics, What};
+use super::form::Form;
+use super::member::{Answer, Member, Notice, assign, unassign};
+use super::opened::{Most, Reading};
+
+/// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
+const FIRST: Duration = Duration::from_secs(3);
+
+/// How long the end waits until the brokers have taken the last commit.
+const LAST: Duration = Duration::from_secs(30);
+
+/// How long after a commit that failed the next one is tried.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The source that [`Topics`] declares.
+pub struct KafkaSource<T: Form> {
+    topics: Topics<T>,
+    held: Held,
+    member: Option<Member>,
+    /// How many partitions each topic had when the run began.
+    known: HashMap<String, i32>,
+    /// When that was, in milliseconds since the Unix epoch.
+    opened_at: i64,
+    open: Vec<Reading>,
+    /// Where partitions stood that were given back.
+    given_back: HashMap<Place, i64>,
+    /// What is to be told before anything else.
+    ready: VecDeque<Event<T>>,
+    next_id: PartitionId,
+    /// Where to begin with the next look for messages.
+    turn: usize,
+    /// Partitions that were assigned, on their way to where they begin.
+    beginning: Option<Answer<Result<Vec<Begin>>>>,
+    /// A commit that is under way.
+    committing: Option<Answer<Committed>>,
+    revoking: Option<Revoking>,
+    /// Whether the group has assigned anything yet, if only that there is nothing for this member.
+    assigned: bool,
+    /// When a commit that failed is tried again.
+    commit_again: Option<Instant>,
+    /// An error that was found beside records: told after them.
+    wrong: Option<Error>,
+    /// Commits that came too late.
+    late: u64,
+}
+
+/// What became of a commit: where it was to, and whether the group has stored it.
+struct Committed {
+    offsets: Vec<(Place, i64)>,
+    result: KafkaResult<()>,
+}
+
+/// Partitions that are being taken away.
+struct Revoking {
+    places: Vec<Place>,
+    until: Instant,
+}
+
+impl<T: Form> Source for KafkaSource<T> {
+    type Out = T;
+
+    async fn open(&mut self, held: &Held) -> Result<Vec<Partition>> {
+        self.held = held.clone();
+        for (_, position) in held.all() {
+            decode(&position)?;
+        }
+        let names = match &self.topics.what {
+            What::Topics(topics) => topics.iter().map(String::as_str).collect(),
+            What::Pattern(pattern) => vec![pattern.as_str()],
+        };
+        let member = Member::join(&self.topics.client_config(), &names)?;
+        let what = self.topics.what.clone();
+        self.opened_at = rdkafka::message::Timestamp::now().to_millis().unwrap_or_default();
+        self.known = member.ask(move |consumer| begin::look(consumer, &what)).await.map_err(unanswered)??;
+        self.member = Some(member);
+        // Who doesn't know yet which partitions it has is told later.
+        timeout(FIRST, self.first_assignment()).await.unwrap_or(Ok(()))?;
+        let mut opened = Vec::new();
+        while let Some(Event::Opened(partition)) = self.ready.pop_front_if(|event| matches!(event, Event::Opened(_))) {
+            opened.push(partition);
+        }
+        Ok(opened)
+    }
+
+    async fn next(&mut self) -> Result<Event<T>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            self.take_notices()?;
+            self.give_back_what_has_settled(false)?;
+            if !self.ready.is_empty() {
+                continue;
+            }
+            if let Some(event) = self.read()? {
+                return Ok(event);
+            }
+            if self.is_at_end() {
+                return Ok(Event::End);
+            }
+            self.wait().await?;
+        }
+    }
+
+    async fn commit(&mut self, positions: &[(PartitionId, Position)]) -> Result<()> {
+        for (id, position) in positions {
+            let offset = decode(position)?;
+            match self.open.iter_mut().find(|reading| reading.id == *id) {
+                Some(reading) => reading.wanted = reading.wanted.max(offset),
+                None => self.late += 1,
+            }
+        }
+        self.take_notices()?;
+        self.ask_for_commits()
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let committed = match self.member {
+            Some(_) => timeout(LAST, self.all_committed()).await,
+            None => Ok(Ok(())),
+        };
+        self.open.clear();
+        self.beginning = None;
+        if let Some(member) = self.member.take() {
+            member.leave().await;
+        }
+        if self.late > 0 {
+            tracing::warn!(late = self.late, "commits of partitions that had been taken away were dropped");
+        }
+        committed.unwrap_or_else(|_| {
+            let message = format!(
+                "the group's offsets could not be committed within {LAST:?}: the next run reads again what was not; see to \
+                 the brokers and the way to them"
+            );
+            Err(Error::new(Cause::Outside, message))
+        })
+    }
+}
+
+impl<T: Form> KafkaSource<T> {
+    pub(super) fn new(topics: Topics<T>) -> Self {
+        Self {
+            topics,
+            held: Held::default(),
+            member: None,
+            known: HashMap::new(),
+            opened_at: 0,
+            open: Vec::new(),
+            given_back: HashMap::new(),
+            ready: VecDeque::new(),
+            next_id: 0,
+            turn: 0,
+            beginning: None,
+            committing: None,
+            revoking: None,
+            assigned: false,
+            commit_again: None,
+            wrong: None,
+            late: 0,
+        }
+    }
+
+    fn member(&self) -> Result<&Member> {
+        self.member.as_ref().ok_or_else(|| Error::new(Cause::Bug, "the Kafka source is used before it was opened"))
+    }
+
+    async fn first_assignment(&mut self) -> Result<()> {
+        while !self.assigned {
+            self.take_notices()?;
+            if !self.assigned {
+                self.wait().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until there may be something to do.
+    async fn wait(&mut self) -> Result<()> {
+        let wake = self.member()?.inbox.wake.clone();
+        let until = [self.revoking.as_ref().map(|revoking| revoking.until), self.commit_again];
+        let until = until.into_iter().flatten().min();
+        let Self { beginning, committing, .. } = self;
+        tokio::select! {
+            () = wake.notified() => Ok(()),
+            committed = answered(committing) => {
+                self.committing = None;
+                self.committed(committed?)
+            }
+            () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => Ok(()),
+            begun = answered(beginning) => {
+                self.beginning = None;
+                self.take_over(begun??)
+            }
+        }
+    }
+
+    fn take_notices(&mut self) -> Result<()> {
+        if self.commit_again.is_some_and(|again| again <= Instant::now()) {
+            self.commit_again = None;
+            self.ask_for_commits()?;
+        }
+        while let Some(notice) = self.member()?.inbox.take() {
+            match notice {
+                Notice::Assigned(places) => self.find_beginnings(places)?,
+                Notice::Revoked { places, lost } => self.revoke(places, lost)?,
+                Notice::Failed(error) => self.judge("the consumer group", error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds out where partitions begin that were assigned.
+    fn find_beginnings(&mut self, places: Vec<Place>) -> Result<()> {
+        let first = !std::mem::replace(&mut self.assigned, true);
+        let places = places.into_iter().map(|place| {
+            let held = self.held_of(&place)?;
+            let start = if first { self.topics.start } else { Start::Committed(self.later(&place)) };
+            Ok(Asked { place, held, start })
+        });
+        let places = places.collect::<Result<Vec<_>>>()?;
+        let until_end = self.topics.until_end;
+        self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, places, until_end)));
+        Ok(())
+    }
+
+    /// What is held of a partition outside of the group. Once it was given back others may have read on.
+    fn held_of(&self, place: &Place) -> Result<Option<begin::Held>> {
+        let held = self.held.position(&partition_name(&place.topic, place.partition));
+        let held = held.as_ref().map(decode).transpose()?;
+        Ok(match self.given_back.get(place) {
+            None => held.map(begin::Held::At),
+            Some(before) => held.max(Some(*before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
+        })
+    }
+
+    /// Where a partition begins that comes later and of which the group has committed nothing: what is *latest* was said
+    /// when the run began, and one that was made since has nothing older.
+    fn later(&self, place: &Place) -> Fallback {
+        let is_new = self.known.get(&place.topic).is_none_or(|&count| place.partition >= count);
+        match self.topics.start {
+            Start::Timestamp(millis) => Fallback::Timestamp(millis),
+            Start::Latest | Start::Committed(Fallback::Latest) if !is_new => Fallback::Timestamp(self.opened_at),
+            Start::Committed(Fallback::Fail) if !is_new => Fallback::Fail,
+            Start::Committed(Fallback::Timestamp(millis)) => Fallback::Timestamp(millis),
+            _ => Fallback::Earliest,
+        }
+    }
+
+    /// Begins to read partitions.
+    fn take_over(&mut self, begins: Vec<Begin>) -> Result<()> {
+        let consumer = self.member()?.consumer().clone();
+        let mut queues = Vec::new();
+        for begin in &begins {
+            let Place { topic, partition } = &begin.place;
+            // Before it is assigned: from then on its messages come into this queue and no other.
+            let Some(mut queue) = consumer.split_partition_queue(topic, *partition) else {
+                return Err(Error::new(Cause::Bug, format!("{topic}/{partition} has no queue")));
+            };
+            let wake = self.member()?.inbox.wake.clone();
+            queue.set_nonempty_callback(move || wake.notify_one());
+            queues.push(queue);
+        }
+        let partitions = list(begins.iter().map(|begin| (&begin.place, begin.offset)));
+        assign(&consumer, &partitions).map_err(|error| failed("can't take over partitions", error))?;
+        for (begin, queue) in begins.into_iter().zip(queues) {
+            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.offset, "assigned");
+            let reading = Reading::new(self.next_id, begin, queue);
+            self.next_id += 1;
+            self.ready.push_back(Event::Opened(reading.name.clone()));
+            self.open.push(reading);
+        }
+        Ok(())
+    }
+
+    /// Partitions are taken away.
+    fn revoke(&mut self, places: Vec<Place>, lost: bool) -> Result<()> {
+        tracing::info!(partitions = places.len(), lost, "revoked");
+        self.revoking = Some(Revoking { places, until: Instant::now() + self.topics.revoke_wait });
+        self.give_back_what_has_settled(lost)
+    }
+
+    fn is_revoked(&self, reading: &Reading) -> bool {
+        self.revoking.as_ref().is_some_and(|revoking| revoking.places.contains(&reading.place))
+    }
+
+    /// Closes partitions that are being taken away, once everything that was emitted of them is committed, or the time
+    /// is up; and gives all of them back when none is left.
+    fn give_back_what_has_settled(&mut self, lost: bool) -> Result<()> {
+        let Some(revoking) = &self.revoking else { return Ok(()) };
+        let given_up = lost || revoking.until <= Instant::now();
+        let open = std::mem::take(&mut self.open);
+        for reading in open {
+            if !self.is_revoked(&reading) || !(given_up || reading.is_settled()) {
+                self.open.push(reading);
+                continue;
+            }
+            if !reading.is_settled() {
+                let stored = reading.stored;
+                tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");
+            }
+            self.ready.push_back(Event::Closed(reading.id));
+            self.given_back.insert(reading.place.clone(), reading.stored);
+        }
+        if !self.open.iter().any(|reading| self.is_revoked(reading))
+            && let Some(revoking) = self.revoking.take()
+        {
+            let partitions = list(revoking.places.iter().map(|place| (place, Offset::Invalid)));
+            let consumer = self.member()?.consumer();
+            unassign(consumer, &partitions).map_err(|error| failed("can't give back partitions", error))?;
+        }
+        Ok(())
+    }
+
+    /// The records of the next partition that has any.
+    fn read(&mut self) -> Result<Option<Event<T>>> {
+        if let Some(wrong) = self.wrong.take() {
+            return Err(wrong);
+        }
+        let most = Most { records: self.topics.batch_records, bytes: self.topics.batch_bytes };
+        for _ in 0..self.open.len() {
+            self.turn = (self.turn + 1) % self.open.len();
+            let turn = self.turn;
+            if self.is_revoked(&self.open[turn]) {
+                continue;
+            }
+            let taken = self.open[turn].take::<T>(most);
+            let judged = match taken.error {
+                Some(error) => self.judge_partition(turn, error),
+                None => Ok(()),
+            };
+            match (taken.chunk, judged) {
+                (Some(chunk), judged) => {
+                    self.wrong = judged.err();
+                    return Ok(Some(Event::Records(chunk)));
+                }
+                (None, judged) => judged?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.topics.until_end
+            && self.assigned
+            && self.beginning.is_none()
+            && self.open.iter().all(|reading| reading.at_end || self.is_revoked(reading))
+    }
+
+    fn judge_partition(&self, turn: usize, error: KafkaError) -> Result<()> {
+        let name = &self.open[turn].name;
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AutoOffsetReset) {
+            return self.judge(name.name(), error);
+        }
+        debug_assert_eq!(self.topics.expired, Expired::Fail);
+        let message = format!(
+            "{name}: the records that are to be read next are gone: the topic doesn't keep them any more, or was made anew. \
+             What was not read is lost to this group; to go on behind it, declare `on_expired`, or set the group's offsets \
+             by Kafka's own tools"
+        );
+        Err(Error::new(Cause::State, message).because(error))
+    }
+
+    /// Whether an error is one to go on with: the library tries again by itself what may succeed later.
+    fn judge(&self, what: &str, error: KafkaError) -> Result<()> {
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        let known = error.rdkafka_error_code().map(meaning);
+        match known {
+            Some(Meaning { retry: true, .. }) if !fatal => {
+                tracing::warn!(%error, "{what}: trying again");
+                Ok(())
+            }
+            Some(_) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                match &self.topics.what {
+                    What::Pattern(_) => Ok(()),
+                    What::Topics(_) => Err(failed(format!("can't read on from {what}"), error)),
+                }
+            }
+            _ => Err(failed(format!("can't read on from {what}"), error)),
+        }
+    }
+
+    /// Asks the group to store what the engine wants to be committed, one commit at a time.
+    fn ask_for_commits(&mut self) -> Result<()> {
+        if let Some(committing) = &mut self.committing {
+            match committing.try_recv() {
+                Ok(committed) => {
+                    self.committing = None;
+                    self.committed(committed)?;
+                }
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Closed) => self.committing = None,
+            }
+        }
+        let moved = self.open.iter().filter(|reading| reading.wanted > reading.stored);
+        let offsets: Vec<_> = moved.map(|reading| (reading.place.clone(), reading.wanted)).collect();
+        if offsets.is_empty() || self.commit_again.is_some() {
+            return Ok(());
+        }
+        self.committing = Some(self.member()?.ask(move |consumer| {
+            let list = list(offsets.iter().map(|(place, offset)| (place, Offset::Offset(*offset))));
+            // Of a commit that isn't waited for, nothing would be heard.
+            let result = consumer.commit(&list, CommitMode::Sync);
+            Committed { offsets, result }
+        }));
+        Ok(())
+    }
+
+    /// Hears what became of a commit.
+    fn committed(&mut self, committed: Committed) -> Result<()> {
+        let Committed { offsets, result } = committed;
+        for (place, offset) in offsets {
+            match self.open.iter_mut().find(|reading| reading.place == place) {
+                Some(reading) if result.is_ok() => reading.stored = reading.stored.max(offset),
+                // It is tried again for as long as the partition is ours; that it isn't is told by the group.
+                Some(_) => {}
+                None => self.late += 1,
+            }
+        }
+        match result {
+            Ok(()) => self.ask_for_commits(),
+            Err(error) => {
+                self.judge("the consumer group", error)?;
+                self.commit_again = Some(Instant::now() + AGAIN);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits until the group has stored all that the engine wants to be committed.
+    async fn all_committed(&mut self) -> Result<()> {
+        loop {
+            self.take_notices()?;
+            self.give_back_what_has_settled(false)?;
+            self.ask_for_commits()?;
+            if self.open.iter().all(|reading| reading.stored >= reading.wanted) {
+                return Ok(());
+            }
+            self.wait().await?;
+        }
+    }
+}
+
+/// The answer to a question that was asked; never, if none was.
+async fn answered<T>(asked: &mut Option<Answer<T>>) -> Result<T> {
+    match asked {
+        Some(answer) => answer.await.map_err(unanswered),
+        None => std::future::pending().await,
+    }
+}
+
+fn unanswered(error: RecvError) -> Error {
+    Error::new(Cause::Bug, "a question to the brokers was not answered").because(error)
+}

@@ -63,10 +63,8 @@ impl Engine for Pipeline {
 
 /// The coders that every pipeline has: those of formats, and those of the messages that connectors share.
 fn coders() -> Vec<Coder> {
-    #[allow(unused_mut, reason = "no connector may be there")]
     let mut coders = millstream_coders::defaults();
-    #[cfg(feature = "amqp")]
-    coders.extend(millstream_net::amqp::coders());
+    coders.extend(millstream_net::coders());
     coders
 }
 
@@ -121,13 +119,4 @@ impl From<millstream_core::contracts::Error> for Error {
     fn from(error: millstream_core::contracts::Error) -> Self {
         Self::Run(error)
     }
-}
-
-/// The coders that every pipeline has.
-fn coders() -> Vec<Coder> {
-    #[cfg_attr(not(feature = "kafka"), expect(unused_mut, reason = "connectors with coders of their own add them"))]
-    let mut coders = millstream_coders::defaults();
-    #[cfg(feature = "kafka")]
-    coders.extend(millstream_net::kafka::coders());
-    coders
 }

@@ -29,14 +29,6 @@ pub mod terminal;
 
 pub use engine::{Engine, Error};
 
-/// Kafka: the source, the sink, and what they share.
-#[cfg(feature = "kafka")]
-pub mod kafka {
-    pub use millstream_net::kafka::{Cluster, Header, Message, Origin};
-    pub use millstream_sinks::kafka::Topic;
-    pub use millstream_sources::kafka::{Expired, Fallback, Start, Topics};
-}
-
 pub use millstream_coders as coders;
 pub use millstream_core::{commit, contracts, data, declare, plan, runtime, testkit, transforms};
 pub use millstream_net::store;
@@ -56,9 +48,19 @@ pub mod amqp {
     pub use millstream_sources::amqp::Queue;
 }
 
+/// Kafka: topics as sources and as sinks.
+#[cfg(feature = "kafka")]
+pub mod kafka {
+    pub use millstream_net::kafka::{Cluster, Header, Message, Origin};
+    pub use millstream_sinks::kafka::Topic;
+    pub use millstream_sources::kafka::{Expired, Fallback, Start, Topics};
+}
+
 /// What a program that declares and runs pipelines needs.
 pub mod prelude {
     pub use crate::Engine;
+    #[cfg(feature = "amqp")]
+    pub use crate::amqp;
     #[cfg(feature = "kafka")]
     pub use crate::kafka;
     #[cfg(feature = "embedded-store")]

@@ -36,3 +36,14 @@ pub mod testkit;
 #[cfg(all(fuzzing, feature = "instances"))]
 #[doc(hidden)]
 pub use exchange::fuzzing;
+
+/// The coders of the messages that connectors share: each makes what stages look at of a whole message.
+pub fn coders() -> Vec<millstream_core::contracts::Coder> {
+    let all: &[fn() -> Vec<millstream_core::contracts::Coder>] = &[
+        #[cfg(feature = "amqp")]
+        amqp::coders,
+        #[cfg(feature = "kafka")]
+        kafka::coders,
+    ];
+    all.iter().flat_map(|coders| coders()).collect()
+}

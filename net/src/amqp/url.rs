@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_left_out_is_left_out() {
         for text in ["amqp://h", "amqp://h/", "amqp://@h/?"] {
-            assert_eq!((parsed(text).host.as_str(), parsed(text)), ("h", Url { host: "h".into(), ..Url::default() }));
+            assert!(parsed(text) == Url { host: "h".into(), ..Url::default() }, "{text}");
         }
         assert_eq!((parsed("amqp://[::1]:5").host.as_str(), parsed("amqp://[::1]:5").port), ("::1", Some(5)));
         assert_eq!(parsed("amqp://[::1]").port, None);

@@ -51,7 +51,7 @@ impl Queue {
             prefetch: 20_000,
             pessimistic: false,
             declared: None,
-            clocked: Clocked::ByTimestamp,
+            clocked: Clocked::Timestamp,
             timeout: Duration::from_secs(30 * 60),
         };
         Self { settings, gives: PhantomData }
@@ -97,14 +97,14 @@ impl<T> Queue<T> {
     /// was read.
     #[must_use]
     pub fn event_time_header(mut self, header: impl Into<String>) -> Self {
-        self.settings.clocked = Clocked::ByHeader(header.into());
+        self.settings.clocked = Clocked::Header(header.into());
         self
     }
 
     /// A message happens when it is read. Default: when its `timestamp` property says.
     #[must_use]
     pub fn event_time_arrival(mut self) -> Self {
-        self.settings.clocked = Clocked::ByArrival;
+        self.settings.clocked = Clocked::Arrival;
         self
     }
 
@@ -145,7 +145,7 @@ impl<T: Record> SourceFactory for Queue<T> {
             let found = self.settings.prefetch;
             wrong.push(format!("a prefetch of {found}: expected 1 to {MOST}; leave it out for 20,000"));
         }
-        if matches!(&self.settings.clocked, Clocked::ByHeader(header) if header.is_empty()) {
+        if matches!(&self.settings.clocked, Clocked::Header(header) if header.is_empty()) {
             wrong.push("event time from a header without a name: give its name".to_owned());
         }
         if self.settings.timeout.is_zero() {

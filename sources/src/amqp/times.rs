@@ -12,17 +12,17 @@ use millstream_core::data::Times;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Clocked {
     /// Its `timestamp` property.
-    ByTimestamp,
+    Timestamp,
     /// This header.
-    ByHeader(String),
+    Header(String),
     /// Nothing: it happens when it is read.
-    ByArrival,
+    Arrival,
 }
 
 impl Clocked {
     /// The times of these messages; `None`: none of them says.
     pub(super) fn times(&self, messages: &[Delivery]) -> Option<Times> {
-        if *self == Self::ByArrival || !messages.iter().any(|message| self.micros(&message.properties).is_some()) {
+        if *self == Self::Arrival || !messages.iter().any(|message| self.micros(&message.properties).is_some()) {
             return None;
         }
         let now = now();
@@ -34,8 +34,8 @@ impl Clocked {
     /// In microseconds since the Unix epoch.
     fn micros(&self, properties: &BasicProperties) -> Option<i64> {
         match self {
-            Self::ByTimestamp => properties.timestamp().and_then(seconds),
-            Self::ByHeader(name) => match properties.headers().as_ref()?.inner().get(name.as_str())? {
+            Self::Timestamp => properties.timestamp().and_then(seconds),
+            Self::Header(name) => match properties.headers().as_ref()?.inner().get(name.as_str())? {
                 AMQPValue::Timestamp(time) => seconds(*time),
                 AMQPValue::LongLongInt(time) => millis(*time),
                 AMQPValue::LongInt(time) => millis((*time).into()),
@@ -43,7 +43,7 @@ impl Clocked {
                 AMQPValue::LongString(text) => millis(std::str::from_utf8(text.as_bytes()).ok()?.parse().ok()?),
                 _ => None,
             },
-            Self::ByArrival => None,
+            Self::Arrival => None,
         }
     }
 }
@@ -75,9 +75,9 @@ mod tests {
     #[test]
     fn a_property_or_a_header_says_when() {
         let stamped = BasicProperties::default().with_timestamp(1_700_000_000);
-        assert_eq!(Clocked::ByTimestamp.micros(&stamped), Some(1_700_000_000_000_000));
-        assert_eq!(Clocked::ByArrival.micros(&stamped), None);
-        let header = Clocked::ByHeader("at".into());
+        assert_eq!(Clocked::Timestamp.micros(&stamped), Some(1_700_000_000_000_000));
+        assert_eq!(Clocked::Arrival.micros(&stamped), None);
+        let header = Clocked::Header("at".into());
         for (value, micros) in [
             (AMQPValue::Timestamp(7), Some(7_000_000)),
             (AMQPValue::LongLongInt(7), Some(7_000)),
@@ -96,9 +96,9 @@ mod tests {
     fn where_some_say_the_others_happened_when_they_were_read() {
         let mut messages: Vec<_> =
             (1..=2).map(|tag| Delivery::mock(tag, "".into(), "".into(), false, Vec::new())).collect();
-        assert!(Clocked::ByTimestamp.times(&messages).is_none());
+        assert!(Clocked::Timestamp.times(&messages).is_none());
         messages[0].properties = BasicProperties::default().with_timestamp(7);
-        let times = Clocked::ByTimestamp.times(&messages).expect("one says");
+        let times = Clocked::Timestamp.times(&messages).expect("one says");
         assert_eq!(times.at(0).micros, 7_000_000);
         assert!(times.at(1).micros > 1_700_000_000_000_000);
     }

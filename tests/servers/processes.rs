@@ -28,7 +28,7 @@ fn wait_for_child(process: &Process) {
 
 #[test]
 fn a_server_is_killed_and_started_again_in_its_folder() {
-    let mut server = server();
+    let server = server();
     let folder = server.folder().to_owned();
     let first = server.pid();
     assert_eq!(server.log(), "begins with a child");

@@ -26,7 +26,7 @@ fn started(name: &str, began: Instant, process: &Process) {
 #[test]
 fn rabbitmq() {
     let began = Instant::now();
-    let Some(mut broker) = RabbitMq::own(&[]) else { return };
+    let Some(broker) = RabbitMq::own(&[]) else { return };
     started("RabbitMQ", began, broker.process());
     broker.add_queue("kept", &json!({}));
     broker.publish("kept", &json!({"delivery_mode": 2}), "what was there");
@@ -97,7 +97,7 @@ fn kcat(kafka: &Kafka, arguments: &[&str]) -> Option<String> {
 #[test]
 fn kafka() {
     let began = Instant::now();
-    let Some(mut kafka) = Kafka::own(&[]) else { return };
+    let Some(kafka) = Kafka::own(&[]) else { return };
     started("Kafka", began, kafka.process());
     kafka.add_topic("kept", 3, &[("cleanup.policy", "compact")]);
     let input = kafka.process().folder().join("input");
@@ -217,7 +217,7 @@ fn kafka_is_looked_at_and_changed_over_its_protocol() {
 #[test]
 fn registry() {
     let began = Instant::now();
-    let Some(mut registry) = Registry::own() else { return };
+    let Some(registry) = Registry::own() else { return };
     started("Registry", began, registry.process());
     let id = registry.register("numbers", r#"{"type": "array", "items": "long"}"#);
     let path = format!("/schemas/ids/{id}");

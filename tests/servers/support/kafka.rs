@@ -116,7 +116,7 @@ impl Kafka {
     }
 
     /// Starts it again after a kill, with the same ports and data, and waits until it is ready.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
         self.process.restart();
         self.until_ready();
     }

@@ -16,6 +16,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -49,10 +51,14 @@ const SHOWN: usize = 60;
 pub(crate) struct Process {
     name: &'static str,
     folder: PathBuf,
-    supervisor: Child,
+    supervisor: Mutex<Supervisor>,
+    /// The number of the server's first process, which names its group.
+    server: AtomicI32,
+}
+
+struct Supervisor {
+    child: Child,
     pids: BufReader<ChildStdout>,
-    /// The server's first process, which names its group.
-    server: Pid,
 }
 
 impl Process {
@@ -71,10 +77,11 @@ impl Process {
             };
         }
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut supervisor = shell.spawn().expect("there is a shell");
-        let mut pids = BufReader::new(supervisor.stdout.take().expect("it is piped"));
-        let server = begin(&mut supervisor, &mut pids);
-        Self { name, folder, supervisor, pids, server }
+        let mut child = shell.spawn().expect("there is a shell");
+        let pids = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut supervisor = Supervisor { child, pids };
+        let server = AtomicI32::new(supervisor.begin());
+        Self { name, folder, supervisor: Mutex::new(supervisor), server }
     }
 
     /// Waits until it is ready, which `asks` finds out. Panics with the end of its log if it ends before, or isn't ready
@@ -97,7 +104,7 @@ impl Process {
 
     /// The number of its first process.
     pub(crate) fn pid(&self) -> i32 {
-        self.server.as_raw_nonzero().get()
+        self.server.load(Relaxed)
     }
 
     /// The numbers of all its processes that are still there.
@@ -143,9 +150,10 @@ impl Process {
     }
 
     /// Starts it again as it was started first, after its end.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
+        let mut supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(self.has_ended(), "{} is still there: kill it first", self.name);
-        self.server = begin(&mut self.supervisor, &mut self.pids);
+        self.server.store(supervisor.begin(), Relaxed);
     }
 
     /// The end of what it has said on its outputs.
@@ -158,23 +166,25 @@ impl Process {
 
     /// `false` if none of its processes is there.
     fn signal(&self, signal: Signal) -> bool {
-        kill_process_group(self.server, signal).is_ok()
+        Pid::from_raw(self.pid()).is_some_and(|server| kill_process_group(server, signal).is_ok())
     }
 }
 
-/// Has the supervisor start the server, and returns when the server has its group.
-fn begin(supervisor: &mut Child, pids: &mut BufReader<ChildStdout>) -> Pid {
-    let stdin = supervisor.stdin.as_mut().expect("it is piped");
-    stdin.write_all(b"start\n").expect("the supervisor reads");
-    let mut line = String::new();
-    pids.read_line(&mut line).expect("the supervisor can be read");
-    let pid = line.trim().parse().ok().and_then(Pid::from_raw).expect("the supervisor says the server's number");
-    let began = Instant::now();
-    while rustix::process::getpgid(Some(pid)).is_ok_and(|group| group != pid) {
-        assert!(began.elapsed() < PATIENCE, "the server has no group of its own after {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(1));
+impl Supervisor {
+    /// Starts the server, and returns its number when it has its group.
+    fn begin(&mut self) -> i32 {
+        let stdin = self.child.stdin.as_mut().expect("it is piped");
+        stdin.write_all(b"start\n").expect("the supervisor reads");
+        let mut line = String::new();
+        self.pids.read_line(&mut line).expect("the supervisor can be read");
+        let pid = line.trim().parse().ok().and_then(Pid::from_raw).expect("the supervisor says the server's number");
+        let began = Instant::now();
+        while rustix::process::getpgid(Some(pid)).is_ok_and(|group| group != pid) {
+            assert!(began.elapsed() < PATIENCE, "the server has no group of its own after {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        pid.as_raw_nonzero().get()
     }
-    pid
 }
 
 /// The processes of a group, but for those that have ended.
@@ -203,8 +213,9 @@ fn resident(pid: i32) -> Option<u64> {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.supervisor.stdin.take());
-        let _ = self.supervisor.wait();
+        let supervisor = self.supervisor.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop(supervisor.child.stdin.take());
+        let _ = supervisor.child.wait();
         self.ends();
     }
 }

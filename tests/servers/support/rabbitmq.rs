@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -16,6 +17,7 @@ use super::process::Process;
 
 /// It is ready after 5 to 15 s.
 const PATIENCE: Duration = Duration::from_secs(120);
+const NODE: &str = "n1@localhost";
 /// Debian's.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
@@ -88,13 +90,28 @@ impl RabbitMq {
         &self.process
     }
 
-    /// SIGKILL.
+    /// SIGKILL, once it has written which queues, exchanges and bindings there are: it does that every two seconds, and
+    /// one that was made right before would be lost, as durable as it is. Messages that it has confirmed aren't.
     pub(crate) fn kill(&self) {
+        self.settle();
         self.process.kill();
     }
 
+    /// Waits until all that was declared so far is written.
+    pub(crate) fn settle(&self) {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let word = format!("settled {}", NEXT.fetch_add(1, Relaxed));
+        // What comes behind all else in the one log of what there is.
+        self.http.must("PUT", "/api/global-parameters/settled", Some(&json!({"name": "settled", "value": word})));
+        let log = self.process.folder().join(format!("mnesia/{NODE}"));
+        let holds =
+            |file: &Path| fs::read(file).is_ok_and(|bytes| memchr::memmem::find(&bytes, word.as_bytes()).is_some());
+        let files = || fs::read_dir(&log).expect("there is its data").flatten().map(|entry| entry.path());
+        self.process.until_ready(PATIENCE, || files().any(|file| file.is_file() && holds(&file)));
+    }
+
     /// Starts it again after a kill, with the same ports and data, and waits until it is ready.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
         self.process.restart();
         self.until_ready();
     }
@@ -273,7 +290,7 @@ fn command(folder: &Path, ports: &Ports) -> Command {
         ("RABBITMQ_PID_FILE", "pid"),
     ];
     command.envs(of_folder.map(|(name, file)| (name, folder.join(file))));
-    command.env("RABBITMQ_NODENAME", "n1@localhost").env("ERL_EPMD_ADDRESS", "127.0.0.1");
+    command.env("RABBITMQ_NODENAME", NODE).env("ERL_EPMD_ADDRESS", "127.0.0.1");
     command.env("RABBITMQ_DIST_PORT", ports.between_nodes.to_string()).env("ERL_EPMD_PORT", ports.names.to_string());
     command
 }

@@ -78,7 +78,7 @@ impl Registry {
     }
 
     /// Starts it again after a kill, on the same ports and without a schema, and waits until it is ready.
-    pub(crate) fn restart(&mut self) {
+    pub(crate) fn restart(&self) {
         self.process.restart();
         self.until_ready();
     }

@@ -12,37 +12,46 @@ pub(super) struct Ahead {
     confirmed: VecDeque<Stamp>,
 }
 
+/// Rows of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// They are to be published.
+    pub(super) left: Vec<usize>,
+    /// They were confirmed before.
+    pub(super) known: Vec<usize>,
+}
+
 impl Ahead {
     /// This one failed, and these behind it, in this order, were confirmed.
     pub(super) fn remember(&mut self, failed: Stamp, confirmed: impl IntoIterator<Item = Stamp>) {
-        (self.failed, self.confirmed) = (Some(failed), confirmed.into_iter().collect());
+        self.failed = Some(failed);
+        // What is left of the former ones stands behind all of these.
+        let behind = std::mem::take(&mut self.confirmed);
+        self.confirmed = confirmed.into_iter().chain(behind).collect();
     }
 
-    /// The rows that are to be published, of as many as there are.
-    pub(super) fn left(&mut self, rows: usize, stamps: impl IntoIterator<Item = Stamp>) -> Vec<usize> {
+    /// What is to be done with the rows of a batch.
+    pub(super) fn rows(&mut self, rows: usize, stamps: impl IntoIterator<Item = Stamp>) -> Rows {
         if self.failed.is_none() {
-            return (0..rows).collect();
+            return Rows { left: (0..rows).collect(), known: Vec::new() };
         }
-        let left = |(row, stamp): (usize, Stamp)| {
+        let (mut left, mut known) = (Vec::new(), Vec::new());
+        for (row, stamp) in stamps.into_iter().enumerate() {
             if row == 0 && self.failed.as_ref() == Some(&stamp) {
                 self.confirmed.clear();
             }
             match self.confirmed.iter().position(|confirmed| *confirmed == stamp) {
                 Some(at) => {
                     self.confirmed.drain(..=at);
-                    None
+                    known.push(row);
                 }
-                None => {
-                    // What is behind it was not confirmed either, but for what was remembered of a window.
-                    Some(row)
-                }
+                None => left.push(row),
             }
-        };
-        let left = stamps.into_iter().enumerate().filter_map(left).collect();
+        }
         if self.confirmed.is_empty() {
             self.failed = None;
         }
-        left
+        Rows { left, known }
     }
 }
 
@@ -58,7 +67,7 @@ mod tests {
     }
 
     fn left(ahead: &mut Ahead, rows: std::ops::Range<u64>) -> Vec<usize> {
-        ahead.left((rows.end - rows.start) as usize, rows.map(stamp))
+        ahead.rows((rows.end - rows.start) as usize, rows.map(stamp)).left
     }
 
     #[test]
@@ -77,5 +86,15 @@ mod tests {
         ahead.remember(stamp(2), [3, 4].map(stamp));
         assert_eq!(left(&mut ahead, 2..6), [0, 1, 2, 3]);
         assert_eq!(left(&mut ahead, 3..6), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_was_confirmed_stays_known_when_another_fails_among_it() {
+        let mut ahead = Ahead::default();
+        ahead.remember(stamp(2), [3, 5, 6, 8].map(stamp));
+        let rows = ahead.rows(4, (3..7).map(stamp));
+        assert_eq!(rows, Rows { left: vec![1], known: vec![0, 2, 3] });
+        ahead.remember(stamp(4), [5, 6].map(stamp));
+        assert_eq!(left(&mut ahead, 5..9), [2]);
     }
 }

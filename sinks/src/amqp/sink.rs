@@ -12,7 +12,7 @@ use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkCon
 use millstream_core::data::Records;
 use millstream_net::amqp::{Link, Refusal, short, wrong};
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Rows};
 use super::config::Settings;
 use super::record::{Outgoing, Record};
 use super::returned::{Returned, matched};
@@ -54,7 +54,7 @@ impl<T: Record> Sink for ExchangeSink<T> {
     }
 
     async fn write(&mut self, records: Records<'_, T::Column>, _: &mut Option<Ticket>) -> Result<(), WriteError> {
-        let rows = self.ahead.left(records.len(), records.stamps());
+        let Rows { left: rows, known } = self.ahead.rows(records.len(), records.stamps());
         let (mut done, mut window) = (0, self.settings.window);
         while done < rows.len() {
             let these = &rows[done..rows.len().min(done + window)];
@@ -62,7 +62,7 @@ impl<T: Record> Sink for ExchangeSink<T> {
             let failed = match self.publish(&outgoing).await {
                 Ok(fates) => {
                     self.tries = 0;
-                    self.judge(&records, these, fates)
+                    self.judge(&records, these, &known, fates)
                 }
                 Err(error) => match self.lost(error, outgoing.len()).await? {
                     Lost::Again => continue,
@@ -71,11 +71,14 @@ impl<T: Record> Sink for ExchangeSink<T> {
                         window = 1;
                         continue;
                     }
-                    Lost::Record(error) => Some((these[0], error)),
+                    Lost::Record(error) => return Err(self.left_out(&records, these[0], &known, error)),
                 },
             };
-            if let Some((row, error)) = failed.or(unfit) {
+            if let Some((row, error)) = failed {
                 return Err(WriteError::Row { row, error });
+            }
+            if let Some((row, error)) = unfit {
+                return Err(self.left_out(&records, row, &known, error));
             }
             done += these.len();
         }
@@ -175,12 +178,26 @@ impl<T: Record> ExchangeSink<T> {
         Ok(fates(outgoing, confirms))
     }
 
-    /// The first row that the broker did not take, and why. What was confirmed behind it is remembered.
-    fn judge(&mut self, records: &Records<'_, T::Column>, rows: &[usize], fates: Vec<Fate>) -> Option<(usize, Error)> {
+    /// This row can't be published: what was confirmed behind it before stays remembered.
+    fn left_out(&mut self, records: &Records<'_, T::Column>, row: usize, known: &[usize], error: Error) -> WriteError {
+        let behind = known.iter().filter(|known| **known > row).map(|row| records.stamp(*row));
+        self.ahead.remember(records.stamp(row), behind);
+        WriteError::Row { row, error }
+    }
+
+    /// The first row that the broker did not take, and why. What was confirmed behind it, now or before, is remembered.
+    fn judge(
+        &mut self,
+        records: &Records<'_, T::Column>,
+        rows: &[usize],
+        known: &[usize],
+        fates: Vec<Fate>,
+    ) -> Option<(usize, Error)> {
         let at = fates.iter().position(|fate| matches!(fate, Fate::Refused(_)))?;
-        let behind = rows.iter().zip(&fates).skip(at + 1).filter(|(_, fate)| matches!(fate, Fate::Taken));
-        let confirmed: Vec<_> = behind.map(|(row, _)| records.stamp(*row)).collect();
-        self.ahead.remember(records.stamp(rows[at]), confirmed);
+        let taken = rows.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Taken)).map(|(row, _)| *row);
+        let mut behind: Vec<_> = taken.chain(known.iter().copied()).filter(|row| *row > rows[at]).collect();
+        behind.sort_unstable();
+        self.ahead.remember(records.stamp(rows[at]), behind.into_iter().map(|row| records.stamp(row)));
         let Fate::Refused(why) = &fates[at] else { return None };
         Some((rows[at], Error::new(Cause::Record, why).retryable(true)))
     }

@@ -3,9 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use millstream::amqp::DeclaredQueue;
@@ -85,17 +83,6 @@ impl Client {
             let found = get_all(&channel, queue).await;
             channel.close(200, "seen".into()).await.expect("it closes channels");
             found.into_iter().map(|delivery| delivery.data).collect()
-        })
-    }
-
-    /// Takes all out of a queue.
-    pub(super) fn take(&self, queue: &str) -> Vec<lapin::message::Delivery> {
-        apart(&self.runtime, async {
-            let found = get_all(&self.channel, queue).await;
-            if let Some(last) = found.last() {
-                last.ack(BasicAckOptions { multiple: true }).await.expect("it takes acknowledgements");
-            }
-            found
         })
     }
 

@@ -2,3 +2,8 @@
 
 mod client;
 mod conformance;
+mod faults;
+mod flow;
+mod policies;
+mod python;
+mod tls;

@@ -1,0 +1,92 @@
+//! What breaks between us and the broker, and the broker itself.
+
+use std::time::Duration;
+
+use lapin::types::AMQPValue;
+
+use super::client::{Client, unique};
+use super::flow::{Flow, until};
+use crate::support::proxy::{Proxy, To};
+use crate::support::rabbitmq::{RabbitMq, url};
+
+const QUORUM: [(&str, &str); 1] = [("x-queue-type", "quorum")];
+
+fn arguments(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, AMQPValue)> {
+    pairs.iter().map(|(name, value)| (*name, AMQPValue::LongString((*value).into()))).collect()
+}
+
+#[test]
+fn a_broker_that_is_killed_under_load_loses_nothing() {
+    let Some(mut broker) = RabbitMq::own(&[]) else { return };
+    let queue = unique("survives");
+    Client::new(&broker.url()).queue(&queue, &arguments(&QUORUM));
+    let flow = Flow { publishes_at: broker.url(), reads_at: broker.url(), queue, records: 60_000, pace: 2_000 };
+    let flowing = flow.start();
+    let mut kills = 0;
+    for percent in [20, 60] {
+        flowing.until_percent(percent);
+        broker.kill();
+        kills += 1;
+        broker.restart();
+    }
+    // A broker that comes back may give what is new before it gives again what was in flight.
+    let came = flowing.finish(false);
+    println!("a broker killed: {} records, {kills} kills landed, {came}", flow.records);
+    assert!(came.repeats > 0, "nothing was in flight when the broker was killed: this shows nothing");
+}
+
+/// Cuts connections in the middle of what goes to the server, again and again.
+fn cut_while(of: &str, publishes: bool) {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let queue = unique("cut");
+    Client::new(&broker.url()).queue(&queue, &[]);
+    let proxy = Proxy::to(broker.port());
+    let (through, straight) = (url(proxy.port()), broker.url());
+    let (publishes_at, reads_at) = if publishes { (through, straight) } else { (straight, through) };
+    let flow = Flow { publishes_at, reads_at, queue, records: 40_000, pace: 600 };
+    let flowing = flow.start();
+    for (percent, bytes) in (5..95).step_by(10).zip([1, 7, 20, 33, 60, 3, 12, 40, 11]) {
+        flowing.until_percent(percent);
+        let before = proxy.cuts();
+        // A piece of a frame still passes.
+        proxy.cut_after(bytes, To::Server);
+        until("the cut", || proxy.cuts() > before);
+    }
+    let came = flowing.finish(true);
+    println!("cut in mid-{of}: {} records, {} cuts landed, {came}", flow.records, proxy.cuts());
+    assert!(proxy.cuts() >= 9 && proxy.connections() > 9, "{} cuts landed", proxy.cuts());
+}
+
+#[test]
+fn a_connection_that_is_cut_in_mid_publish_loses_nothing() {
+    cut_while("publish", true);
+}
+
+#[test]
+fn a_connection_that_is_cut_in_mid_acknowledgement_loses_nothing() {
+    cut_while("acknowledgement", false);
+}
+
+/// A broker that answers nothing any more, on connections that stay: heartbeats find out.
+#[test]
+fn a_connection_that_is_dead_is_found_out() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let queue = unique("dead");
+    Client::new(&broker.url()).queue(&queue, &[]);
+    let proxy = Proxy::to(broker.port());
+    let reads_at = format!("{}?heartbeat=1", url(proxy.port()));
+    let flow = Flow { publishes_at: broker.url(), reads_at, queue, records: 20_000, pace: 2_000 };
+    let flowing = flow.start();
+    flowing.until_percent(30);
+    proxy.stall(To::Client);
+    proxy.stall(To::Server);
+    let before = proxy.connections();
+    std::thread::sleep(Duration::from_secs(1));
+    until("another connection", || {
+        // What was there stays dead; what comes passes.
+        proxy.connections() > before
+    });
+    proxy.resume();
+    let came = flowing.finish(true);
+    println!("a dead connection: {} records, 1 stall landed, {came}", flow.records);
+}

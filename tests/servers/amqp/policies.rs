@@ -1,0 +1,144 @@
+//! Messages that the broker doesn't take meet the stage's policy: returned ones, refused ones, and such as break the
+//! channel.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use lapin::types::AMQPValue;
+use millstream::amqp::{DeclaredQueue, Exchange, Kind, Message, Properties};
+use millstream::declare::OnError;
+use millstream::prelude::*;
+
+use super::client::{Client, unique};
+use crate::support::rabbitmq::RabbitMq;
+
+const RECORDS: u64 = 300;
+
+/// Whether a record has a key that leads nowhere.
+fn strays(number: u64) -> bool {
+    number % 100 == 50
+}
+
+/// All records, to an exchange by the key that they have.
+fn publishes(url: &str, exchange: &str, window: usize) -> Pipeline {
+    let records = (0..RECORDS).map(|number| Bytes::from(number.to_string())).collect::<Vec<_>>();
+    let key = |body: &Bytes| {
+        let number = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok());
+        (if number.is_some_and(strays) { "nowhere" } else { "good" }).to_owned()
+    };
+    Pipeline::source(List::new(records)).sink(Exchange::new(url, exchange).routing_key_by(key).confirm_window(window))
+}
+
+fn numbers(client: &Client, queue: &str) -> Vec<u64> {
+    let text = |body: Vec<u8>| String::from_utf8(body).expect("text").parse().expect("a number");
+    client.look(queue).into_iter().map(text).collect()
+}
+
+/// An exchange with a queue that gets what has the key `good`.
+fn place(client: &Client) -> (String, String) {
+    let (queue, exchange) = (unique("policies"), unique("through"));
+    let declared = DeclaredQueue::classic().exchange(&exchange, Kind::Direct).bind(&exchange, "good");
+    client.declare(&declared.argument("x-expires", 600_000), &queue);
+    (queue, exchange)
+}
+
+fn run(pipeline: Pipeline) -> Result<millstream::runtime::Summary, millstream::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be had");
+    runtime.block_on(pipeline.run())
+}
+
+#[test]
+fn a_message_that_is_returned_meets_the_policy() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    let good: Vec<_> = (0..RECORDS).filter(|number| !strays(*number)).collect();
+    let bad = RECORDS as usize - good.len();
+    for window in [1, 7, 1_024] {
+        let publishes = |exchange: &str| publishes(&broker.url(), exchange, window);
+        let (queue, exchange) = place(&client);
+        let error = run(publishes(&exchange)).expect_err("the first stray ends the run").to_string();
+        assert!(error.contains("AMQP-EXCHANGE") && error.contains("312 NO_ROUTE"), "{error}");
+        let found = numbers(&client, &queue);
+        assert!(found.starts_with(&good[..50]), "window {window}: {found:?}");
+        assert!(window > 1 || found.len() == 50, "window {window}: {found:?}");
+
+        let (queue, exchange) = place(&client);
+        let summary = run(publishes(&exchange).on_any_error(OnError::Skip)).expect("strays are left out");
+        assert_eq!(summary.skipped as usize, bad);
+        assert_eq!(numbers(&client, &queue), good, "window {window}");
+
+        let (queue, exchange) = place(&client);
+        let letters = Collect::<Bytes>::new();
+        let seen = letters.collected();
+        let summary = run(publishes(&exchange).on_any_error(OnError::dead_letter(letters))).expect("strays are buried");
+        assert_eq!((summary.dead_lettered as usize, seen.len()), (bad, bad));
+        assert_eq!(numbers(&client, &queue), good, "window {window}");
+    }
+    println!("returned messages: {RECORDS} records, {bad} returned, under each of three policies and windows");
+}
+
+#[test]
+fn a_message_that_is_returned_is_tried_again_in_order() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    let (queue, exchange) = place(&client);
+    let (first, cap) = (Duration::from_millis(20), Duration::from_millis(50));
+    let pipeline = publishes(&broker.url(), &exchange, 1_024).retry(100).backoff(first, cap);
+    let summary = std::thread::scope(|scope| {
+        let running = scope.spawn(|| run(pipeline));
+        std::thread::sleep(Duration::from_millis(400));
+        broker.bind(&exchange, &queue, "nowhere");
+        running.join().expect("it runs")
+    });
+    let summary = summary.expect("now all are taken");
+    assert!(summary.retried > 0, "{summary:?}");
+    // What stood behind it came too soon, and comes again behind it.
+    let found = numbers(&client, &queue);
+    let last = |number| found.iter().rposition(|found| *found == number);
+    assert!((0..RECORDS).map(last).is_sorted_by(|a, b| a.is_some() && a < b), "{found:?}");
+    let repeats = found.len() as u64 - RECORDS;
+    println!("returned and tried again: {RECORDS} records, {} retries, {repeats} repeats", summary.retried);
+}
+
+#[test]
+fn a_full_queue_that_refuses_meets_the_policy() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    let queue = unique("full");
+    let arguments =
+        [("x-max-length", AMQPValue::LongInt(10)), ("x-overflow", AMQPValue::LongString("reject-publish".into()))];
+    client.queue(&queue, &arguments);
+    let lines = List::new((0..50).map(|number| number.to_string()).collect::<Vec<_>>());
+    let sink = Exchange::new(broker.url(), "").routing_key(&queue).confirm_window(1);
+    let summary = run(Pipeline::source(lines).sink(sink).on_any_error(OnError::Skip)).expect("it skips");
+    let found = numbers(&client, &queue);
+    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());
+    assert_eq!(summary.skipped as usize, 50 - found.len());
+    assert!(summary.skipped > 0, "the queue took all");
+    println!("a full queue: 50 records, {} refused", summary.skipped);
+}
+
+/// A message whose user is another one makes the broker close the channel: which one it is comes out, and the others pass.
+#[test]
+fn a_message_that_breaks_the_channel_meets_the_policy() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    let queue = unique("breaks");
+    client.queue(&queue, &[]);
+    let message = |number: u64| {
+        let user_id = (number == 7).then(|| "somebody else".to_owned());
+        let properties = Properties { user_id, ..Properties::default() };
+        Message { properties, ..Message::new(number.to_string()) }
+    };
+    let messages = List::new((0..20).map(message).collect::<Vec<_>>());
+    let sink = Exchange::new(broker.url(), "").messages().routing_key(&queue);
+    let summary = run(Pipeline::source(messages).sink(sink).on_any_error(OnError::Skip)).expect("it skips");
+    assert_eq!(summary.skipped, 1);
+    let found = numbers(&client, &queue);
+    let others: Vec<_> = (0..20).filter(|number| *number != 7).collect();
+    let mut once = found.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once, others, "{found:?}");
+    println!("a message that breaks the channel: 20 records, 1 refused, {} repeats", found.len() - 19);
+}

@@ -1,0 +1,65 @@
+//! TLS, and logging in by a certificate.
+
+use millstream::amqp::{Broker, Exchange, Queue};
+use millstream::prelude::*;
+
+use super::client::{Client, unique};
+use crate::support::certs::CLIENT;
+use crate::support::rabbitmq::RabbitMq;
+
+const RECORDS: usize = 2_000;
+
+#[test]
+fn records_pass_by_tls_for_a_client_that_is_known_by_its_certificate() {
+    let Some(rabbit) = RabbitMq::shared() else { return };
+    let certs = rabbit.certs();
+    let by_certificate = |name: &str| {
+        let broker = Broker::at(rabbit.external_url()).ca(certs.authority()).name(name);
+        broker.client_certificate(certs.certificate("client"), certs.key("client"))
+    };
+    let by_password = Broker::at(rabbit.tls_url()).ca(certs.authority());
+    for broker in [by_certificate("by certificate, both ways"), by_password] {
+        let queue = unique("tls");
+        Client::new(&rabbit.url()).queue(&queue, &[]);
+        let lines: Vec<_> = (0..RECORDS).map(|number| number.to_string()).collect();
+        let out = Collect::<String>::new();
+        let seen = out.collected();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
+        runtime.block_on(async {
+            let written =
+                Pipeline::source(List::new(lines.clone())).sink(Exchange::new(&broker, "").routing_key(&queue));
+            assert_eq!(written.run().await.expect("it is published").records_out, RECORDS as u64);
+            let read = Pipeline::source(Queue::new(&broker, &queue)).limit(RECORDS as u64).sink(out);
+            assert_eq!(read.run().await.expect("it is read").records_out, RECORDS as u64);
+        });
+        assert_eq!(seen.values(), lines);
+        println!("TLS: {RECORDS} records published and read by {broker}");
+    }
+    let broker = by_certificate("who am I");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
+    let _link = runtime.block_on(broker.connect()).expect("it connects");
+    super::flow::until("the broker to know the connection", || {
+        rabbit.connections().iter().any(|one| one.named.as_deref() == Some("who am I") && one.user == CLIENT)
+    });
+}
+
+#[test]
+fn who_is_not_trusted_is_told_so_and_no_secret_with_it() {
+    let Some(rabbit) = RabbitMq::shared() else { return };
+    let certs = rabbit.certs();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
+    let refused = |broker: Broker| match runtime.block_on(broker.connect()) {
+        Ok(_) => panic!("{broker} is taken"),
+        Err(error) => error.chain(),
+    };
+    let url = |user: &str| format!("amqps://{user}@localhost:{}/%2f", rabbit.tls_port());
+    // The system doesn't know the authority of these tests.
+    let unknown = refused(Broker::at(url("guest:guest")));
+    assert!(unknown.contains("certificate") || unknown.contains("certificates to trust"), "{unknown}");
+    let wrong = refused(Broker::at(url("guest:s3cret")).ca(certs.authority()));
+    assert!(wrong.contains("ACCESS_REFUSED") && wrong.contains("check user and password"), "{wrong}");
+    let not_pem = refused(Broker::at(url("guest:s3cret")).ca(certs.key("client")));
+    assert!(not_pem.contains("expected certificates as PEM"), "{not_pem}");
+    let elsewhere = refused(Broker::at(url("guest:s3cret").replace("%2f", "none")).ca(certs.authority()));
+    assert!([&unknown, &wrong, &not_pem, &elsewhere].iter().all(|error| !error.contains("s3cret")), "{elsewhere}");
+}

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::port::Port;
-use crate::support::proxy::{Proxy, To};
+use crate::support::proxy::{Cut, Kind, Protocol, Proxy, To};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long nothing comes where nothing may come.
@@ -21,6 +21,27 @@ fn echo() -> u16 {
         }
     });
     port
+}
+
+/// A server that gives back each request of Kafka's protocol once it has it whole.
+fn answering() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+    let port = listener.local_addr().expect("it is bound").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || while answer(&mut stream).is_ok() {});
+        }
+    });
+    port
+}
+
+fn answer(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut request = vec![0; 4];
+    stream.read_exact(&mut request)?;
+    let length = u32::from_be_bytes(request[..].try_into().expect("4 bytes"));
+    request.resize(4 + usize::try_from(length).expect("short"), 0);
+    stream.read_exact(&mut request[4..])?;
+    stream.write_all(&request)
 }
 
 fn connect(proxy: &Proxy) -> TcpStream {
@@ -118,6 +139,77 @@ fn a_proxy_without_a_server_closes_what_comes() {
     let proxy = Proxy::to(nobody.number());
     assert_eq!(exchange(&mut connect(&proxy), "anybody?", 8), "");
     assert_eq!(proxy.connections(), 0);
+}
+
+/// A request of Kafka's protocol, as long as its text says.
+fn request(kind: Kind, text: &str) -> Vec<u8> {
+    let length = u32::try_from(2 + text.len()).expect("short").to_be_bytes();
+    [&length[..], &u16::try_from(kind.0).expect("an api").to_be_bytes(), text.as_bytes()].concat()
+}
+
+/// A frame of AMQP; the payload of a method begins with its number.
+fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+    [&[kind, 0, 1][..], &length, payload, &[0xCE]].concat()
+}
+
+/// Sends bytes in pieces of this size, so that frames are torn. Returns what comes back, until so much or the end.
+fn torn(stream: &mut TcpStream, bytes: &[u8], piece: usize, most: usize) -> Vec<u8> {
+    stream.set_nodelay(true).expect("an option can be set");
+    // Whether it was taken shows in what comes back.
+    bytes.chunks(piece).for_each(|piece| drop(stream.write_all(piece)));
+    let mut back = Vec::new();
+    // A connection that is cut may end in an error as well.
+    let _ = stream.take(most as u64).read_to_end(&mut back);
+    back
+}
+
+#[test]
+fn a_connection_is_cut_at_a_request_of_kafka() {
+    let produce = request(Kind::PRODUCE, "a record");
+    let commit = request(Kind::OFFSET_COMMIT, "an offset");
+    let all = [&produce[..], &commit, &commit, &produce].concat();
+    let before = produce.len() + commit.len();
+    for piece in [1, 5, 1000] {
+        for (cut, passes) in
+            [(Cut::Within, before + 6), (Cut::Behind, before + commit.len()), (Cut::Unanswered, before + commit.len())]
+        {
+            let proxy = Proxy::to(answering()).speaks(Protocol::Kafka);
+            proxy.cut_at(Kind::OFFSET_COMMIT, 1, cut);
+            let mut other = connect(&proxy);
+            assert_eq!(torn(&mut other, &produce, piece, produce.len()), produce);
+            let back = torn(&mut connect(&proxy), &all, piece, all.len());
+            assert!(all.starts_with(&back), "{back:?}");
+            wait_until(|| proxy.cuts() == 1);
+            let sent = proxy.bytes(To::Server) - produce.len() as u64;
+            match cut {
+                // All that was answered before has come back.
+                Cut::Unanswered => assert!(back.len() == before && sent >= passes as u64, "{} {sent}", back.len()),
+                _ => assert!(back.len() <= passes && sent == passes as u64, "{} {sent}", back.len()),
+            }
+            assert!(proxy.frames(Kind::OFFSET_COMMIT) >= 2 && proxy.frames(Kind::PRODUCE) >= 2);
+            assert_eq!(torn(&mut other, &commit, piece, commit.len()), commit, "the other connection stays");
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_cut_at_a_frame_of_amqp() {
+    let publish = frame(1, &[0, 60, 0, 40, 1, 2, 3]);
+    let (properties, body, beat) = (frame(2, b"properties"), frame(3, b"a body"), frame(8, b""));
+    let frames = [&b"AMQP\0\0\x09\x01"[..], &beat, &publish, &properties, &body, &publish, &properties, &body].concat();
+    let within_the_last = frames.len() - body.len() + 7;
+    let within_the_first = 8 + beat.len() + 11;
+    for piece in [1, 5, 1000] {
+        for (kind, before, passes) in [(Kind::BODY, 1, within_the_last), (Kind::BASIC_PUBLISH, 0, within_the_first)] {
+            let proxy = Proxy::to(echo()).speaks(Protocol::Amqp);
+            proxy.cut_at(kind, before, Cut::Within);
+            let back = torn(&mut connect(&proxy), &frames, piece, frames.len());
+            assert!(frames.starts_with(&back) && back.len() <= passes);
+            wait_until(|| proxy.cuts() == 1);
+            assert_eq!((proxy.bytes(To::Server), proxy.frames(kind)), (passes as u64, before + 1));
+        }
+    }
 }
 
 fn wait_until(mut so: impl FnMut() -> bool) {

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::support::certs::CLIENT;
 use crate::support::kafka::{Kafka, PASSWORD, USER};
 use crate::support::process::{Process, group};
+use crate::support::proxy::{Cut, Kind};
 use crate::support::python::Python;
 use crate::support::rabbitmq::RabbitMq;
 use crate::support::registry::Registry;
@@ -94,6 +95,36 @@ fn kcat(kafka: &Kafka, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8(ran.stdout).expect("text"))
 }
 
+/// Publishes three messages and awaits the confirm of each.
+const PUBLISHES: &str = r#"
+import pika, sys
+channel = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(sys.argv[1]))).channel()
+channel.confirm_delivery()
+for number in range(3):
+    try:
+        channel.basic_publish("", sys.argv[2], str(number).encode())
+        print(number)
+    except pika.exceptions.AMQPConnectionError:
+        print("cut")
+        break
+"#;
+
+#[test]
+fn what_rabbitmq_has_taken_can_go_unanswered() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    for (kind, cut, taken) in [(Kind::BODY, Cut::Unanswered, 2), (Kind::BODY, Cut::Within, 1)] {
+        let queue = format!("unanswered {cut:?}");
+        broker.add_queue(&queue, &json!({}));
+        let proxy = broker.proxied();
+        proxy.cut_at(kind, 1, cut);
+        let Some(client) = Python::run(PUBLISHES, &[&proxy.port().to_string(), &queue]) else { return };
+        assert_eq!(client.end(), ["0", "cut"]);
+        assert_eq!((proxy.cuts(), proxy.frames(Kind::BASIC_PUBLISH)), (1, 2));
+        let messages = broker.take(&queue, 10).len();
+        assert_eq!(messages, taken, "{cut:?}");
+    }
+}
+
 #[test]
 fn kafka() {
     let began = Instant::now();
@@ -136,6 +167,23 @@ fn tests_share_a_kafka_and_each_has_a_proxy() {
     }
     drop(one);
     assert_eq!(kafka.proxied().cut(), 0);
+}
+
+#[test]
+fn what_kafka_has_taken_can_go_unanswered() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = "unanswered";
+    kafka.add_topic(topic, 1, &[]);
+    let proxy = kafka.proxied();
+    proxy.cut_at(Kind::PRODUCE, 0, Cut::Unanswered);
+    let input = kafka.process().folder().join(topic);
+    std::fs::write(&input, "once\n").expect("a file can be written");
+    let (brokers, input) = (proxy.brokers(), input.to_str().expect("such paths are text").to_owned());
+    let Some(mut kcat) = kafka.kcat(&["-b", &brokers, "-P", "-t", topic, "-l", &input]) else { return };
+    // It gives up when its only broker is gone.
+    assert!(!kcat.output().expect("kcat runs").status.success());
+    assert_eq!((proxy.cuts(), proxy.frames(Kind::PRODUCE)), (1, 1));
+    assert_eq!(kafka.offsets(topic, 0), (0, 1));
 }
 
 #[test]

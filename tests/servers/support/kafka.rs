@@ -12,7 +12,7 @@ use super::certs::Certs;
 use super::install::{install, or_skip};
 use super::port::Port;
 use super::process::Process;
-use super::proxy::Proxy;
+use super::proxy::{Protocol, Proxy};
 pub(crate) use wire::{End, Failed, PartitionOf, Wire};
 
 /// It is ready after 2 to 6 s.
@@ -157,6 +157,7 @@ impl Kafka {
             std::thread::sleep(GLANCE);
         };
         let proxy = Proxy::on(self.ports.proxied[number].clone(), self.ports.behind[number].number());
+        let proxy = proxy.speaks(Protocol::Kafka);
         Proxied { kafka: self, number, proxy: Some(proxy) }
     }
 

@@ -4,6 +4,10 @@
 //! client  <--- To::Client ---  Proxy  <---              server
 //!          --- To::Server --->         --->
 //! ```
+//!
+//! One that knows what its clients speak can cut them at a certain frame.
+
+mod frames;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -12,12 +16,25 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::port::Port;
+use frames::{Frames, Mark};
+pub(crate) use frames::{Kind, Protocol};
 
 /// A direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum To {
     Server,
     Client,
+}
+
+/// Where a connection is cut, by one of its frames to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Its head has passed, and the rest of it doesn't.
+    Within,
+    /// It has passed.
+    Behind,
+    /// It has passed, and the server has answered, which doesn't pass. For AMQP the next frame is taken for the answer.
+    Unanswered,
 }
 
 /// See the module. It cuts what it forwards when it is dropped.
@@ -43,6 +60,19 @@ struct State {
     refused: u64,
     cuts: u64,
     to: [Way; 2],
+    /// What clients speak.
+    speaks: Option<Protocol>,
+    trap: Option<Trap>,
+    /// How many frames of a kind have been sent to the server.
+    frames: BTreeMap<Kind, u64>,
+}
+
+/// The frame at which a connection is cut.
+struct Trap {
+    kind: Kind,
+    /// How many of that kind pass before.
+    before: u64,
+    cut: Cut,
 }
 
 /// What holds in one direction.
@@ -60,6 +90,12 @@ struct Link {
     server: TcpStream,
     /// How many of its directions have not ended yet.
     open: u8,
+    /// How many frames have begun in each direction.
+    frames: [u64; 2],
+    /// It is cut at the end of the frame that has begun.
+    ending: Option<Cut>,
+    /// It is cut before this frame to the client.
+    answer: Option<u64>,
 }
 
 impl Proxy {
@@ -80,11 +116,20 @@ impl Proxy {
             refused: 0,
             cuts: 0,
             to: Default::default(),
+            speaks: None,
+            trap: None,
+            frames: BTreeMap::new(),
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let accepts = shared.clone();
         let acceptor = Some(std::thread::spawn(move || accept(&accepts, &listener)));
         Self { port, shared, acceptor }
+    }
+
+    /// Says what clients speak, without TLS. It holds for connections that are made from now on.
+    pub(crate) fn speaks(self, protocol: Protocol) -> Self {
+        self.shared.state().speaks = Some(protocol);
+        self
     }
 
     /// Where clients connect.
@@ -106,6 +151,18 @@ impl Proxy {
         self.shared.state().to[to as usize].rest = Some(bytes);
     }
 
+    /// Cuts one connection at a frame of this kind to the server, after so many `before` it on whichever connection.
+    pub(crate) fn cut_at(&self, kind: Kind, before: u64, cut: Cut) {
+        let mut state = self.shared.state();
+        assert!(state.speaks.is_some(), "this proxy doesn't know what its clients speak");
+        state.trap = Some(Trap { kind, before, cut });
+    }
+
+    /// How many frames of this kind have been sent to the server.
+    pub(crate) fn frames(&self, kind: Kind) -> u64 {
+        self.shared.state().frames.get(&kind).copied().unwrap_or_default()
+    }
+
     /// Nothing passes in this direction any more; connections stay.
     pub(crate) fn stall(&self, to: To) {
         self.shared.state().to[to as usize].stalled = true;
@@ -119,7 +176,7 @@ impl Proxy {
     /// Takes everything back that was to be broken.
     pub(crate) fn resume(&self) {
         let mut state = self.shared.state();
-        state.refuses = false;
+        (state.refuses, state.trap) = (false, None);
         for way in &mut state.to {
             (way.stalled, way.rest) = (false, None);
         }
@@ -197,6 +254,25 @@ impl Shared {
         }
     }
 
+    /// Looks at the frames in what is to pass on a connection. Returns where it is to be cut, if it is.
+    fn look(&self, link: u64, to: To, marks: &[Mark]) -> Option<usize> {
+        let mut state = self.state();
+        marks.iter().find_map(|mark| match to {
+            To::Server => state.sends(link, *mark),
+            To::Client => state.answers(link, *mark),
+        })
+    }
+
+    /// Cuts one connection.
+    fn cut(&self, link: u64) {
+        let mut state = self.state();
+        if let Some(link) = state.links.remove(&link) {
+            link.close();
+            state.cuts += 1;
+        }
+        self.changed.notify_all();
+    }
+
     /// One direction of a connection has ended, by itself or by an error.
     fn ended(&self, link: u64, broken: bool) {
         let mut state = self.state();
@@ -216,6 +292,45 @@ impl State {
             link.close();
             self.cuts += 1;
         }
+    }
+}
+
+impl State {
+    /// What comes of a frame to the server: where its connection is cut.
+    fn sends(&mut self, link: u64, mark: Mark) -> Option<usize> {
+        let link = self.links.get_mut(&link)?;
+        match mark {
+            Mark::Begins { kind, at, .. } => {
+                link.frames[To::Server as usize] += 1;
+                *self.frames.entry(kind).or_default() += 1;
+                let trap = self.trap.as_mut().filter(|trap| trap.kind == kind)?;
+                if trap.before > 0 {
+                    trap.before -= 1;
+                    return None;
+                }
+                let cut = trap.cut;
+                self.trap = None;
+                link.ending = (cut != Cut::Within).then_some(cut);
+                (cut == Cut::Within).then_some(at)
+            }
+            Mark::Ends { at } => {
+                let cut = link.ending.take()?;
+                let asked = link.frames[To::Server as usize];
+                let answered = link.frames[To::Client as usize];
+                // Kafka answers each, in their order.
+                let answer = if self.speaks == Some(Protocol::Kafka) { asked } else { answered + 1 };
+                link.answer = (cut == Cut::Unanswered).then_some(answer);
+                (cut == Cut::Behind).then_some(at)
+            }
+        }
+    }
+
+    /// What comes of a frame to the client: where its connection is cut.
+    fn answers(&mut self, link: u64, mark: Mark) -> Option<usize> {
+        let link = self.links.get_mut(&link)?;
+        let Mark::Begins { first, .. } = mark else { return None };
+        link.frames[To::Client as usize] += 1;
+        (link.answer == Some(link.frames[To::Client as usize])).then_some(first)
     }
 }
 
@@ -252,33 +367,51 @@ fn forward(shared: &Arc<Shared>, client: TcpStream, server: TcpStream) -> std::i
         (To::Server, client.try_clone()?, server.try_clone()?),
         (To::Client, server.try_clone()?, client.try_clone()?),
     ];
-    let link = {
+    let (link, speaks) = {
         let mut state = shared.state();
         state.connections += 1;
         let number = state.connections;
-        state.links.insert(number, Link { client, server, open: 2 });
-        number
+        state.links.insert(number, Link { client, server, open: 2, frames: [0; 2], ending: None, answer: None });
+        (number, state.speaks)
     };
     for (to, from, into) in halves {
         let shared = shared.clone();
-        std::thread::spawn(move || pump(&shared, link, to, from, into));
+        let frames = speaks.map(|protocol| Frames::new(protocol, to));
+        std::thread::spawn(move || Pump { shared, link, to, from, into, frames }.run());
     }
     Ok(())
 }
 
-/// Passes on what comes in one direction of a connection, until it ends.
-fn pump(shared: &Shared, link: u64, to: To, mut from: TcpStream, mut into: TcpStream) {
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let read = from.read(&mut buffer);
-        let Ok(count @ 1..) = read else {
-            let _ = into.shutdown(Shutdown::Write);
-            return shared.ended(link, read.is_err());
-        };
-        let Some(passes) = shared.may_pass(link, to, count) else { return };
-        if into.write_all(&buffer[..passes]).is_err() {
-            return shared.ended(link, true);
+/// Passes on what comes in one direction of a connection.
+struct Pump {
+    shared: Arc<Shared>,
+    link: u64,
+    to: To,
+    from: TcpStream,
+    into: TcpStream,
+    frames: Option<Frames>,
+}
+
+impl Pump {
+    /// Until it ends.
+    fn run(mut self) {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let read = self.from.read(&mut buffer);
+            let Ok(count @ 1..) = read else {
+                let _ = self.into.shutdown(Shutdown::Write);
+                return self.shared.ended(self.link, read.is_err());
+            };
+            let marks = self.frames.as_mut().map(|frames| frames.follow(&buffer[..count])).unwrap_or_default();
+            let cut = self.shared.look(self.link, self.to, &marks);
+            let Some(passes) = self.shared.may_pass(self.link, self.to, cut.unwrap_or(count)) else { return };
+            if self.into.write_all(&buffer[..passes]).is_err() {
+                return self.shared.ended(self.link, true);
+            }
+            if cut.is_some() {
+                return self.shared.cut(self.link);
+            }
+            self.shared.passed(self.to);
         }
-        shared.passed(to);
     }
 }

@@ -14,6 +14,7 @@ use super::http::{Http, escaped};
 use super::install::{install, or_skip};
 use super::port::Port;
 use super::process::Process;
+use super::proxy::{Protocol, Proxy};
 
 /// It is ready after 5 to 15 s.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -129,6 +130,11 @@ impl RabbitMq {
     /// The port of the management API.
     pub(crate) fn http_port(&self) -> u16 {
         self.ports.http.number()
+    }
+
+    /// A fault proxy before its plain listener; [`url`] has the URL of its port.
+    pub(crate) fn proxied(&self) -> Proxy {
+        Proxy::to(self.port()).speaks(Protocol::Amqp)
     }
 
     /// `amqp://…`, as `guest`.

@@ -38,6 +38,9 @@ struct Flags {
     /// Write to the partition of the number that was read from, instead of the one that the key says
     #[arg(long)]
     keep_partitions: bool,
+    /// Write in transactions that hold how far was read
+    #[arg(long)]
+    exactly_once: bool,
     /// End when all has been read that was there at the start
     #[arg(long)]
     until_end: bool,
@@ -48,7 +51,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { brokers, from, to, group, conditions, keep_partitions, until_end, errors, common } = Flags::parse();
+    let Flags { brokers, from, to, group, conditions, keep_partitions, exactly_once, until_end, errors, common } =
+        Flags::parse();
     let mut read = kafka::Topics::new(brokers.cluster(), [from], group).messages();
     if until_end {
         read = read.until_end();
@@ -56,6 +60,9 @@ fn main() -> ExitCode {
     let mut write = kafka::Topic::new(brokers.cluster(), to).messages();
     if keep_partitions {
         write = write.partition_by(|message| message.origin.as_ref().map(|origin| origin.partition));
+    }
+    if exactly_once {
+        write = write.exactly_once();
     }
     let messages = Pipeline::called("kafka_to_kafka").source(read);
     let name = Condition::name("JSON-FILTER", &conditions);

@@ -28,6 +28,9 @@ struct Flags {
     /// Lines are JSON, and what stands on this path is the message's key
     #[arg(long, value_name = "PATH")]
     key: Option<String>,
+    /// Write in transactions that hold how far was read
+    #[arg(long, requires = "folder")]
+    exactly_once: bool,
     #[command(flatten)]
     errors: Errors,
     #[command(flatten)]
@@ -37,9 +40,12 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { input, brokers, topic, key, errors, state, common } = Flags::parse();
+    let Flags { input, brokers, topic, key, exactly_once, errors, state, common } = Flags::parse();
     let lines = input.read("lines_to_kafka", Lines::default());
-    let write = kafka::Topic::new(brokers.cluster(), topic);
+    let mut write = kafka::Topic::new(brokers.cluster(), topic);
+    if exactly_once {
+        write = write.exactly_once();
+    }
     let pipeline = match key {
         None => lines.sink(write),
         Some(path) => {

@@ -86,6 +86,12 @@ impl Cluster {
         &self.brokers
     }
 
+    /// What a source and a sink of the same cluster say, so that a plan sees that they are of the same: the brokers have to
+    /// be given in the same words.
+    pub fn server(&self) -> String {
+        format!("kafka {}", self.brokers)
+    }
+
     /// The value of a property that was given.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.properties.get(name).map(String::as_str)

@@ -8,6 +8,8 @@
 //! coder     from a message to its value
 //! position  how far a partition has been read, as bytes
 //! failure   what went wrong: by whom, and whether it is worth a retry
+//! group     what a source and a sink of one group share
+//! questions where the brokers are asked what has to be waited for
 //! said      what the client library says: into the log, and the last of it for errors
 //! ```
 
@@ -15,14 +17,18 @@ mod cluster;
 mod coder;
 mod column;
 mod failure;
+mod group;
 mod message;
 mod position;
+mod questions;
 mod said;
 
 pub use cluster::{Cluster, Role};
 pub use coder::coders;
 pub use column::{MessageColumn, MessageView};
 pub use failure::{Meaning, failed, meaning};
+pub use group::{Committing, Group, Metadata};
 pub use message::{Header, Message, Origin};
 pub use position::{Place, decode, encode, partition_name, split_name};
+pub use questions::{Answer, Questions, thread, unanswered};
 pub use said::Said;

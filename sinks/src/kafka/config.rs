@@ -1,12 +1,13 @@
 //! [`Topic`]: which topic, and what becomes of a record.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use millstream_core::contracts::{SinkFactory, SinkTraits, Where};
 use millstream_core::data::{Bytes, Kv};
 use millstream_net::kafka::{Cluster, Header, Message, Role};
 
+use super::delivery::Poison;
 use super::form::Form;
 use super::sink::KafkaSink;
 
@@ -26,13 +27,33 @@ pub struct Topic<T: Form = Bytes> {
     pub(super) key_by: Option<By<T, Option<Bytes>>>,
     pub(super) headers_by: Option<By<T, Vec<Header>>>,
     pub(super) timestamp_by: Option<By<T, Option<i64>>>,
+    pub(super) exactly_once: bool,
+    pub(super) positions: String,
+    /// What outlives a sink that has to begin anew.
+    pub(super) kept: Arc<Kept>,
+}
+
+/// What outlives a sink that has to begin anew.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// What the transactions are called of a sink that no one else takes over from.
+    pub(super) name: OnceLock<String>,
+    pub(super) poison: Poison,
 }
 
 /// A function of the record.
 pub(super) type By<T, R> = Arc<dyn Fn(&T) -> R + Send + Sync>;
 
+/// A copy is another sink.
 impl<T: Form> Clone for Topic<T> {
     fn clone(&self) -> Self {
+        Self { kept: Arc::default(), ..self.same() }
+    }
+}
+
+impl<T: Form> Topic<T> {
+    /// The same declaration: what is made of it takes over from each other.
+    fn same(&self) -> Self {
         Self {
             cluster: self.cluster.clone(),
             topic: self.topic.clone(),
@@ -41,6 +62,9 @@ impl<T: Form> Clone for Topic<T> {
             key_by: self.key_by.clone(),
             headers_by: self.headers_by.clone(),
             timestamp_by: self.timestamp_by.clone(),
+            exactly_once: self.exactly_once,
+            positions: self.positions.clone(),
+            kept: self.kept.clone(),
         }
     }
 }
@@ -54,19 +78,53 @@ impl Topic<Bytes> {
     /// Records are key and value.
     #[must_use]
     pub fn keyed(self) -> Topic<Kv<Bytes, Bytes>> {
-        Topic::of(self.cluster, self.topic)
+        Topic { exactly_once: self.exactly_once, positions: self.positions, ..Topic::of(self.cluster, self.topic) }
     }
 
     /// Records are whole messages: key, value (or none: a tombstone), headers, timestamp.
     #[must_use]
     pub fn messages(self) -> Topic<Message> {
-        Topic::of(self.cluster, self.topic)
+        Topic { exactly_once: self.exactly_once, positions: self.positions, ..Topic::of(self.cluster, self.topic) }
     }
 }
 
 impl<T: Form> Topic<T> {
     fn of(cluster: Cluster, topic: String) -> Self {
-        Self { cluster, topic, topic_by: None, partition_by: None, key_by: None, headers_by: None, timestamp_by: None }
+        Self {
+            cluster,
+            topic,
+            topic_by: None,
+            partition_by: None,
+            key_by: None,
+            headers_by: None,
+            timestamp_by: None,
+            exactly_once: false,
+            positions: "millstream-positions".to_owned(),
+            kept: Arc::default(),
+        }
+    }
+
+    /// Writes in transactions, one a commit of the run: who reads committed messages alone sees each record once, whatever
+    /// fails on the way. A transaction holds how far the source was read, too: behind a Kafka source of the same cluster
+    /// (its brokers given in the same words) as its group's offsets; behind any other, in a run that keeps positions, as
+    /// messages of [a topic for that](Self::positions_topic). A transaction that can't be committed is aborted, and all
+    /// goes on from the last commit. Default: no transactions; what a crash repeats is there twice.
+    ///
+    /// `transaction.timeout.ms` is 10 seconds: that long a killed run's open transaction holds up those who read what comes
+    /// behind it, and its successor. What fails in a transaction by its own fault is found by sending it alone, and meets
+    /// the stage's error policy then.
+    #[must_use]
+    pub fn exactly_once(mut self) -> Self {
+        self.exactly_once = true;
+        self
+    }
+
+    /// The topic that [exactly-once](Self::exactly_once) keeps positions in; `millstream-positions` by default. It is made,
+    /// compacted and with one partition, if it isn't there.
+    #[must_use]
+    pub fn positions_topic(mut self, topic: impl Into<String>) -> Self {
+        self.positions = topic.into();
+        self
     }
 
     /// Each record goes to the topic that `topic` says for it. One that isn't there, or that this user may not write to,
@@ -116,8 +174,9 @@ impl<T: Form> Topic<T> {
         self
     }
 
-    pub(super) fn client_config(&self) -> rdkafka::ClientConfig {
-        let defaults = [
+    /// librdkafka's configuration; with this name, for transactions.
+    pub(super) fn client_config(&self, transactions: Option<&str>) -> rdkafka::ClientConfig {
+        let mut defaults = vec![
             ("client.id", "millstream"),
             ("enable.idempotence", "true"),
             ("compression.type", "lz4"),
@@ -125,7 +184,12 @@ impl<T: Form> Topic<T> {
             ("partitioner", "murmur2_random"),
             ("queue.buffering.max.kbytes", "65536"),
         ];
-        self.cluster.client_config(&defaults, &[("delivery.report.only.error", "false")])
+        let mut own = vec![("delivery.report.only.error", "false")];
+        if let Some(name) = transactions {
+            defaults.push(("transaction.timeout.ms", "10000"));
+            own.extend([("transactional.id", name), ("enable.idempotence", "true")]);
+        }
+        self.cluster.client_config(&defaults, &own)
     }
 
     fn check_acks(&self) -> Option<String> {
@@ -144,16 +208,21 @@ impl<T: Form> Topic<T> {
 impl<T: Form> SinkFactory for Topic<T> {
     type Sink = KafkaSink<T>;
 
-    fn traits(&self, _: bool) -> SinkTraits {
+    fn traits(&self, keeps_positions: bool) -> SinkTraits {
         let to = if self.topic_by.is_some() { "topics by record" } else { &self.topic };
-        SinkTraits {
+        let repeats = match self.exactly_once {
+            true => "Kafka's transactions need positions to hold, and none are kept",
+            false => "what was sent to Kafka outside of a transaction can't be taken back",
+        };
+        let mut traits = SinkTraits {
             place: Where::Everywhere,
-            ..SinkTraits::new(
-                "KAFKA",
-                format!("{to} at {}; {}", self.cluster.brokers(), T::WHAT),
-                "what was sent to Kafka outside of a transaction can't be taken back",
-            )
+            commits_at: self.exactly_once.then(|| self.cluster.server()),
+            ..SinkTraits::new("KAFKA", format!("{to} at {}; {}", self.cluster.brokers(), T::WHAT), repeats)
+        };
+        if self.exactly_once && keeps_positions {
+            traits.transactional = Ok(());
         }
+        traits
     }
 
     fn check(&self) -> Vec<String> {
@@ -162,11 +231,17 @@ impl<T: Form> SinkFactory for Topic<T> {
             wrong.push("no topic to write to: give its name".to_owned());
         }
         wrong.extend(self.check_acks());
+        if self.exactly_once && self.positions.is_empty() {
+            wrong.push("no topic to keep positions in: give its name, or leave it out".to_owned());
+        }
+        if self.exactly_once && self.cluster.get("enable.idempotence") == Some("false") {
+            wrong.push("`enable.idempotence=false` with exactly-once: leave it out".to_owned());
+        }
         wrong
     }
 
     fn make(&self) -> KafkaSink<T> {
-        KafkaSink::new(self.clone())
+        KafkaSink::new(self.same())
     }
 }
 

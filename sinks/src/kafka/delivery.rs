@@ -1,16 +1,18 @@
 //! [`Deliveries`]: what is under way, and what became of it. No I/O: it is told.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Error, Failures};
-use millstream_core::data::Shared;
+use millstream_core::data::{Bytes, Partition, Shared};
 use millstream_net::kafka::{Meaning, meaning};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 use tokio::sync::Notify;
+
+use super::config::Kept;
 
 /// Names a row that is under way: the number of its batch, and its place in it. It is what librdkafka hands back with its
 /// report, as one number; rows don't count past 2^32, nor do batches that are under way at the same time.
@@ -54,6 +56,59 @@ struct State {
     failures: Failures,
     /// Why nothing more can be sent.
     broken: Option<Error>,
+    /// In transactions: whom to remember when one breaks.
+    kept: Option<Arc<Kept>>,
+}
+
+/// Records that broke a transaction, by their source positions: when they come again they are tried alone, and those that
+/// failed alone are failures.
+#[derive(Debug, Default)]
+pub(super) struct Poison(Mutex<HashMap<Key, Verdict>>);
+
+/// A record of the source: its partition, and the position behind it.
+pub(super) type Key = (Partition, Bytes);
+
+/// What is known of a record that broke a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It was in a request that was refused.
+    Suspect,
+    /// It was refused alone.
+    Guilty(RDKafkaErrorCode),
+}
+
+impl Poison {
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Verdict>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of a record of this batch.
+    pub(super) fn of(&self, shared: &Shared, record: u32) -> Option<Verdict> {
+        let known = self.known();
+        if known.is_empty() {
+            return None;
+        }
+        known.get(&key(shared, record)?).copied()
+    }
+
+    fn remember(&self, shared: &Shared, record: u32, verdict: Verdict) {
+        if let Some(key) = key(shared, record) {
+            let mut known = self.known();
+            if known.get(&key).is_none_or(|before| *before == Verdict::Suspect) {
+                known.insert(key, verdict);
+            }
+        }
+    }
+
+    /// What was remembered is committed, in one way or the other.
+    pub(super) fn forget(&self) {
+        self.known().clear();
+    }
+}
+
+fn key(shared: &Shared, record: u32) -> Option<Key> {
+    let position = shared.marks.position(record + 1).ok()??;
+    Some((shared.partition.clone(), position.bytes().clone()))
 }
 
 /// A batch that is under way.
@@ -88,6 +143,11 @@ impl Deliveries {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Rows are sent in transactions from now on.
+    pub(super) fn in_transactions(&self, kept: &Arc<Kept>) {
+        self.state().kept = Some(kept.clone());
+    }
+
     /// A batch is about to be sent. Returns the number of its rows' names.
     pub(super) fn begin(&self, ticket: Option<Ticket>, shared: &Arc<Shared>, records: Vec<u32>) -> u32 {
         let mut state = self.state();
@@ -97,6 +157,19 @@ impl Deliveries {
         number
     }
 
+    /// The name of what is sent and is no row.
+    pub(super) const NO_ROW: RowId = RowId { batch: u32::MAX, row: u32::MAX };
+
+    /// The rows of a batch from `row` on are not sent.
+    pub(super) fn leave_out(&self, batch: u32, row: usize) {
+        let mut state = self.state();
+        let id = Self::id(batch, row);
+        if let Some(under) = state.under(id) {
+            under.left -= under.records.len() - row;
+        }
+        state.finish();
+    }
+
     pub(super) fn id(batch: u32, row: usize) -> RowId {
         RowId { batch, row: row as u32 }
     }
@@ -104,6 +177,17 @@ impl Deliveries {
     /// What became of a row that the client was given. `by_record`: whether where it goes is said by the record, so that it is to blame for it.
     pub(super) fn tell(&self, id: RowId, told: Told, by_record: bool) {
         let mut state = self.state();
+        let told = match (told, &state.kept) {
+            (Told::Failed(error), Some(_)) => {
+                state.break_transaction(id, error, true);
+                Told::Delivered
+            }
+            (Told::Refused(code, _), Some(_)) => {
+                state.break_transaction(id, KafkaError::MessageProduction(code), false);
+                Told::Delivered
+            }
+            (told, _) => told,
+        };
         match told {
             Told::Delivered => state.settle(id),
             Told::Failed(error) => {
@@ -122,9 +206,13 @@ impl Deliveries {
         }
     }
 
-    /// Nothing more can be sent.
-    pub(super) fn break_down(&self, error: Error) {
-        self.state().broken.get_or_insert(error);
+    /// Nothing more can be sent by this client.
+    pub(super) fn break_down(&self, error: KafkaError, reason: &str) {
+        let mut state = self.state();
+        let error = millstream_net::kafka::failed(format!("nothing more can be sent ({reason})"), error);
+        let error = if state.kept.is_some() { error.begin_anew() } else { error };
+        state.broken.get_or_insert(error);
+        drop(state);
         self.news.notify_one();
     }
 
@@ -168,6 +256,21 @@ impl Deliveries {
 }
 
 impl State {
+    /// A row that fails breaks its transaction: what is its own fault is remembered, and all begins anew.
+    fn break_transaction(&mut self, id: RowId, error: KafkaError, alone: bool) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let own = meaning(code).cause == Cause::Record;
+        if let (true, Some(kept), Some(under)) = (own, self.kept.clone(), self.under(id))
+            && let Some(&record) = under.records.get(id.row as usize)
+        {
+            let verdict = if alone { Verdict::Guilty(code) } else { Verdict::Suspect };
+            kept.poison.remember(&under.shared, record, verdict);
+        }
+        let error = millstream_net::kafka::failed("a transaction was broken by a record that was not delivered", error);
+        let ends = error.cause() == Cause::User;
+        self.broken.get_or_insert(if ends { error } else { error.begin_anew() });
+    }
+
     fn under(&mut self, id: RowId) -> Option<&mut Under> {
         self.batches.get_mut(id.batch.wrapping_sub(self.first) as usize)
     }
@@ -223,7 +326,7 @@ impl Under {
 }
 
 /// An error of a row.
-fn why(error: KafkaError, by_record: bool) -> Error {
+pub(super) fn why(error: KafkaError, by_record: bool) -> Error {
     let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
     let Meaning { cause, .. } = meaning(code);
     let failed = millstream_net::kafka::failed("a record could not be delivered", error);

@@ -9,16 +9,20 @@
 //! form       what a record is in Kafka
 //! delivery   what is under way, and what became of it
 //! producer   the client, and the thread that hears its reports
+//! transactions  records and positions, committed together
+//! positions  the topic that positions are kept in
 //! sink       what the engine asks for
 //! ```
 
 mod config;
 mod delivery;
 mod form;
+mod positions;
 mod producer;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod transactions;
 
 pub use config::Topic;
 pub use form::Form;

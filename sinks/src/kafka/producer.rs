@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use millstream_core::contracts::{Cause, Error, Result};
-use millstream_net::kafka::{Said, failed};
+use millstream_core::contracts::Result;
+use millstream_net::kafka::{Questions, Said, failed, thread, unanswered};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -37,7 +37,7 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         self.said.error(&error, reason);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.deliveries.break_down(failed(format!("nothing more can be sent ({reason})"), error));
+            self.deliveries.break_down(error, reason);
         }
     }
 }
@@ -59,10 +59,14 @@ impl ProducerContext for Context {
     }
 }
 
+/// librdkafka's client.
+pub(super) type Client = BaseProducer<Context>;
+
 /// The client that sends. Dropped, it forgets what has not been sent, in the background.
 pub(super) struct Producer {
     /// `None` once it ends.
-    client: Option<Arc<BaseProducer<Context>>>,
+    client: Option<Arc<Client>>,
+    questions: Questions,
     stop: Arc<AtomicBool>,
     ended: Option<oneshot::Receiver<()>>,
 }
@@ -70,25 +74,31 @@ pub(super) struct Producer {
 impl Producer {
     pub(super) fn new(config: &ClientConfig, deliveries: Arc<Deliveries>, by_record: bool) -> Result<Self> {
         let context = Context { deliveries, by_record, alone: AtomicBool::new(false), said: Said::default() };
-        let client: BaseProducer<Context> =
+        let client: Client =
             config.create_with_context(context).map_err(|error| failed("can't make a Kafka client", error))?;
         let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
         let (done, ended) = oneshot::channel();
         let (polled, until) = (client.clone(), stop.clone());
-        let work = move || {
+        thread("kafka reports", move || {
             while !until.load(Ordering::SeqCst) {
                 polled.poll(TICK);
             }
             drop(polled);
             let _ = done.send(());
-        };
-        std::thread::Builder::new().name("kafka reports".into()).spawn(work).map_err(|error| {
-            Error::new(Cause::Outside, "no thread could be started for a Kafka client").because(error)
         })?;
-        Ok(Self { client: Some(client), stop, ended: Some(ended) })
+        Ok(Self { client: Some(client), questions: Questions::new()?, stop, ended: Some(ended) })
     }
 
-    pub(super) fn client(&self) -> &Arc<BaseProducer<Context>> {
+    /// Asks the brokers something, behind what was asked before.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Client) -> T + Send + 'static,
+    ) -> Result<T> {
+        let client = self.client().clone();
+        self.questions.ask(move || question(&client)).await.map_err(unanswered)
+    }
+
+    pub(super) fn client(&self) -> &Arc<Client> {
         self.client.as_ref().expect("it is taken only by what ends this producer")
     }
 

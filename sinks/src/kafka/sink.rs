@@ -1,12 +1,13 @@
 //! [`KafkaSink`]: sends what it is given, and settles it as the brokers' reports come in.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError};
 use millstream_core::data::{Bytes, Column as _, Data, EventTime, Records};
-use millstream_net::kafka::{Header, failed};
+use millstream_net::kafka::{Group, Header, failed};
 use rdkafka::Message as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
@@ -14,9 +15,11 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use tokio::time::timeout;
 
 use super::config::Topic;
-use super::delivery::{Deliveries, RowId, Suspect, Told};
+use super::delivery::{Deliveries, RowId, Suspect, Told, Verdict, why};
 use super::form::{Form, When};
+use super::positions::{load, provide};
 use super::producer::Producer;
+use super::transactions::{Positions, Transactions, message};
 
 /// How long the brokers may take to say whether the topic is there.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,6 +32,8 @@ pub struct KafkaSink<T: Form> {
     topic: Topic<T>,
     deliveries: Arc<Deliveries>,
     producer: Option<Producer>,
+    /// Where records are sent in transactions.
+    transactions: Option<Transactions>,
 }
 
 impl<T: Form> Sink for KafkaSink<T> {
@@ -36,13 +41,20 @@ impl<T: Form> Sink for KafkaSink<T> {
 
     async fn open(&mut self, context: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
         self.deliveries.tell_failures(context.failures.clone());
+        let positions = self.positions(context);
+        let name = positions.as_ref().map(|positions| self.name(positions, context));
         let by_record = self.topic.topic_by.is_some();
-        let producer = Producer::new(&self.topic.client_config(), self.deliveries.clone(), by_record)?;
+        let config = self.topic.client_config(name.as_deref());
+        let producer = Producer::new(&config, self.deliveries.clone(), by_record)?;
         if !by_record {
             look(&producer, &self.topic.topic).await?;
         }
+        let held = match positions {
+            Some(positions) => Some(self.begin(&producer, positions, &context.pipeline).await?),
+            None => None,
+        };
         self.producer = Some(producer);
-        Ok(None)
+        Ok(held)
     }
 
     async fn write(
@@ -50,9 +62,11 @@ impl<T: Form> Sink for KafkaSink<T> {
         records: Records<'_, <T as Data>::Column>,
         ticket: &mut Option<Ticket>,
     ) -> Result<(), WriteError> {
+        if self.transactions.is_some() {
+            return self.write_in_transaction(records).await;
+        }
         self.try_suspects().await?;
-        let rows = (0..records.len()).map(|row| records.record(row)).collect();
-        let batch = self.deliveries.begin(ticket.take(), records.shared(), rows);
+        let batch = self.deliveries.begin(ticket.take(), records.shared(), record_of_each(&records));
         for row in 0..records.len() {
             self.send(&records, row, Deliveries::id(batch, row)).await?;
         }
@@ -69,6 +83,30 @@ impl<T: Form> Sink for KafkaSink<T> {
         }
     }
 
+    async fn commit(&mut self, positions: &[Checkpoint]) -> Result<()> {
+        self.flush().await?;
+        let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) else {
+            return Err(Error::new(Cause::Bug, "this sink sends without transactions"));
+        };
+        let moved = transactions.moved(positions);
+        if transactions.is_empty(&moved) {
+            return Ok(());
+        }
+        transactions.begin(producer)?;
+        if let Some(topic) = transactions.topic() {
+            for checkpoint in &moved {
+                send_position(producer, &self.deliveries, topic, checkpoint)?;
+            }
+            while self.deliveries.under_way() > 0 {
+                let _ = timeout(LOOK, self.deliveries.news.notified()).await;
+            }
+            self.deliveries.broken().map_or(Ok(()), Err)?;
+        }
+        transactions.commit(producer, &moved).await?;
+        self.topic.kept.poison.forget();
+        Ok(())
+    }
+
     async fn close(&mut self) -> Result<()> {
         if let Some(producer) = self.producer.take() {
             producer.end().await;
@@ -77,9 +115,113 @@ impl<T: Form> Sink for KafkaSink<T> {
     }
 }
 
+fn record_of_each<C: millstream_core::data::Column>(records: &Records<'_, C>) -> Vec<u32> {
+    (0..records.len()).map(|row| records.record(row)).collect()
+}
+
+/// Sends a position into the topic of positions.
+fn send_position(producer: &Producer, deliveries: &Deliveries, topic: &str, position: &Checkpoint) -> Result<()> {
+    let (key, value) = message(position);
+    let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic, Deliveries::NO_ROW.into());
+    (record.key, record.payload, record.partition) = (Some(&key[..]), Some(&value[..]), Some(0));
+    deliveries.hand_over();
+    producer.client().send(record).map_err(|(error, _)| {
+        deliveries.take_back();
+        failed(format!("a position can't be sent to the topic {topic}"), error).begin_anew()
+    })
+}
+
 impl<T: Form> KafkaSink<T> {
     pub(super) fn new(topic: Topic<T>) -> Self {
-        Self { topic, deliveries: Arc::default(), producer: None }
+        Self { topic, deliveries: Arc::default(), producer: None, transactions: None }
+    }
+
+    /// Where the positions go that its transactions hold, if it sends in transactions.
+    fn positions(&self, context: &SinkContext) -> Option<Positions> {
+        if !self.topic.exactly_once {
+            return None;
+        }
+        match context.source.clone().and_then(|shares| shares.downcast::<Group>().ok()) {
+            Some(group) => Some(Positions::Group(group)),
+            None => context.keeps_positions.then(|| Positions::Topic(self.topic.positions.clone())),
+        }
+    }
+
+    /// What its transactions are called. Where positions are in a topic, one run takes over from another, which can't go on
+    /// then. Members of a group are told apart by the group itself, and each has a name of its own.
+    fn name(&self, positions: &Positions, context: &SinkContext) -> String {
+        let SinkContext { pipeline, stage, .. } = context;
+        match positions {
+            Positions::Topic(_) => format!("millstream.{pipeline}.{stage}"),
+            Positions::Group(_) => {
+                let own = self.topic.kept.name.get_or_init(|| format!("{:016x}", RandomState::new().hash_one(stage)));
+                format!("millstream.{pipeline}.{stage}.{own}")
+            }
+        }
+    }
+
+    /// Ends what was left behind, and says what is held.
+    async fn begin(&mut self, producer: &Producer, positions: Positions, pipeline: &str) -> Result<Vec<Checkpoint>> {
+        self.deliveries.in_transactions(&self.topic.kept);
+        if let Positions::Group(group) = &positions {
+            group.set_transactions(true);
+        }
+        if let Positions::Topic(topic) = &positions {
+            provide(&self.topic.cluster, topic).await?;
+        }
+        let mut transactions = Transactions::new(producer, positions).await?;
+        let held = match transactions.topic() {
+            None => Vec::new(),
+            // Read only now: until then a run that was killed may have had something to commit.
+            Some(topic) => {
+                let (cluster, topic, pipeline) = (self.topic.cluster.clone(), topic.to_owned(), pipeline.to_owned());
+                producer.ask(move |_| load(&cluster, &topic, &pipeline)).await??
+            }
+        };
+        transactions.holds(&held);
+        self.transactions = Some(transactions);
+        Ok(held)
+    }
+
+    /// Sends a batch in the transaction at hand. What broke one before is tried alone; what failed alone is told.
+    async fn write_in_transaction(&mut self, records: Records<'_, T::Column>) -> Result<(), WriteError> {
+        self.whole()?;
+        if let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) {
+            transactions.begin(producer)?;
+        }
+        let rows = record_of_each(&records);
+        let batch = self.deliveries.begin(None, records.shared(), rows);
+        for row in 0..records.len() {
+            let id = Deliveries::id(batch, row);
+            match self.topic.kept.poison.of(records.shared(), records.record(row)) {
+                None => self.send(&records, row, id).await?,
+                Some(Verdict::Suspect) => self.send_by_itself(&records, row, id).await?,
+                Some(Verdict::Guilty(code)) => {
+                    self.deliveries.leave_out(batch, row);
+                    let error = why(KafkaError::MessageProduction(code), self.topic.topic_by.is_some());
+                    return Err(WriteError::Row { row, error });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_by_itself(&self, records: &Records<'_, T::Column>, row: usize, id: RowId) -> Result<()> {
+        self.settled().await?;
+        self.producer()?.send_alone(true);
+        self.send(records, row, id).await?;
+        self.settled().await?;
+        self.producer()?.send_alone(false);
+        Ok(())
+    }
+
+    /// Waits until nothing is under way.
+    async fn settled(&self) -> Result<()> {
+        while self.deliveries.under_way() > 0 {
+            self.whole()?;
+            self.news().await;
+        }
+        self.whole()
     }
 
     fn producer(&self) -> Result<&Producer> {
@@ -149,10 +291,7 @@ impl<T: Form> KafkaSink<T> {
         if !self.deliveries.has_suspects() {
             return Ok(());
         }
-        while self.deliveries.under_way() > 0 {
-            self.whole()?;
-            self.news().await;
-        }
+        self.settled().await?;
         let suspects = self.deliveries.take_suspects();
         tracing::warn!(
             records = suspects.len(),
@@ -163,10 +302,7 @@ impl<T: Form> KafkaSink<T> {
         producer.send_alone(true);
         for suspect in suspects {
             self.send_suspect(producer, suspect);
-            while self.deliveries.under_way() > 0 {
-                self.whole()?;
-                self.news().await;
-            }
+            self.settled().await?;
         }
         producer.send_alone(false);
         Ok(())
@@ -190,14 +326,13 @@ impl<T: Form> KafkaSink<T> {
 
 /// Sees that the topic is there.
 async fn look(producer: &Producer, topic: &str) -> Result<()> {
-    let (client, name) = (producer.client().clone(), topic.to_owned());
-    let found = tokio::task::spawn_blocking(move || {
+    let name = topic.to_owned();
+    let found = producer.ask(move |client| {
         let metadata = client.client().fetch_metadata(Some(&name), PATIENCE)?;
         let error = metadata.topics().iter().find_map(|topic| topic.error());
         Ok(error.map(RDKafkaErrorCode::from))
     });
-    let found = found.await.map_err(|error| Error::new(Cause::Bug, "a question was not answered").because(error))?;
-    match found {
+    match found.await? {
         Ok(None) => Ok(()),
         Ok(Some(code)) => Err(failed(format!("can't write to the topic {topic}"), KafkaError::MetadataFetch(code))),
         Err(error) => Err(failed(format!("can't ask for the topic {topic}{}", producer.said()), error)),

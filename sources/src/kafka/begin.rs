@@ -27,6 +27,8 @@ pub(super) struct Begin {
 pub(super) struct Asked {
     pub(super) place: Place,
     pub(super) held: Option<Held>,
+    /// Where it began when this process read it before, if it did.
+    pub(super) floor: Option<Offset>,
     pub(super) start: Start,
 }
 
@@ -78,21 +80,27 @@ pub(super) fn begin(consumer: &BaseConsumer<Context>, asked: Vec<Asked>, until_e
         }
     };
     let mut begins = Vec::new();
-    for Asked { place, held, start } in asked {
+    for Asked { place, held, floor, start } in asked {
         let offset = match (held, committed.get(&place).copied()) {
             (Some(Held::At(offset)), _) => Offset::Offset(offset),
             (Some(Held::AtLeast(held)), committed) => Offset::Offset(committed.map_or(held, |offset| offset.max(held))),
             (None, Some(committed)) => Offset::Offset(committed),
-            (None, None) => fallback(&place, start)?,
+            (None, None) => floor.map_or_else(|| fallback(&place, start), Ok)?,
         };
         begins.push(Begin { place, offset, end: None });
     }
     times(consumer, &mut begins).map_err(|error| said("for offsets by time", error))?;
-    if until_end {
-        for begin in &mut begins {
-            let ends = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
-            begin.end = Some(ends.map_err(|error| said("where partitions end", error))?.1);
+    for begin in &mut begins {
+        if !until_end && begin.offset != Offset::End {
+            continue;
         }
+        let ends = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
+        let (_, end) = ends.map_err(|error| said("where partitions end", error))?;
+        if begin.offset == Offset::End {
+            // What is the end is said once.
+            begin.offset = Offset::Offset(end);
+        }
+        begin.end = until_end.then_some(end);
     }
     Ok(begins)
 }
@@ -102,7 +110,7 @@ impl Asked {
         match self.held {
             Some(Held::At(_)) => false,
             Some(Held::AtLeast(_)) => true,
-            None => matches!(self.start, Start::Committed(_)),
+            None => matches!(self.start, Start::Committed(_)) || self.floor.is_some(),
         }
     }
 }
@@ -147,6 +155,17 @@ fn times(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> rdkafka::err
         }
     }
     Ok(())
+}
+
+/// Reads partitions that are assigned already from another offset on.
+pub(super) fn go_back(consumer: &BaseConsumer<Context>, begins: &[Begin]) -> Result<()> {
+    if begins.is_empty() {
+        return Ok(());
+    }
+    let wrong = |error| failed("can't go back to where the group has committed", error).retryable(true);
+    let sought = list(begins.iter().map(|begin| (&begin.place, begin.offset)));
+    let sought = consumer.seek_partitions(sought, PATIENCE).map_err(wrong)?;
+    sought.elements().iter().try_for_each(|element| element.error().map_err(wrong))
 }
 
 /// A list for librdkafka.

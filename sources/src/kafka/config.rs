@@ -1,11 +1,12 @@
 //! [`Topics`]: which topics, and how they are read.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::contracts::{Active, Commits, Ends, Places, SourceFactory, SourceTraits};
+use millstream_core::contracts::{Active, Commits, Ends, Places, Shares, SourceFactory, SourceTraits};
 use millstream_core::data::{Bytes, Kv};
-use millstream_net::kafka::{Cluster, Message, Role};
+use millstream_net::kafka::{Cluster, Group, Message, Role};
 
 use super::form::Form;
 use super::source::KafkaSource;
@@ -15,7 +16,7 @@ use super::source::KafkaSource;
 /// Records are the values of the messages ([`Bytes`]) unless [`keyed`](Self::keyed) or [`messages`](Self::messages) says
 /// otherwise. A record's event time is the message's timestamp. Partitions are shared among the members of the group; run
 /// the same program several times to read faster.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Topics<T = Bytes> {
     pub(super) cluster: Cluster,
     pub(super) what: What,
@@ -27,7 +28,16 @@ pub struct Topics<T = Bytes> {
     pub(super) batch_records: usize,
     pub(super) batch_bytes: usize,
     pub(super) revoke_wait: Duration,
+    /// What its sources share with a sink that commits the group's offsets.
+    pub(super) shared: Arc<Group>,
     form: PhantomData<fn() -> T>,
+}
+
+/// A copy is another member of the group.
+impl<T> Clone for Topics<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::default(), ..self.same() }
+    }
 }
 
 /// Which topics.
@@ -106,22 +116,25 @@ impl<T> Topics<T> {
             batch_records: 1_024,
             batch_bytes: 1 << 20,
             revoke_wait: Duration::from_secs(20),
+            shared: Arc::default(),
             form: PhantomData,
         }
     }
 
-    fn into_form<U>(self) -> Topics<U> {
+    /// The same declaration: what is made of it is the same member.
+    fn same<U>(&self) -> Topics<U> {
         Topics {
-            cluster: self.cluster,
-            what: self.what,
-            group: self.group,
-            instance: self.instance,
+            cluster: self.cluster.clone(),
+            what: self.what.clone(),
+            group: self.group.clone(),
+            instance: self.instance.clone(),
             start: self.start,
             expired: self.expired,
             until_end: self.until_end,
             batch_records: self.batch_records,
             batch_bytes: self.batch_bytes,
             revoke_wait: self.revoke_wait,
+            shared: self.shared.clone(),
             form: PhantomData,
         }
     }
@@ -130,13 +143,13 @@ impl<T> Topics<T> {
     /// policy.
     #[must_use]
     pub fn keyed(self) -> Topics<Kv<Bytes, Bytes>> {
-        self.into_form()
+        self.same()
     }
 
     /// Records are whole messages: key, value, headers, timestamp, topic, partition and offset; tombstones too.
     #[must_use]
     pub fn messages(self) -> Topics<Message> {
-        self.into_form()
+        self.same()
     }
 
     /// Where partitions begin that neither the sink nor the checkpoint store holds a position of. Default:
@@ -270,6 +283,7 @@ impl<T: Form> SourceFactory for Topics<T> {
             ends: if self.until_end { Ends::Bounded } else { Ends::Unbounded },
             commits: Commits::Optimistic,
             keeps_positions: true,
+            server: Some(self.cluster.server()),
             places: Places::Everywhere(Active::Each),
             ..SourceTraits::new(
                 "KAFKA",
@@ -306,7 +320,11 @@ impl<T: Form> SourceFactory for Topics<T> {
         wrong
     }
 
+    fn shares(&self) -> Option<Shares> {
+        Some(self.shared.clone())
+    }
+
     fn make(&self) -> KafkaSource<T> {
-        KafkaSource::new(self.clone())
+        KafkaSource::new(self.same())
     }
 }

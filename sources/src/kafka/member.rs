@@ -3,13 +3,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_core::contracts::{Cause, Error, Result};
-use millstream_net::kafka::{Place, Said, failed};
+use millstream_core::contracts::Result;
+use millstream_net::kafka::{Answer, Place, Questions, Said, failed, thread};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, ClientContext, Message as _, Statistics, TopicPartitionList};
@@ -116,16 +116,10 @@ pub(super) struct Member {
     /// `None` once it leaves.
     consumer: Option<Arc<BaseConsumer<Context>>>,
     pub(super) inbox: Arc<Inbox>,
-    questions: mpsc::Sender<Question>,
+    questions: Questions,
     stop: Arc<AtomicBool>,
     left: Option<oneshot::Receiver<()>>,
 }
-
-/// Something to ask the brokers: their answer is waited for, and so it needs a thread.
-type Question = Box<dyn FnOnce() + Send>;
-
-/// Brings the answer to a question.
-pub(super) type Answer<T> = oneshot::Receiver<T>;
 
 impl Member {
     /// Asks to become a member that reads these topics (or patterns). Nothing is waited for.
@@ -141,23 +135,28 @@ impl Member {
             serve(served, &until);
             let _ = done.send(());
         })?;
-        let (questions, asked) = mpsc::channel::<Question>();
-        thread("kafka questions", move || asked.into_iter().for_each(|question| question()))?;
+        let questions = Questions::new()?;
         Ok(Self { consumer: Some(consumer), inbox, questions, stop, left: Some(left) })
     }
 
     /// Asks the brokers something, behind what was asked before.
     pub(super) fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&BaseConsumer<Context>) -> T + Send + 'static,
+        question: impl FnOnce(&Arc<BaseConsumer<Context>>) -> T + Send + 'static,
     ) -> Answer<T> {
-        let (answer, answered) = oneshot::channel();
         let consumer = self.consumer().clone();
-        // Where nobody hears it or answers it any more, the receiver says so.
-        let _ = self.questions.send(Box::new(move || {
-            let _ = answer.send(question(&consumer));
-        }));
-        answered
+        self.questions.ask(move || question(&consumer))
+    }
+
+    /// Tells the group's sink how this member is known.
+    pub(super) fn metadata(&self) -> impl Fn() -> Option<ConsumerGroupMetadata> + Send + Sync + 'static {
+        let consumer = Arc::downgrade(self.consumer());
+        move || {
+            let consumer = consumer.upgrade()?;
+            let metadata = consumer.group_metadata();
+            // Once its partitions are lost it may be known otherwise, or not at all: what was told before that is true.
+            if consumer.assignment_lost() { None } else { metadata }
+        }
     }
 
     pub(super) fn consumer(&self) -> &Arc<BaseConsumer<Context>> {
@@ -185,12 +184,6 @@ impl Drop for Member {
     fn drop(&mut self) {
         self.go();
     }
-}
-
-fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
-    let started = std::thread::Builder::new().name(name.into()).spawn(work);
-    let wrong = "no thread could be started for a Kafka client";
-    started.map(drop).map_err(|error| Error::new(Cause::Outside, wrong).because(error))
 }
 
 /// Serves the client until it is not wanted any more, and then leaves the group.

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
 use millstream_core::data::{Partition, PartitionId, Position};
-use millstream_net::kafka::{Meaning, Place, decode, failed, meaning, partition_name};
+use millstream_net::kafka::{Answer, Meaning, Place, decode, failed, meaning, partition_name, unanswered};
 use rdkafka::Offset;
+use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use tokio::sync::oneshot::error::{RecvError, TryRecvError};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::begin::{self, Asked, Begin, list};
 use super::config::{Expired, Fallback, Start, Topics, What};
 use super::form::Form;
-use super::member::{Answer, Member, Notice, assign, unassign};
+use super::member::{Context, Member, Notice, assign, unassign};
 use super::opened::{Most, Reading};
 
 /// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
@@ -39,12 +40,20 @@ pub struct KafkaSource<T: Form> {
     open: Vec<Reading>,
     /// Where partitions stood that were given back.
     given_back: HashMap<Place, i64>,
+    /// What was being read by the source before, as long as it isn't read here.
+    parked_with: Vec<Place>,
     /// What is to be told before anything else.
     ready: VecDeque<Event<T>>,
     next_id: PartitionId,
     /// Where to begin with the next look for messages.
     turn: usize,
-    /// Partitions that were assigned, on their way to where they begin.
+    /// Where partitions began and ended when this process read them first.
+    floors: HashMap<Place, (Offset, Option<i64>)>,
+    /// Partitions that were assigned and are not read yet, and whether the run begins with them.
+    waiting: Option<(Vec<Place>, bool)>,
+    /// When it is asked again where they begin.
+    begin_again: Option<Instant>,
+    /// The answer to where they begin.
     beginning: Option<Answer<Result<Vec<Begin>>>>,
     /// A commit that is under way.
     committing: Option<Answer<Committed>>,
@@ -69,6 +78,22 @@ struct Committed {
 struct Revoking {
     places: Vec<Place>,
     until: Instant,
+    /// Others may have them already.
+    lost: bool,
+}
+
+/// What the next source of the same declaration takes up, when one was dropped and not closed.
+struct Parked {
+    member: Member,
+    known: HashMap<String, i32>,
+    opened_at: i64,
+    floors: HashMap<Place, (Offset, Option<i64>)>,
+    given_back: HashMap<Place, i64>,
+    assigned: bool,
+    /// What was being read.
+    reading: Vec<Place>,
+    waiting: Option<(Vec<Place>, bool)>,
+    revoking: Option<Revoking>,
 }
 
 impl<T: Form> Source for KafkaSource<T> {
@@ -79,17 +104,10 @@ impl<T: Form> Source for KafkaSource<T> {
         for (_, position) in held.all() {
             decode(&position)?;
         }
-        let names = match &self.topics.what {
-            What::Topics(topics) => topics.iter().map(String::as_str).collect(),
-            What::Pattern(pattern) => vec![pattern.as_str()],
-        };
-        let member = Member::join(&self.topics.client_config(), &names)?;
-        let what = self.topics.what.clone();
-        self.opened_at = rdkafka::message::Timestamp::now().to_millis().unwrap_or_default();
-        self.known = member.ask(move |consumer| begin::look(consumer, &what)).await.map_err(unanswered)??;
-        self.member = Some(member);
-        // Who doesn't know yet which partitions it has is told later.
-        timeout(FIRST, self.first_assignment()).await.unwrap_or(Ok(()))?;
+        match self.topics.shared.unpark().and_then(|parked| parked.downcast::<Parked>().ok()) {
+            Some(parked) => self.take_up(*parked).await?,
+            None => self.join().await?,
+        }
         let mut opened = Vec::new();
         while let Some(Event::Opened(partition)) = self.ready.pop_front_if(|event| matches!(event, Event::Opened(_))) {
             opened.push(partition);
@@ -103,11 +121,11 @@ impl<T: Form> Source for KafkaSource<T> {
                 return Ok(event);
             }
             self.take_notices()?;
-            self.give_back_what_has_settled(false)?;
+            self.give_back_what_has_settled()?;
             if !self.ready.is_empty() {
                 continue;
             }
-            if let Some(event) = self.read()? {
+            if let Some(event) = self.take_records()? {
                 return Ok(event);
             }
             if self.is_at_end() {
@@ -118,10 +136,16 @@ impl<T: Form> Source for KafkaSource<T> {
     }
 
     async fn commit(&mut self, positions: &[(PartitionId, Position)]) -> Result<()> {
+        let stored = self.topics.shared.has_transactions();
         for (id, position) in positions {
             let offset = decode(position)?;
             match self.open.iter_mut().find(|reading| reading.id == *id) {
-                Some(reading) => reading.wanted = reading.wanted.max(offset),
+                Some(reading) => {
+                    reading.wanted = reading.wanted.max(offset);
+                    if stored {
+                        reading.stored = reading.wanted;
+                    }
+                }
                 None => self.late += 1,
             }
         }
@@ -162,9 +186,13 @@ impl<T: Form> KafkaSource<T> {
             opened_at: 0,
             open: Vec::new(),
             given_back: HashMap::new(),
+            parked_with: Vec::new(),
             ready: VecDeque::new(),
             next_id: 0,
             turn: 0,
+            floors: HashMap::new(),
+            waiting: None,
+            begin_again: None,
             beginning: None,
             committing: None,
             revoking: None,
@@ -177,6 +205,62 @@ impl<T: Form> KafkaSource<T> {
 
     fn member(&self) -> Result<&Member> {
         self.member.as_ref().ok_or_else(|| Error::new(Cause::Bug, "the Kafka source is used before it was opened"))
+    }
+
+    /// Becomes a member of the group.
+    async fn join(&mut self) -> Result<()> {
+        let what = self.topics.what.clone();
+        let names = match &what {
+            What::Topics(topics) => topics.iter().map(String::as_str).collect(),
+            What::Pattern(pattern) => vec![pattern.as_str()],
+        };
+        let member = Member::join(&self.topics.client_config(), &names)?;
+        self.opened_at = rdkafka::message::Timestamp::now().to_millis().unwrap_or_default();
+        let looked = member.ask({
+            let what = what.clone();
+            move |consumer| begin::look(consumer, &what)
+        });
+        self.known = looked.await.map_err(unanswered)??;
+        self.joined(member);
+        // Who doesn't know yet which partitions it has is told later.
+        timeout(FIRST, self.first_assignment()).await.unwrap_or(Ok(()))
+    }
+
+    fn joined(&mut self, member: Member) {
+        self.topics.shared.joined(Box::new(member.metadata()), member.inbox.wake.clone());
+        self.member = Some(member);
+    }
+
+    /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
+    async fn take_up(&mut self, parked: Parked) -> Result<()> {
+        let Parked { member, known, opened_at, floors, given_back, assigned, reading, waiting, revoking } = parked;
+        (self.known, self.opened_at, self.floors) = (known, opened_at, floors);
+        (self.given_back, self.assigned, self.waiting) = (given_back, assigned, waiting);
+        self.joined(member);
+        let (gone, kept) = match &revoking {
+            Some(revoking) => reading.into_iter().partition(|place| revoking.places.contains(place)),
+            None => (Vec::new(), reading),
+        };
+        self.given_back.extend(gone.into_iter().map(|place| (place, -1)));
+        if let Some(revoking) = revoking {
+            self.unassign(&revoking.places)?;
+        }
+        let asked = self.asked(&kept, false)?;
+        let until_end = self.topics.until_end;
+        let begun = self.member()?.ask(move |consumer| {
+            let begins = begin::begin(consumer, asked, until_end)?;
+            begin::go_back(consumer, &begins)?;
+            Ok(begins)
+        });
+        // Where that fails, it is parked again with all that it had.
+        self.parked_with = kept;
+        let begins = begun.await.map_err(unanswered)??;
+        self.parked_with.clear();
+        self.read_from(begins)?;
+        if let Some((places, first)) = self.waiting.take() {
+            self.find_beginnings(places, first)?;
+        }
+        Ok(())
     }
 
     async fn first_assignment(&mut self) -> Result<()> {
@@ -192,7 +276,7 @@ impl<T: Form> KafkaSource<T> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
-        let until = [self.revoking.as_ref().map(|revoking| revoking.until), self.commit_again];
+        let until = [self.revoking.as_ref().map(|revoking| revoking.until), self.commit_again, self.begin_again];
         let until = until.into_iter().flatten().min();
         let Self { beginning, committing, .. } = self;
         tokio::select! {
@@ -204,7 +288,7 @@ impl<T: Form> KafkaSource<T> {
             () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => Ok(()),
             begun = answered(beginning) => {
                 self.beginning = None;
-                self.take_over(begun??)
+                self.begun(begun?)
             }
         }
     }
@@ -214,9 +298,17 @@ impl<T: Form> KafkaSource<T> {
             self.commit_again = None;
             self.ask_for_commits()?;
         }
+        if self.begin_again.is_some_and(|again| again <= Instant::now())
+            && let Some((places, first)) = self.waiting.take()
+        {
+            self.find_beginnings(places, first)?;
+        }
         while let Some(notice) = self.member()?.inbox.take() {
             match notice {
-                Notice::Assigned(places) => self.find_beginnings(places)?,
+                Notice::Assigned(places) => {
+                    let first = !std::mem::replace(&mut self.assigned, true);
+                    self.find_beginnings(places, first)?;
+                }
                 Notice::Revoked { places, lost } => self.revoke(places, lost)?,
                 Notice::Failed(error) => self.judge("the consumer group", error)?,
             }
@@ -225,27 +317,57 @@ impl<T: Form> KafkaSource<T> {
     }
 
     /// Finds out where partitions begin that were assigned.
-    fn find_beginnings(&mut self, places: Vec<Place>) -> Result<()> {
-        let first = !std::mem::replace(&mut self.assigned, true);
-        let places = places.into_iter().map(|place| {
-            let held = self.held_of(&place)?;
-            let start = if first { self.topics.start } else { Start::Committed(self.later(&place)) };
-            Ok(Asked { place, held, start })
-        });
-        let places = places.collect::<Result<Vec<_>>>()?;
-        let until_end = self.topics.until_end;
-        self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, places, until_end)));
+    fn find_beginnings(&mut self, places: Vec<Place>, first: bool) -> Result<()> {
+        let (asked, until_end) = (self.asked(&places, first)?, self.topics.until_end);
+        self.begin_again = None;
+        self.waiting = Some((places, first));
+        self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, asked, until_end)));
         Ok(())
     }
 
-    /// What is held of a partition outside of the group. Once it was given back others may have read on.
+    fn asked(&self, places: &[Place], first: bool) -> Result<Vec<Asked>> {
+        let asked = places.iter().map(|place| {
+            let held = self.held_of(place)?;
+            let start = if first { self.topics.start } else { Start::Committed(self.later(place)) };
+            Ok(Asked { place: place.clone(), held, floor: self.floors.get(place).map(|floor| floor.0), start })
+        });
+        asked.collect()
+    }
+
+    /// What is held of a partition outside of the group. Once it was given back others may have read on; where the sink
+    /// commits the group's offsets, nothing is.
     fn held_of(&self, place: &Place) -> Result<Option<begin::Held>> {
+        if self.topics.shared.has_transactions() {
+            return Ok(None);
+        }
         let held = self.held.position(&partition_name(&place.topic, place.partition));
         let held = held.as_ref().map(decode).transpose()?;
         Ok(match self.given_back.get(place) {
             None => held.map(begin::Held::At),
             Some(before) => held.max(Some(*before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
         })
+    }
+
+    /// It is known where partitions begin, or it is asked again.
+    fn begun(&mut self, begun: Result<Vec<Begin>>) -> Result<()> {
+        match begun {
+            Ok(begins) => {
+                self.waiting = None;
+                let partitions = list(begins.iter().map(|begin| (&begin.place, begin.offset)));
+                let queues = self.queues(&begins)?;
+                // Messages come into these queues from then on, and into no other.
+                let assigned = assign(self.member()?.consumer(), &partitions);
+                assigned.map_err(|error| failed("can't take over partitions", error))?;
+                self.read(begins, queues);
+                Ok(())
+            }
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(error = error.chain(), "it isn't known where partitions begin: asking again");
+                self.begin_again = Some(Instant::now() + AGAIN);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Where a partition begins that comes later and of which the group has committed nothing: what is *latest* was said
@@ -261,37 +383,54 @@ impl<T: Form> KafkaSource<T> {
         }
     }
 
-    /// Begins to read partitions.
-    fn take_over(&mut self, begins: Vec<Begin>) -> Result<()> {
-        let consumer = self.member()?.consumer().clone();
-        let mut queues = Vec::new();
-        for begin in &begins {
+    /// Reads partitions that are assigned already.
+    fn read_from(&mut self, begins: Vec<Begin>) -> Result<()> {
+        let queues = self.queues(&begins)?;
+        self.read(begins, queues);
+        Ok(())
+    }
+
+    fn queues(&self, begins: &[Begin]) -> Result<Vec<PartitionQueue<Context>>> {
+        let member = self.member()?;
+        let queues = begins.iter().map(|begin| {
             let Place { topic, partition } = &begin.place;
-            // Before it is assigned: from then on its messages come into this queue and no other.
-            let Some(mut queue) = consumer.split_partition_queue(topic, *partition) else {
+            let Some(mut queue) = member.consumer().split_partition_queue(topic, *partition) else {
                 return Err(Error::new(Cause::Bug, format!("{topic}/{partition} has no queue")));
             };
-            let wake = self.member()?.inbox.wake.clone();
+            let wake = member.inbox.wake.clone();
             queue.set_nonempty_callback(move || wake.notify_one());
-            queues.push(queue);
-        }
-        let partitions = list(begins.iter().map(|begin| (&begin.place, begin.offset)));
-        assign(&consumer, &partitions).map_err(|error| failed("can't take over partitions", error))?;
-        for (begin, queue) in begins.into_iter().zip(queues) {
-            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.offset, "assigned");
+            Ok(queue)
+        });
+        queues.collect()
+    }
+
+    fn read(&mut self, begins: Vec<Begin>, queues: Vec<PartitionQueue<Context>>) {
+        self.topics.shared.takes(begins.iter().map(|begin| begin.place.clone()));
+        for (mut begin, queue) in begins.into_iter().zip(queues) {
+            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.offset, "reads");
+            begin.end = self.floors.entry(begin.place.clone()).or_insert((begin.offset, begin.end)).1;
             let reading = Reading::new(self.next_id, begin, queue);
             self.next_id += 1;
             self.ready.push_back(Event::Opened(reading.name.clone()));
             self.open.push(reading);
         }
-        Ok(())
+        // There may be messages already.
+        if let Some(member) = &self.member {
+            member.inbox.wake.notify_one();
+        }
+    }
+
+    fn unassign(&self, places: &[Place]) -> Result<()> {
+        let partitions = list(places.iter().map(|place| (place, Offset::Invalid)));
+        let given_back = unassign(self.member()?.consumer(), &partitions);
+        given_back.map_err(|error| failed("can't give back partitions", error))
     }
 
     /// Partitions are taken away.
     fn revoke(&mut self, places: Vec<Place>, lost: bool) -> Result<()> {
         tracing::info!(partitions = places.len(), lost, "revoked");
-        self.revoking = Some(Revoking { places, until: Instant::now() + self.topics.revoke_wait });
-        self.give_back_what_has_settled(lost)
+        self.revoking = Some(Revoking { places, until: Instant::now() + self.topics.revoke_wait, lost });
+        self.give_back_what_has_settled()
     }
 
     fn is_revoked(&self, reading: &Reading) -> bool {
@@ -300,34 +439,39 @@ impl<T: Form> KafkaSource<T> {
 
     /// Closes partitions that are being taken away, once everything that was emitted of them is committed, or the time
     /// is up; and gives all of them back when none is left.
-    fn give_back_what_has_settled(&mut self, lost: bool) -> Result<()> {
-        let Some(revoking) = &self.revoking else { return Ok(()) };
-        let given_up = lost || revoking.until <= Instant::now();
-        let open = std::mem::take(&mut self.open);
-        for reading in open {
-            if !self.is_revoked(&reading) || !(given_up || reading.is_settled()) {
-                self.open.push(reading);
-                continue;
-            }
-            if !reading.is_settled() {
-                let stored = reading.stored;
-                tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");
-            }
-            self.ready.push_back(Event::Closed(reading.id));
-            self.given_back.insert(reading.place.clone(), reading.stored);
+    fn give_back_what_has_settled(&mut self) -> Result<()> {
+        let Some(Revoking { until, lost, .. }) = self.revoking else { return Ok(()) };
+        let given_up = lost || until <= Instant::now();
+        let goes = |reading: &Reading| self.is_revoked(reading) && (given_up || reading.is_settled());
+        let going: Vec<_> = self.open.iter().filter(|reading| goes(reading)).map(|it| it.place.clone()).collect();
+        if !self.topics.shared.lets_go(&going) {
+            // A transaction is being committed that may hold some of it: it is told when that has ended.
+            return Ok(());
+        }
+        let (gone, kept) = std::mem::take(&mut self.open).into_iter().partition(|it| going.contains(&it.place));
+        self.open = kept;
+        for reading in Vec::from_iter(gone) {
+            self.close_reading(reading, lost);
         }
         if !self.open.iter().any(|reading| self.is_revoked(reading))
             && let Some(revoking) = self.revoking.take()
         {
-            let partitions = list(revoking.places.iter().map(|place| (place, Offset::Invalid)));
-            let consumer = self.member()?.consumer();
-            unassign(consumer, &partitions).map_err(|error| failed("can't give back partitions", error))?;
+            self.unassign(&revoking.places)?;
         }
         Ok(())
     }
 
+    fn close_reading(&mut self, reading: Reading, lost: bool) {
+        if !reading.is_settled() {
+            let stored = reading.stored;
+            tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");
+        }
+        self.ready.push_back(Event::Closed(reading.id));
+        self.given_back.insert(reading.place.clone(), reading.stored);
+    }
+
     /// The records of the next partition that has any.
-    fn read(&mut self) -> Result<Option<Event<T>>> {
+    fn take_records(&mut self) -> Result<Option<Event<T>>> {
         if let Some(wrong) = self.wrong.take() {
             return Err(wrong);
         }
@@ -357,7 +501,7 @@ impl<T: Form> KafkaSource<T> {
     fn is_at_end(&self) -> bool {
         self.topics.until_end
             && self.assigned
-            && self.beginning.is_none()
+            && self.waiting.is_none()
             && self.open.iter().all(|reading| reading.at_end || self.is_revoked(reading))
     }
 
@@ -445,7 +589,7 @@ impl<T: Form> KafkaSource<T> {
     async fn all_committed(&mut self) -> Result<()> {
         loop {
             self.take_notices()?;
-            self.give_back_what_has_settled(false)?;
+            self.give_back_what_has_settled()?;
             self.ask_for_commits()?;
             if self.open.iter().all(|reading| reading.stored >= reading.wanted) {
                 return Ok(());
@@ -463,6 +607,23 @@ async fn answered<T>(asked: &mut Option<Answer<T>>) -> Result<T> {
     }
 }
 
-fn unanswered(error: RecvError) -> Error {
-    Error::new(Cause::Bug, "a question to the brokers was not answered").because(error)
+/// The next source of the same declaration goes on as the same member of the group, unless this one was closed.
+impl<T: Form> Drop for KafkaSource<T> {
+    fn drop(&mut self) {
+        let reading = self.open.drain(..).map(|reading| reading.place);
+        let reading = reading.chain(self.parked_with.drain(..)).collect();
+        if let Some(member) = self.member.take() {
+            self.topics.shared.park(Box::new(Parked {
+                member,
+                known: std::mem::take(&mut self.known),
+                opened_at: self.opened_at,
+                floors: std::mem::take(&mut self.floors),
+                given_back: std::mem::take(&mut self.given_back),
+                assigned: self.assigned,
+                reading,
+                waiting: self.waiting.take(),
+                revoking: self.revoking.take(),
+            }));
+        }
+    }
 }

@@ -1,0 +1,234 @@
+//! [`Transactions`]: records and positions, committed together.
+//!
+//! Positions are either the offsets of the source's group, or messages of a compacted topic:
+//!
+//! ```text
+//! key     pipeline u16 length, text | stage u16 length, text | partition, text     lengths are big-endian
+//! value   version u8 = 1 | position u16 length, bytes | label, text
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result};
+use millstream_core::data::{Bytes, Partition, Position};
+use millstream_net::kafka::{Committing, Group, Place, decode, failed, meaning, split_name};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::producer::Producer as _;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::producer::{Client, Producer};
+
+/// How long a commit is tried before all begins anew.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one try of it may take.
+const TRY: Duration = Duration::from_secs(15);
+
+/// The version of a position's message.
+const VERSION: u8 = 1;
+
+/// Where the positions of a transaction go.
+pub(super) enum Positions {
+    /// Into the offsets of the group that the source is a member of.
+    Group(Arc<Group>),
+    /// Into this topic.
+    Topic(String),
+}
+
+/// Records and positions, committed together.
+pub(super) struct Transactions {
+    positions: Positions,
+    /// A transaction has begun.
+    begun: bool,
+    committed: HashMap<Key, Bytes>,
+}
+
+impl Transactions {
+    /// Ends what a run of this name has left behind, and keeps that run from going on.
+    pub(super) async fn new(producer: &Producer, positions: Positions) -> Result<Self> {
+        let begun = producer.ask(|client| again(|| client.init_transactions(TRY))).await?;
+        begun.map_err(|error| {
+            let known = error.rdkafka_error_code().map(meaning);
+            let retry = known.is_none_or(|known| known.cause != Cause::User);
+            failed(format!("transactions can't be begun{}", producer.said()), error).retryable(retry)
+        })?;
+        Ok(Self { positions, begun: false, committed: HashMap::new() })
+    }
+
+    /// The topic that positions are kept in, if they are.
+    pub(super) fn topic(&self) -> Option<&str> {
+        match &self.positions {
+            Positions::Group(_) => None,
+            Positions::Topic(topic) => Some(topic),
+        }
+    }
+
+    /// What the positions' topic holds.
+    pub(super) fn holds(&mut self, held: &[Checkpoint]) {
+        self.committed = held.iter().map(|it| (it.key.clone(), it.position.bytes().clone())).collect();
+    }
+
+    /// Begins a transaction unless there is one.
+    pub(super) fn begin(&mut self, producer: &Producer) -> Result<()> {
+        if !self.begun {
+            producer.client().begin_transaction().map_err(|error| self.broken(error))?;
+            self.begun = true;
+        }
+        Ok(())
+    }
+
+    /// The positions that have moved since the last commit.
+    pub(super) fn moved(&self, positions: &[Checkpoint]) -> Vec<Checkpoint> {
+        let moved = |it: &&Checkpoint| self.committed.get(&it.key) != Some(it.position.bytes());
+        positions.iter().filter(moved).cloned().collect()
+    }
+
+    /// Whether there is anything to commit.
+    pub(super) fn is_empty(&self, moved: &[Checkpoint]) -> bool {
+        !self.begun && moved.is_empty()
+    }
+
+    /// Commits what was sent, and these positions with it.
+    pub(super) async fn commit(&mut self, producer: &Producer, moved: &[Checkpoint]) -> Result<()> {
+        let committed = match &self.positions {
+            Positions::Group(group) => {
+                let (offsets, committing) = offsets(group, moved)?;
+                producer.ask(move |client| commit_with(client, &offsets, &committing)).await?
+            }
+            Positions::Topic(_) => producer.ask(|client| again(|| client.commit_transaction(TRY))).await?,
+        };
+        committed.map_err(|error| self.broken(error))?;
+        self.begun = false;
+        self.committed.extend(moved.iter().map(|it| (it.key.clone(), it.position.bytes().clone())));
+        Ok(())
+    }
+
+    /// Why a transaction could not be committed. Almost always all begins anew then.
+    fn broken(&self, error: KafkaError) -> Error {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let fenced = [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced].contains(&code);
+        if fenced && matches!(self.positions, Positions::Topic(_)) {
+            let message = "another run of this pipeline has taken over, or this one was stopped for longer than \
+                           `transaction.timeout.ms`: nothing of it is committed twice; stop the other, or start this again";
+            return Error::new(Cause::State, message).because(error);
+        }
+        let what = failed("a transaction could not be committed", error);
+        if what.cause() == Cause::User { what } else { what.begin_anew() }
+    }
+}
+
+/// The offsets of a commit, and the word that their partitions stay this member's until it has ended.
+fn offsets(group: &Arc<Group>, moved: &[Checkpoint]) -> Result<(TopicPartitionList, Committing)> {
+    let mut list = TopicPartitionList::new();
+    let mut places: Vec<Place> = Vec::new();
+    for Checkpoint { key, position } in moved {
+        let Some(place) = split_name(&key.partition) else {
+            return Err(Error::new(Cause::Bug, format!("{} is no partition of a topic", key.partition)));
+        };
+        let offset = Offset::Offset(decode(position)?);
+        // It fails only for offsets that can't be written as a number, and these can.
+        let _ = list.add_partition_offset(&place.topic, place.partition, offset);
+        places.push(place);
+    }
+    let committing = group.commit(&places).ok_or_else(gone)?;
+    Ok((list, committing))
+}
+
+fn gone() -> Error {
+    Error::new(Cause::Outside, "a transaction holds records of partitions that were taken away").begin_anew()
+}
+
+fn commit_with(client: &Client, offsets: &TopicPartitionList, committing: &Committing) -> KafkaResult<()> {
+    let lost = KafkaError::ConsumerCommit(RDKafkaErrorCode::AssignmentLost);
+    again(|| {
+        let metadata = committing.metadata().ok_or_else(|| lost.clone())?;
+        client.send_offsets_to_transaction(offsets, &metadata, TRY)
+    })?;
+    again(|| client.commit_transaction(TRY))
+}
+
+/// Tries again what may succeed then.
+fn again(work: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match work() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < until => {
+                tracing::warn!(%error, "a step of a transaction is tried again");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            done => return done,
+        }
+    }
+}
+
+/// A position as a message's key and value.
+pub(super) fn message(checkpoint: &Checkpoint) -> (Vec<u8>, Vec<u8>) {
+    let Checkpoint { key, position } = checkpoint;
+    let mut name = Vec::new();
+    for text in [&key.pipeline, &key.stage] {
+        name.extend_from_slice(&(text.len() as u16).to_be_bytes());
+        name.extend_from_slice(text.as_bytes());
+    }
+    name.extend_from_slice(key.partition.name().as_bytes());
+    let mut value = vec![VERSION];
+    value.extend_from_slice(&(position.bytes().len() as u16).to_be_bytes());
+    value.extend_from_slice(position.bytes());
+    value.extend_from_slice(position.label().as_bytes());
+    (name, value)
+}
+
+/// The position that a message stands for; `None`: it is none, or of another version.
+pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Checkpoint> {
+    let (pipeline, rest) = text(key)?;
+    let (stage, partition) = text(rest)?;
+    let partition = Partition::new(std::str::from_utf8(partition).ok()?);
+    let (&VERSION, rest) = value.split_first()? else { return None };
+    let (bytes, label) = piece(rest)?;
+    let position = Position::new(bytes.to_vec(), std::str::from_utf8(label).ok()?).ok()?;
+    Some(Checkpoint { key: Key { pipeline, stage, partition }, position })
+}
+
+fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let (piece, rest) = piece(bytes)?;
+    Some((std::str::from_utf8(piece).ok()?.to_owned(), rest))
+}
+
+fn piece(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    rest.split_at_checked(u16::from_be_bytes(*length) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn a_position_is_read_as_it_was_written(
+            names in proptest::array::uniform3("[a-zé/ ]{0,9}"),
+            bytes in proptest::collection::vec(any::<u8>(), 0..40),
+            label in "[a-z@0-9]{0,9}",
+        ) {
+            let [pipeline, stage, partition] = names;
+            let key = Key { pipeline, stage, partition: Partition::new(partition) };
+            let position = Position::new(bytes, label.clone()).unwrap();
+            let (name, value) = message(&Checkpoint { key: key.clone(), position: position.clone() });
+            let found = read(&name, &value).unwrap();
+            prop_assert_eq!((found.key, found.position.bytes(), found.position.label()), (key, position.bytes(), &*label));
+            for cut in 0..value.len().min(3 + position.bytes().len()) {
+                prop_assert!(read(&name, &value[..cut]).is_none());
+            }
+        }
+
+        #[test]
+        fn what_is_no_position_is_none(key in any::<Vec<u8>>(), value in any::<Vec<u8>>()) {
+            let _ = read(&key, &value);
+        }
+    }
+}

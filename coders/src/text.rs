@@ -16,7 +16,16 @@ pub fn coders() -> Vec<Coder> {
 
 fn recast<A: Data, B: Data>(name: &str, make: fn() -> Box<dyn Code>) -> Coder {
     let (from, to) = (A::form(), B::form());
-    Coder { name: name.to_owned(), from, to, kind: Kind::Recast, cost: 1, heavy: false, make: Arc::new(make) }
+    Coder {
+        name: name.to_owned(),
+        from,
+        to,
+        kind: Kind::Recast,
+        cost: 1,
+        heavy: false,
+        waits: false,
+        make: Arc::new(make),
+    }
 }
 
 struct ToText;

@@ -19,7 +19,7 @@ mod transform;
 mod world;
 
 pub use capability::{Active, Commits, Ends, Places, SinkTraits, SourceTraits, Where};
-pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Kind, Local, decoder, encoder};
+pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Halt, Kind, Local, decoder, encoder};
 pub use compression::{Compression, Compressor, Decompressor};
 pub use error::{Cause, Error, Panicked, Result};
 pub use exchange::{

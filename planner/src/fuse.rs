@@ -51,6 +51,8 @@ pub(crate) struct Fusing {
     pub(crate) sink: Option<StageId>,
     /// What has to run it, if something in it cares.
     pub(crate) runs: Option<Runs>,
+    /// Whether something in it may wait for something outside, and so holds up all else in it.
+    pub(crate) waits: bool,
     /// How many workers.
     pub(crate) workers: usize,
     /// What comes in.
@@ -165,7 +167,7 @@ impl Fuse {
             _ => None,
         };
         let workers = |task: &Fusing, chain: &Chain| workers(&stage.options, task.workers, !chain.steps.is_empty());
-        let chain = self.room(draft, hop, workers, own.as_ref().is_some_and(|coder| coder.heavy))?;
+        let chain = self.room(draft, hop, workers, own.as_ref())?;
         let from = self.code(draft, hop, id, &chain);
         self.act(draft, id, from, own);
         self.task.names.push(stage.name.clone());
@@ -216,7 +218,8 @@ impl Fuse {
         let runs = if blocking { Runs::Thread } else { Runs::Async };
         // Futures go on only while their task waits: a sink that writes in the same task would hold them up.
         let has_futures = matches!(self.task.steps.first(), Some(Step::MapAsync { .. }));
-        if self.task.workers > 1 || has_futures || self.task.runs.is_some_and(|other| other != runs) {
+        if self.task.workers > 1 || has_futures || self.task.waits || self.task.runs.is_some_and(|other| other != runs)
+        {
             self.begin_task(draft, hop);
         }
         self.task.runs = Some(runs);
@@ -228,7 +231,7 @@ impl Fuse {
     /// A network stage: the task ends with the bytes it carries.
     fn network(&mut self, draft: &Draft<'_>, hop: usize, net: NetKind) -> Result<(), Stuck> {
         let id = draft.stage_at(hop);
-        let chain = self.room(draft, hop, |task, _| task.workers, false)?;
+        let chain = self.room(draft, hop, |task, _| task.workers, None)?;
         self.code(draft, hop, id, &chain);
         self.end_segment(draft, hop);
         self.push_task();
@@ -244,22 +247,29 @@ impl Fuse {
 
 /// Tasks and segments.
 impl Fuse {
-    /// Sees to it that the task can take a hop with this many workers, and returns the chain that makes what the hop
+    /// Sees to it that the task can take a hop with this many workers and a coder of its own, and returns the chain that makes what the hop
     /// takes of what is then at hand.
     fn room(
         &mut self,
         draft: &Draft<'_>,
         hop: usize,
         workers: impl Fn(&Fusing, &Chain) -> usize,
-        heavy: bool,
+        own: Option<&Coder>,
     ) -> Result<Chain, Stuck> {
+        let heavy = own.is_some_and(|coder| coder.heavy);
+        let waits = |chain: &Chain| chain.waits() || own.is_some_and(|coder| coder.waits);
         let mut chain = self.reach(draft, hop)?;
+        if waits(&chain) && self.task.source.is_some() {
+            // A source has to answer while others wait.
+            self.begin_task(draft, hop);
+            chain = self.reach(draft, hop)?;
+        }
         if workers(&self.task, &chain) != self.task.workers {
             self.begin_task(draft, hop);
             chain = self.reach(draft, hop)?;
             self.task.workers = workers(&self.task, &chain);
         }
-        let thread = |task: &Fusing, chain: &Chain| heavy || task.workers > 1 || chain.heavy();
+        let thread = |task: &Fusing, chain: &Chain| heavy || waits(chain) || task.workers > 1 || chain.heavy();
         if thread(&self.task, &chain) && self.task.runs == Some(Runs::Async) {
             let workers = self.task.workers;
             self.begin_task(draft, hop);
@@ -269,6 +279,7 @@ impl Fuse {
         if thread(&self.task, &chain) {
             self.task.runs = Some(Runs::Thread);
         }
+        self.task.waits |= waits(&chain);
         Ok(chain)
     }
 
@@ -280,7 +291,7 @@ impl Fuse {
             return Ok(());
         }
         let coder_par = draft.stages[id].options.coder_par.max(1);
-        let chain = self.room(draft, hop, |_, _| coder_par, false)?;
+        let chain = self.room(draft, hop, |_, _| coder_par, None)?;
         self.code(draft, hop, id, &chain);
         if self.task.names.is_empty() {
             self.task.names.extend(chain.names());
@@ -474,6 +485,7 @@ fn task(form: Form) -> Fusing {
         steps: Vec::new(),
         sink: None,
         runs: None,
+        waits: false,
         workers: 1,
         form,
         batches: CHANNEL,

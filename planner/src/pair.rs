@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_core::contracts::{Code, CodeError, Coder, Faults, Kind};
+use millstream_core::contracts::{Code, CodeError, Coder, Faults, Halt, Kind};
 use millstream_core::data::{AnyColumn, CopyRows, Form};
 
 /// The coder that codes the keys of `from` by one chain and the values by the other. A chain without coders copies.
@@ -16,6 +16,7 @@ pub(crate) fn pair_coder(from: &Form, to: &Form, keys: &[Coder], values: &[Coder
         kind: kind(both().map(|coder| coder.kind)),
         cost: both().fold(0, |cost: u32, coder| cost.saturating_add(coder.cost.max(1))).max(1),
         heavy: both().any(|coder| coder.heavy),
+        waits: both().any(|coder| coder.waits),
         make: Arc::new(move || Box::new(PairCode::new(&forms.0, &forms.1, &chains.0, &chains.1))),
     }
 }
@@ -99,6 +100,11 @@ fn numbered(coder: &mut dyn Code, from: &dyn AnyColumn, to: &mut dyn AnyColumn, 
 }
 
 impl Code for PairCode {
+    fn halt_by(&mut self, halt: &Halt) {
+        let sides = self.keys.chain.iter_mut().chain(&mut self.values.chain);
+        sides.for_each(|(coder, _)| coder.halt_by(halt));
+    }
+
     fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
         let look = self.from.sides().and_then(|sides| (sides.look)(from));
         let fill = self.to.sides().and_then(|sides| (sides.fill)(to));

@@ -162,6 +162,11 @@ impl Chain {
         self.steps.iter().any(|(coder, _)| coder.heavy)
     }
 
+    /// Whether it has a coder that may wait for something outside.
+    pub(crate) fn waits(&self) -> bool {
+        self.steps.iter().any(|(coder, _)| coder.waits)
+    }
+
     fn then(&self, coder: &Coder, origin: &Origin) -> Self {
         let mut longer = self.clone();
         longer.steps.push((coder.clone(), origin.clone()));

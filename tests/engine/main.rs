@@ -18,6 +18,7 @@ mod retries;
 mod sinks;
 mod threads;
 mod throttle;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -36,6 +36,7 @@ fn coder<C: Record>(name: &str, kind: Kind, make: impl Fn() -> C + Send + Sync +
         kind,
         cost: 10,
         heavy: true,
+        waits: false,
         make: Arc::new(move || Box::new(Each(make()))),
     }
 }

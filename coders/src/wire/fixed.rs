@@ -91,6 +91,7 @@ pub(super) fn coders() -> Vec<Coder> {
             kind,
             cost: COST,
             heavy: false,
+            waits: false,
             make,
         };
         [

@@ -101,8 +101,43 @@ impl Kind {
 /// Rows that could not be coded or made.
 pub type Faults = Vec<(u32, Box<dyn std::error::Error + Send + Sync>)>;
 
+/// Tells a coder that waits for something outside when to give that up, because the run is breaking off: it then leaves
+/// the rows that are not done as faults of any kind, which nobody looks at, and they run again next time.
+#[derive(Clone)]
+pub struct Halt(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Halt {
+    /// Once `is_due` says so. It is asked every few milliseconds.
+    pub fn when(is_due: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_due))
+    }
+
+    /// Whether to give up.
+    pub fn is_due(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl Default for Halt {
+    /// Never.
+    fn default() -> Self {
+        Self::when(|| false)
+    }
+}
+
+impl fmt::Debug for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Halt({})", self.is_due())
+    }
+}
+
 /// A coder at work on batches; each worker has its own.
 pub trait Code: Send {
+    /// Called once before anything is coded, for a coder that [waits](Coder::waits).
+    fn halt_by(&mut self, halt: &Halt) {
+        let _ = halt;
+    }
+
     /// Codes every row of `from` and adds the results to `to`, in order. A row that can't be coded adds nothing to
     /// `to` and its number to `faults`.
     fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults);
@@ -123,6 +158,10 @@ pub struct Coder {
     pub cost: u32,
     /// Whether a worker thread is worth it: parsing is, recasting isn't.
     pub heavy: bool,
+    /// Whether it may wait for something outside, such as a server that has to be asked first. It then runs on a thread
+    /// of its own, apart from the source and the sink, which go on committing meanwhile. It waits as long as it takes, and
+    /// gives up by [`Code::halt_by`].
+    pub waits: bool,
     /// Makes one at work.
     pub make: Arc<dyn Fn() -> Box<dyn Code> + Send + Sync>,
 }
@@ -141,6 +180,16 @@ pub trait Decoder: Send + Sync + 'static {
     /// What plans print, e.g. `XML-DECODER`.
     fn name(&self) -> String;
 
+    /// See [`Coder::waits`].
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// See [`Code::halt_by`].
+    fn halt_by(&self, halt: &Halt) {
+        let _ = halt;
+    }
+
     /// Adds the value that `bytes` stand for to `column`, or nothing and an error. The bytes share the source's block:
     /// keeping them costs no copy.
     fn decode(&self, bytes: Bytes, column: &mut <Self::Out as Data>::Column) -> Result<(), CodeError>;
@@ -153,6 +202,16 @@ pub trait Encoder: Send + Sync + 'static {
 
     /// What plans print, e.g. `XML-ENCODER`.
     fn name(&self) -> String;
+
+    /// See [`Coder::waits`].
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// See [`Code::halt_by`].
+    fn halt_by(&self, halt: &Halt) {
+        let _ = halt;
+    }
 
     /// Writes the bytes that stand for `value` to `out`, which is empty.
     fn encode(&self, value: &Self::In, out: &mut Vec<u8>) -> Result<(), CodeError>;
@@ -180,6 +239,7 @@ pub fn decoder<D: Decoder>(decoder: D) -> Coder {
         kind: Kind::Decode,
         cost: 10,
         heavy: true,
+        waits: decoder.waits(),
         make: Arc::new(move || Box::new(Decoding(decoder.clone()))),
     }
 }
@@ -194,6 +254,7 @@ pub fn encoder<E: Encoder>(encoder: E) -> Coder {
         kind: Kind::Encode,
         cost: 10,
         heavy: false,
+        waits: encoder.waits(),
         make: Arc::new(move || Box::new(Encoding { encoder: encoder.clone(), scratch: Vec::new() })),
     }
 }
@@ -201,6 +262,10 @@ pub fn encoder<E: Encoder>(encoder: E) -> Coder {
 struct Decoding<D>(Arc<D>);
 
 impl<D: Decoder> Code for Decoding<D> {
+    fn halt_by(&mut self, halt: &Halt) {
+        self.0.halt_by(halt);
+    }
+
     fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
         let rows = Rows::all(from.rows());
         let (Some(from), Some(to)) = (from.cast::<Packed<Bytes>>(), to.cast_mut::<<D::Out as Data>::Column>()) else {
@@ -232,6 +297,10 @@ struct Encoding<E> {
 }
 
 impl<E: Encoder> Code for Encoding<E> {
+    fn halt_by(&mut self, halt: &Halt) {
+        self.encoder.halt_by(halt);
+    }
+
     fn code(&mut self, from: &dyn AnyColumn, to: &mut dyn AnyColumn, faults: &mut Faults) {
         let rows = Rows::all(from.rows());
         let (Some(from), Some(to)) = (from.cast::<<E::In as Data>::Column>(), to.cast_mut::<Packed<Bytes>>()) else {

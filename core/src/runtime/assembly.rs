@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::behind::Behind;
 use super::channel::{self, Incoming, Outgoing};
-use super::control::Control;
+use super::control::{Control, Phase};
 use super::entry_end::{EntryEnd, Feed};
 use super::exit_end::ExitEnd;
 use super::fold::FoldEnd;
@@ -26,7 +26,7 @@ use super::source_end::{SourceEnd, SourceRequest};
 use super::steps::{Stepping, Steps};
 use super::summary::Ended;
 use super::turns::Turns;
-use crate::contracts::{Across, Cause, Error, Exit, Host, Result};
+use crate::contracts::{Across, Cause, Error, Exit, Halt, Host, Result};
 use crate::plan::{Factory, Inlet, Outlet, Runs, Stage, StageId, Step, Task};
 
 /// Puts the tasks of a part together.
@@ -210,7 +210,9 @@ impl<'a> Assembly<'a> {
         match step {
             Step::Segment(segment) => {
                 let meters = self.setup.meters.clone();
-                Segmented::new(segment, &job.graph, &job.factories, job.policy, meters).map(Stepping::Segment)
+                let control = self.control.clone();
+                let halt = Halt::when(move || control.phase() == Phase::Aborting);
+                Segmented::new(segment, &job.graph, &job.factories, job.policy, meters, &halt).map(Stepping::Segment)
             }
             Step::Limit { stage, records } => {
                 let limit = Limit::new(self.setup.tally(*stage, *records), self.setup.begins_anew());

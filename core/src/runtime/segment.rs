@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::metrics::{Counters, Meters, add};
 use super::parcel::Parcel;
 use super::passing::Passing;
-use crate::contracts::{Code, Error, Faults, Look, Make, Result, Shape};
+use crate::contracts::{Code, Error, Faults, Halt, Look, Make, Result, Shape};
 use crate::data::{AnyColumn, Batch, Form};
 use crate::plan::{Action, Factory, Graph, Op, Policy, Retry, Segment, Slot, StageId};
 
@@ -62,8 +62,9 @@ impl Segmented {
         factories: &[Factory],
         policy: Policy,
         meters: Arc<Meters>,
+        halt: &Halt,
     ) -> Result<Self> {
-        let make = |op: &Op| Operation::new(op, graph, factories, policy);
+        let make = |op: &Op| Operation::new(op, graph, factories, policy, halt);
         let ops = segment.ops.iter().map(make).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             retry: ops.iter().find_map(|op| op.retry),
@@ -188,7 +189,7 @@ fn empty(spare: &mut [Option<Box<dyn AnyColumn>>], slots: &[Form], slot: Slot) -
 }
 
 impl Operation {
-    fn new(op: &Op, graph: &Graph, factories: &[Factory], policy: Policy) -> Result<Self> {
+    fn new(op: &Op, graph: &Graph, factories: &[Factory], policy: Policy, halt: &Halt) -> Result<Self> {
         let stage = &graph.stages[op.stage];
         let unfit = || {
             Error::new(crate::contracts::Cause::Bug, "the graph names an operator of another kind")
@@ -197,7 +198,9 @@ impl Operation {
         let (name, work) = match (&op.action, &factories[op.stage]) {
             (Action::Code { coder, from, to }, _) => {
                 let coder = &graph.coders[*coder];
-                (coder.name.clone(), Work::Code { code: (coder.make)(), from: *from, to: *to })
+                let mut code = (coder.make)();
+                code.halt_by(halt);
+                (coder.name.clone(), Work::Code { code, from: *from, to: *to })
             }
             (Action::Look { from }, Factory::Look(make)) => {
                 (stage.name.clone(), Work::Look { look: make(), from: *from })

@@ -226,7 +226,7 @@ pub(super) fn coder<A: Data, B: Data>(name: &str, kind: Kind, cost: u32) -> Code
 
 pub(super) fn coder_of(name: &str, from: Form, to: Form, kind: Kind, cost: u32) -> Coder {
     let heavy = kind == Kind::Decode;
-    Coder { name: name.to_owned(), from, to, kind, cost, heavy, make: Arc::new(|| Box::new(Nothing)) }
+    Coder { name: name.to_owned(), from, to, kind, cost, heavy, waits: false, make: Arc::new(|| Box::new(Nothing)) }
 }
 
 /// The coders that every pipeline of these tests may use.
@@ -268,6 +268,21 @@ impl<T: Data> Format for Wire<T> {
 
 /// Bytes within bytes.
 pub(super) struct Gzip;
+
+/// One coder, from bytes to a node or back.
+pub(super) struct Coded(pub(super) Coder);
+
+impl Format for Coded {
+    type Value = Node;
+
+    fn decoder(&self) -> Option<Coder> {
+        Some(self.0.clone()).filter(|coder| coder.kind == Kind::Decode)
+    }
+
+    fn encoder(&self) -> Option<Coder> {
+        Some(self.0.clone()).filter(|coder| coder.kind == Kind::Encode)
+    }
+}
 
 impl Format for Gzip {
     type Value = Bytes;

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use millstream_core::contracts::{Coder, Kind};
 use millstream_core::data::Bytes;
 use millstream_core::declare::{OnError, Pipeline, Root, Stream};
 
-use super::doubles::{Node, Order, collect, database, file, list, queue, stdout, to_file, topic};
+use super::doubles::{Coded, Node, Order, coder, collect, database, file, list, queue, stdout, to_file, topic};
 use super::{Show, check, planned};
 
 fn running(pipeline: &Pipeline) -> String {
@@ -37,6 +38,50 @@ fn reading_decoding_filtering_and_writing_files_is_one_task_on_one_thread() {
          writes   [Bytes]:TO-FILE:[]
     XML-ENCODER before LONG is left out: nobody changed the value, and its [Bytes] is still at hand
     TEXT-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
+    ");
+}
+
+/// A decoder that may have to ask a server first.
+fn asking() -> Coder {
+    Coder { waits: true, ..coder::<Bytes, Node>("ASKING-DECODER", Kind::Decode, 10) }
+}
+
+#[test]
+fn a_coder_that_waits_holds_up_neither_source_nor_sink() {
+    let pipeline = from_file().filter(|_: &Node| true).named("PAID").sink(to_file()).with(Coded(asking()));
+    assert_snapshot!(running(&pipeline), @"
+    1. FILE: a thread
+         reads    FILE:[Bytes]
+         gives    to 2
+    2. PAID: a thread
+         takes    [Bytes], 4 batches waiting at most
+         decodes  [Bytes]:ASKING-DECODER:[Node]
+         looks    [Node]:PAID:[Node]
+         gives    to 3
+    3. TO-FILE: a thread
+         takes    [Bytes], 4 batches waiting at most
+         writes   [Bytes]:TO-FILE:[]
+    XML-ENCODER before TO-FILE is left out: nobody changed the value, and its [Bytes] is still at hand
+    ");
+}
+
+#[test]
+fn an_encoder_that_waits_gets_a_thread_between_tasks_that_do_io() {
+    let encoder = Coder { waits: true, ..coder::<Node, Bytes>("ASKING-ENCODER", Kind::Encode, 10) };
+    let pipeline = Pipeline::source(queue()).map(|_: Node| Node).named("MEND").sink(stdout()).with(Coded(encoder));
+    assert_snapshot!(running(&pipeline), @"
+    1. AMQP-QUEUE: a task
+         reads    AMQP-QUEUE:[Bytes]
+         gives    to 2
+    2. MEND: a thread
+         takes    [Bytes], 4 batches waiting at most
+         decodes  [Bytes]:XML-DECODER:[Node]
+         makes    [Node]:MEND:[Node]
+         encodes  [Node]:ASKING-ENCODER:[Bytes]
+         gives    to 3
+    3. STD-OUT: a task
+         takes    [Bytes], 4 batches waiting at most
+         writes   [Bytes]:STD-OUT:[]
     ");
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Format};
+use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Format, Halt};
 use millstream_core::data::{Bytes, Data};
 
 use super::container::{self, Container};
 use super::cursor::Flaw;
 use super::model::{Generic, Model, Specific};
+#[cfg(feature = "registry")]
+use super::registry::{self, Registered};
 use super::resolve::Plan;
 use super::{Schema, json, read, single};
 use crate::limits::Limits;
@@ -74,6 +76,13 @@ impl<M: Model> Choice<M> {
         self.wrapped(Wrapping::Json(schema.clone()))
     }
 
+    /// Records that say by an id which of a registry's schemas they were written by: see
+    /// [`Registry`](super::Registry).
+    #[cfg(feature = "registry")]
+    pub fn registered(self, registered: &Registered) -> Avro<M> {
+        self.wrapped(Wrapping::Registered(Box::new(registered.clone())))
+    }
+
     fn wrapped(self, wrapping: Wrapping) -> Avro<M> {
         Avro { model: self.model, wrapping, reader: None, limits: Limits::default() }
     }
@@ -106,6 +115,8 @@ enum Wrapping {
     Json(Schema),
     /// By each value's own schema.
     OwnJson,
+    #[cfg(feature = "registry")]
+    Registered(Box<Registered>),
 }
 
 impl<M: Model> Avro<M> {
@@ -138,8 +149,27 @@ impl<M: Model> Avro<M> {
             Wrapping::Datum(_) | Wrapping::Container(_) => "AVRO",
             Wrapping::Single(_) => "AVRO-SINGLE-OBJECT",
             Wrapping::Json(_) | Wrapping::OwnJson => "AVRO-JSON",
+            #[cfg(feature = "registry")]
+            Wrapping::Registered(_) => "AVRO-REGISTRY",
         };
         format!("{form}-{what}")
+    }
+
+    /// Whether a server may have to be asked first.
+    fn waits(&self) -> bool {
+        #[cfg(feature = "registry")]
+        return matches!(self.wrapping, Wrapping::Registered(_));
+        #[cfg(not(feature = "registry"))]
+        false
+    }
+
+    fn writes(&self) -> bool {
+        match &self.wrapping {
+            Wrapping::Container(container) => container.written().is_some(),
+            #[cfg(feature = "registry")]
+            Wrapping::Registered(registered) => registered.writes(),
+            _ => true,
+        }
     }
 }
 
@@ -158,12 +188,13 @@ impl<M: Model> Format for Avro<M> {
     }
 
     fn encoder(&self) -> Option<Coder> {
-        if let Wrapping::Container(container) = &self.wrapping
-            && container.written().is_none()
-        {
+        if !self.writes() {
             return None;
         }
-        Some(millstream_core::contracts::encoder(Encode { avro: self.clone() }))
+        let shared = Arc::new(self.clone());
+        let first = millstream_core::contracts::encoder(Encode::new(shared.clone()));
+        let make = move || (millstream_core::contracts::encoder(Encode::new(shared.clone())).make)();
+        Some(Coder { make: Arc::new(make), ..first })
     }
 }
 
@@ -172,6 +203,8 @@ struct Decode<M> {
     avro: Arc<Avro<M>>,
     /// Used by one worker alone.
     plans: Mutex<Plans>,
+    #[cfg_attr(not(feature = "registry"), expect(dead_code, reason = "nothing else waits"))]
+    halt: Mutex<Halt>,
 }
 
 /// How bytes of the schemas that have been met are read, the last used first.
@@ -209,7 +242,7 @@ impl Plans {
 
 impl<M: Model> Decode<M> {
     fn new(avro: Arc<Avro<M>>) -> Self {
-        Self { avro, plans: Mutex::default() }
+        Self { avro, plans: Mutex::default(), halt: Mutex::default() }
     }
 
     /// How the bytes behind a record's beginning are read, and how long that is.
@@ -232,6 +265,14 @@ impl<M: Model> Decode<M> {
                 (identity, schema, container::PREFIX)
             }
             Wrapping::OwnJson => return Err(CodeError::new("JSON without a schema is not read")),
+            #[cfg(feature = "registry")]
+            Wrapping::Registered(registered) => {
+                let id = registry::id(record)?;
+                if let Some(planned) = plans.find(|known| known.key == u64::from(id)) {
+                    return Ok((planned.clone(), registry::PREFIX));
+                }
+                (u64::from(id), registered.by_id(id, &halt_of(&self.halt))?, registry::PREFIX)
+            }
         };
         let planned = plans.of(key, &writer, reader).cloned();
         let lost = || CodeError::new("no plan was made for this schema");
@@ -255,6 +296,14 @@ impl<M: Model> Decoder for Decode<M> {
 
     fn name(&self) -> String {
         self.avro.name("DECODER")
+    }
+
+    fn waits(&self) -> bool {
+        self.avro.waits()
+    }
+
+    fn halt_by(&self, halt: &Halt) {
+        *self.halt.lock().unwrap_or_else(PoisonError::into_inner) = halt.clone();
     }
 
     fn decode(&self, bytes: Bytes, column: &mut <M::Out as Data>::Column) -> Result<(), CodeError> {
@@ -283,9 +332,51 @@ impl<M: Model> Decoder for Decode<M> {
     }
 }
 
+#[cfg(feature = "registry")]
+fn halt_of(halt: &Mutex<Halt>) -> Halt {
+    halt.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// An encoder at work.
 struct Encode<M> {
-    avro: Avro<M>,
+    avro: Arc<Avro<M>>,
+    #[cfg_attr(not(feature = "registry"), expect(dead_code, reason = "nothing else waits"))]
+    halt: Mutex<Halt>,
+    /// What the last value was registered as, and the schema that it had with it. Used by one worker alone.
+    #[cfg(feature = "registry")]
+    last: Mutex<Option<(Option<Schema>, registry::Known)>>,
+}
+
+impl<M: Model> Encode<M> {
+    fn new(avro: Arc<Avro<M>>) -> Self {
+        Self {
+            avro,
+            halt: Mutex::default(),
+            #[cfg(feature = "registry")]
+            last: Mutex::default(),
+        }
+    }
+
+    #[cfg(feature = "registry")]
+    fn registered(&self, registered: &Registered, value: &M::Out, out: &mut Vec<u8>) -> Result<(), CodeError> {
+        let own = self.avro.model.own_schema(value);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |was: &Option<Schema>| match (was, own) {
+            (Some(was), Some(own)) => was.is(own),
+            (None, None) => true,
+            _ => false,
+        };
+        let known = match &*last {
+            Some((was, known)) if same(was) => known,
+            _ => {
+                let known = registered.written(own, &halt_of(&self.halt))?;
+                &last.insert((own.cloned(), known)).1
+            }
+        };
+        out.extend_from_slice(&registry::prefix(known.id));
+        let written = self.avro.model.write(&known.schema, value, out);
+        written.map_err(|flaw| CodeError::new(flaw.to_string()))
+    }
 }
 
 impl<M: Model> Encoder for Encode<M> {
@@ -293,6 +384,14 @@ impl<M: Model> Encoder for Encode<M> {
 
     fn name(&self) -> String {
         self.avro.name("ENCODER")
+    }
+
+    fn waits(&self) -> bool {
+        self.avro.waits()
+    }
+
+    fn halt_by(&self, halt: &Halt) {
+        *self.halt.lock().unwrap_or_else(PoisonError::into_inner) = halt.clone();
     }
 
     fn encode(&self, value: &M::Out, out: &mut Vec<u8>) -> Result<(), CodeError> {
@@ -314,6 +413,8 @@ impl<M: Model> Encoder for Encode<M> {
             },
             Wrapping::Json(schema) => return self.json(Some(schema), value, out),
             Wrapping::OwnJson => return self.json(None, value, out),
+            #[cfg(feature = "registry")]
+            Wrapping::Registered(registered) => return self.registered(registered, value, out),
         };
         self.avro.model.write(schema, value, out).map_err(|flaw| CodeError::new(flaw.to_string()))
     }

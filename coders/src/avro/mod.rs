@@ -13,6 +13,7 @@
 //! json.rs       Avro's JSON encoding, both ways
 //! single.rs     single-object encoding
 //! container/    object container files                     a framing
+//! registry/     records that name a schema of a registry   (feature registry)
 //! format.rs     all of these as coders
 //! wire.rs       generic values between instances           coders for network stages alone
 //! ```
@@ -30,6 +31,8 @@ mod graph;
 mod json;
 mod model;
 mod read;
+#[cfg(feature = "registry")]
+mod registry;
 mod resolve;
 mod schema;
 mod schemas;
@@ -45,5 +48,7 @@ pub use apache_avro::types;
 pub use self::container::{Codec, Container};
 pub use self::format::{Avro, Choice, of, values};
 pub use self::model::{Generic, Model, Specific};
+#[cfg(feature = "registry")]
+pub use self::registry::{Registered, Registry, Subject};
 pub use self::schema::Schema;
 pub use self::value::Value;

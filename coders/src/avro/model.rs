@@ -32,6 +32,13 @@ pub trait Model: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn write(&self, schema: &Schema, value: &Self::Out, out: &mut Vec<u8>) -> Result<(), Box<Flaw>>;
 
+    /// The schema that a value has with it.
+    #[doc(hidden)]
+    fn own_schema<'a>(&self, value: &'a Self::Out) -> Option<&'a Schema> {
+        let _ = value;
+        None
+    }
+
     /// Shows `work` what `value` is as a generic one of this schema, or of its own.
     #[doc(hidden)]
     fn with_value(
@@ -60,6 +67,10 @@ impl sealed::Sealed for Generic {}
 #[expect(private_interfaces, reason = "only this module makes models")]
 impl Model for Generic {
     type Out = Value;
+
+    fn own_schema<'a>(&self, value: &'a Value) -> Option<&'a Schema> {
+        Some(value.schema())
+    }
 
     fn read(
         &self,

@@ -1,0 +1,354 @@
+//! [`Worker`]: the thread that asks a registry. The calls are those of `schema_registry_converter`; its encoder and
+//! decoder are not used, since their caches have no bounds and keep what was refused for ever.
+
+use std::error::Error as _;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+
+use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::Settings;
+use super::asked::{Known, Question, Refusal, Shared, Written};
+use crate::avro::Schema;
+use crate::avro::resolve::Plan;
+
+/// How deep schemas may refer to others, and to how many in all.
+const DEEP: usize = 16;
+const MANY: usize = 256;
+
+/// The thread that asks. It ends once nobody can ask any more.
+pub(super) struct Worker(mpsc::UnboundedSender<Question>);
+
+/// Why an answer did not come.
+enum Trouble {
+    /// It may come when it is asked again.
+    Passing(String),
+    /// It won't.
+    Refused(String),
+}
+
+type Answer<T> = Result<T, Trouble>;
+
+impl Worker {
+    /// Starts it. An error says what is wrong with the settings.
+    pub(super) fn begin(shared: &Arc<Shared>) -> Result<Self, String> {
+        let calls = Arc::new(Calls::new(&shared.settings)?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| format!("the registry can't be asked: {error}"))?;
+        let (ask, mut asked) = mpsc::unbounded_channel();
+        let shared = Arc::downgrade(shared);
+        let work = async move {
+            while let Some(question) = asked.recv().await {
+                tokio::spawn(answer(calls.clone(), shared.clone(), question));
+            }
+        };
+        let thread = std::thread::Builder::new().name("registry".to_owned());
+        let begun = thread.spawn(move || runtime.block_on(work));
+        begun.map_err(|error| format!("no thread to ask the registry by: {error}"))?;
+        Ok(Self(ask))
+    }
+
+    pub(super) fn ask(&self, question: Question) {
+        // The thread takes questions as long as this is there.
+        let _ = self.0.send(question);
+    }
+}
+
+/// Asks until there is an answer, or nobody who wants it.
+async fn answer(calls: Arc<Calls>, shared: Weak<Shared>, question: Question) {
+    let (mut wait, most) = calls.settings.again;
+    let mut failed = 0_u32;
+    loop {
+        let answer = calls.answer(&question).await;
+        let Some(shared) = shared.upgrade() else { return };
+        match answer {
+            Ok(known) => {
+                if failed > 0 {
+                    tracing::info!(registry = calls.shown(), failed, "the schema registry answers again");
+                }
+                return shared.answered(question, Ok(known));
+            }
+            Err(Trouble::Refused(message)) => {
+                return shared.answered(question, Err(Refusal { message, is_final: true }));
+            }
+            Err(Trouble::Passing(why)) => {
+                failed += 1;
+                let registry = calls.shown();
+                if failed.is_power_of_two() {
+                    tracing::warn!(registry, failed, why, "the schema registry does not answer; records wait for it");
+                }
+            }
+        }
+        drop(shared);
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(most);
+    }
+}
+
+/// The calls.
+struct Calls {
+    settings: Settings,
+    client: SrSettings,
+}
+
+impl Calls {
+    fn new(settings: &Settings) -> Result<Self, String> {
+        let mut urls = settings.urls.iter();
+        let first = urls.next().ok_or("a registry without a URL")?;
+        let mut builder = SrSettings::new_builder(first.clone());
+        for url in urls {
+            builder.add_url(url.clone());
+        }
+        if let Some(token) = &settings.token {
+            builder.set_token_authorization(token);
+        }
+        if let Some((user, password)) = &settings.user {
+            builder.set_basic_authorization(user, Some(password));
+        }
+        builder.set_timeout(settings.patience);
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(settings)?)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent("millstream");
+        let client =
+            builder.build_with(http).map_err(|error| format!("the registry's settings are wrong: {}", error.error))?;
+        Ok(Self { settings: settings.clone(), client })
+    }
+
+    fn shown(&self) -> String {
+        self.settings.urls.join(" or ")
+    }
+
+    async fn answer(&self, question: &Question) -> Answer<Known> {
+        match question {
+            Question::Id(id) => {
+                let found = self.call(SrCall::GetById(*id)).await;
+                let found = found.map_err(|trouble| trouble.of(&format!("the schema of id {id}"), &self.shown()))?;
+                self.known(found, Some(*id)).await
+            }
+            Question::Version(subject, version) => {
+                let call = match version {
+                    Some(version) => SrCall::GetBySubjectAndVersion(subject, *version),
+                    None => SrCall::GetLatest(subject),
+                };
+                let what = match version {
+                    Some(version) => format!("version {version} of the subject {subject}"),
+                    None => format!("the latest version of the subject {subject}"),
+                };
+                let found = self.call(call).await.map_err(|trouble| trouble.of(&what, &self.shown()))?;
+                self.known(found, None).await
+            }
+            Question::LookUp(subject, written) => {
+                let body = body(written);
+                match self.call(SrCall::PostForVersion(subject, &body)).await {
+                    Ok(found) => self.written(found, written),
+                    Err(Trouble::Passing(why)) => Err(Trouble::Passing(why)),
+                    Err(Trouble::Refused(why)) => {
+                        let differs = self.differs(subject, &written.schema).await;
+                        Err(Trouble::Refused(format!(
+                            "the schema of these records ({}) is not registered under the subject {subject} at {}: {why}; \
+                             {differs}register it, or have it registered by `registering`",
+                            written.schema.shown(),
+                            self.shown()
+                        )))
+                    }
+                }
+            }
+            Question::Register(subject, written) => {
+                let body = body(written);
+                match self.call(SrCall::PostNew(subject, &body)).await {
+                    Ok(found) => self.written(found, written),
+                    Err(Trouble::Passing(why)) => Err(Trouble::Passing(why)),
+                    Err(Trouble::Refused(why)) => {
+                        let differs = self.differs(subject, &written.schema).await;
+                        Err(Trouble::Refused(format!(
+                            "the schema of these records ({}) can't be registered under the subject {subject} at {}: {why}; \
+                             {differs}mend the schema, name another subject, or change the subject's compatibility",
+                            written.schema.shown(),
+                            self.shown()
+                        )))
+                    }
+                }
+            }
+        }
+    }
+
+    /// How a schema differs from the latest of the subject, as half a sentence; nothing if that can't be said.
+    async fn differs(&self, subject: &str, schema: &Schema) -> String {
+        let Ok(found) = self.call(SrCall::GetLatest(subject)).await else { return String::new() };
+        let version = found.version.map_or_else(String::new, |version| format!(" (version {version})"));
+        let Ok(latest) = self.known(found, None).await else { return String::new() };
+        let mut lines = Vec::new();
+        if let Err(mismatches) = Plan::of(latest.schema.graph(), schema.graph()) {
+            lines.push(format!(
+                "what the subject's latest schema{version} wrote can't be read by this one: {mismatches}"
+            ));
+        }
+        if let Err(mismatches) = Plan::of(schema.graph(), latest.schema.graph()) {
+            lines.push(format!("what this one writes can't be read by the subject's latest{version}: {mismatches}"));
+        }
+        if lines.is_empty() {
+            lines.push(format!(
+                "each can read what the subject's latest schema{version} wrote, and the other way round"
+            ));
+        }
+        lines.push(String::new());
+        lines.join("; ")
+    }
+
+    fn written(&self, found: RawRegisteredSchema, written: &Written) -> Answer<Known> {
+        match found.id {
+            Some(id) => Ok(Known { id, schema: written.schema.clone() }),
+            None => Err(Trouble::Refused(format!("{} answered without an id", self.shown()))),
+        }
+    }
+
+    async fn known(&self, found: RawRegisteredSchema, id: Option<u32>) -> Answer<Known> {
+        let shown = self.shown();
+        let refused = |what: String| Trouble::Refused(format!("{what}, at {shown}"));
+        let kind = found.schema_type.as_deref().unwrap_or("AVRO");
+        if kind != "AVRO" {
+            return Err(refused(format!("expected a schema of Avro, found one of {kind}")));
+        }
+        let (Some(id), Some(text)) = (id.or(found.id), found.schema) else {
+            return Err(refused("expected a schema and its id, found an answer without them".to_owned()));
+        };
+        let mut others = Vec::new();
+        for reference in found.references.unwrap_or_default() {
+            self.referred(&reference.subject, reference.version, &mut others, DEEP).await?;
+        }
+        let others: Vec<_> = others.iter().map(String::as_str).collect();
+        let schema = Schema::parse_with(&text, &others)
+            .map_err(|error| refused(format!("the schema of id {id} can't be used: {error}")))?;
+        Ok(Known { id, schema })
+    }
+
+    /// Adds the texts of a schema that is referred to, and of those that it refers to.
+    fn referred<'a>(
+        &'a self,
+        subject: &'a str,
+        version: u32,
+        texts: &'a mut Vec<String>,
+        deep: usize,
+    ) -> Pin<Box<dyn Future<Output = Answer<()>> + Send + 'a>> {
+        Box::pin(async move {
+            let what = format!("version {version} of the subject {subject}, which a schema refers to");
+            if deep == 0 || texts.len() >= MANY {
+                let text = format!("{what}: schemas refer to others more than {DEEP} deep, or to more than {MANY}");
+                return Err(Trouble::Refused(text));
+            }
+            let found = self.call(SrCall::GetBySubjectAndVersion(subject, version)).await;
+            let found = found.map_err(|trouble| trouble.of(&what, &self.shown()))?;
+            for reference in found.references.unwrap_or_default() {
+                self.referred(&reference.subject, reference.version, texts, deep - 1).await?;
+            }
+            let Some(text) = found.schema else {
+                return Err(Trouble::Refused(format!("{what}: the answer has no schema")));
+            };
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+            Ok(())
+        })
+    }
+
+    async fn call(&self, call: SrCall<'_>) -> Answer<RawRegisteredSchema> {
+        perform_sr_call(&self.client, call).await.map_err(|error| trouble(&error))
+    }
+}
+
+impl Trouble {
+    fn of(self, what: &str, registry: &str) -> Self {
+        match self {
+            Self::Passing(why) => Self::Passing(why),
+            Self::Refused(why) => Self::Refused(format!("{what} can't be had from {registry}: {why}")),
+        }
+    }
+}
+
+/// What an error of the library comes to. What the registry says of itself (5xx) passes, as does what never reached it,
+/// and being asked too much.
+fn trouble(error: &SRCError) -> Trouble {
+    let status = error.error.split("failed with status ").nth(1).and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
+    let said = error.source().and_then(|source| source.downcast_ref::<RawError>());
+    let text = match (said, status) {
+        (Some(said), Some(status)) if said.error_code != 0 => {
+            format!("{} (status {status}, code {})", said.message, said.error_code)
+        }
+        (_, Some(status)) => format!("status {status}"),
+        _ => error.cause.clone().unwrap_or_else(|| error.error.clone()),
+    };
+    match status {
+        Some(401 | 403) => Trouble::Refused(format!("{text}: see to the user and the password, or the token")),
+        Some(408 | 429 | 500..) => Trouble::Passing(text),
+        None if error.retriable => Trouble::Passing(text),
+        _ => Trouble::Refused(text),
+    }
+}
+
+fn body(written: &Written) -> String {
+    let text = written.referring.as_ref().map_or(written.schema.text(), |referring| &referring.text);
+    let mut body = json!({"schema": text, "schemaType": "AVRO"});
+    if let Some(referring) = &written.referring {
+        let reference = |(name, subject, version): &(String, String, u32)| json!({"name": name, "subject": subject, "version": version});
+        body["references"] = referring.references.iter().map(reference).collect();
+    }
+    body.to_string()
+}
+
+/// A URL without a user and a password, which are returned beside it, and without a slash at its end.
+pub(super) fn without_user(url: &str) -> (String, Option<(String, String)>) {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let host_end = rest.find('/').unwrap_or(rest.len());
+    let (user, rest) = match rest[..host_end].rfind('@') {
+        Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+        None => (None, rest),
+    };
+    let user = user.map(|user| {
+        let (name, password) = user.split_once(':').unwrap_or((user, ""));
+        (unescaped(name), unescaped(password))
+    });
+    (format!("{scheme}://{}", rest.trim_end_matches('/')), user)
+}
+
+/// A part of a URL with what stands behind `%` as what it means.
+fn unescaped(part: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), part.as_bytes());
+    while let [first, after @ ..] = rest {
+        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match (first, hex.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// TLS by ring, trusting the system's authorities and those that are given.
+fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for authority in CertificateDer::pem_slice_iter(&settings.authorities) {
+        let authority =
+            authority.map_err(|error| format!("the authorities to trust are no certificates in PEM: {error}"))?;
+        roots.add(authority).map_err(|error| format!("an authority can't be trusted: {error}"))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| format!("TLS can't be set up: {error}"))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

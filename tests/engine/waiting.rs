@@ -40,11 +40,11 @@ impl Encoder for Asking {
     }
 
     fn halt_by(&self, halt: &Halt) {
-        *self.halt.lock().unwrap() = halt.clone();
+        *self.halt.lock().expect("nothing panics with it") = halt.clone();
     }
 
     fn encode(&self, value: &u64, out: &mut Vec<u8>) -> Result<(), CodeError> {
-        let halt = self.halt.lock().unwrap().clone();
+        let halt = self.halt.lock().expect("nothing panics with it").clone();
         while *value >= 500 && !self.there.load(SeqCst) {
             self.waits.store(true, SeqCst);
             if halt.is_due() {

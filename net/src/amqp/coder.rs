@@ -16,6 +16,7 @@ pub fn coders() -> Vec<Coder> {
         kind: Kind::Recast,
         cost: 1,
         heavy: false,
+        waits: false,
         make: Arc::new(|| Box::new(Body)),
     }]
 }

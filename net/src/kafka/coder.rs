@@ -18,6 +18,7 @@ pub fn coders() -> Vec<Coder> {
         kind: Kind::Decode,
         cost: 1,
         heavy: false,
+        waits: false,
         make: Arc::new(|| Box::new(ToValue)),
     }]
 }

@@ -17,7 +17,7 @@ fn arguments(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, AMQPValue)> {
 
 #[test]
 fn a_broker_that_is_killed_under_load_loses_nothing() {
-    let Some(mut broker) = RabbitMq::own(&[]) else { return };
+    let Some(broker) = RabbitMq::own(&[]) else { return };
     let queue = unique("survives");
     Client::new(&broker.url()).queue(&queue, &arguments(&QUORUM));
     let flow = Flow { publishes_at: broker.url(), reads_at: broker.url(), queue, records: 60_000, pace: 2_000 };

@@ -306,6 +306,10 @@ impl SinkEnd {
         // What settles from here on may be in no position: it is told of by the next commit.
         let mark = self.behind.mark();
         let Some(positions) = self.behind.positions(&self.resolver.control).await? else { return Ok(None) };
+        // A partition that is gone is in none of these, and its records are in the sink.
+        if self.resolver.control.is_parked() {
+            return Ok(None);
+        }
         self.cut.ask();
         let stored = self.sink.commit(&self.behind.kept().checkpoints_with(&positions)).await;
         stored.map_err(|error| self.broke(error))?;

@@ -318,9 +318,12 @@ impl SourceEnd {
             }
             DynEvent::Closed(partition) => {
                 let closed = self.open.get_mut(partition as usize).and_then(Option::take);
+                // Before it is gone: a commit that finds it gone must not be made.
+                if let Some(closed) = &closed {
+                    self.check_taken_back(closed);
+                }
                 self.partitions.close(partition);
                 if let Some(closed) = closed {
-                    self.check_taken_back(&closed);
                     self.gone.insert(closed.partition.clone());
                     self.report(Report::Unclaimed { partition: closed.partition.clone() });
                 }

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// The examples that are run as processes.
-const EXAMPLES: [&str; 4] = ["copy_lines", "count_words", "json_filter", "xml_filter"];
+const EXAMPLES: [&str; 7] =
+    ["amqp_to_file", "amqp_xml_filter", "copy_lines", "count_words", "json_filter", "lines_to_amqp", "xml_filter"];
 
 /// The path of an example's program, which is up to date.
 pub(crate) fn example(name: &str) -> PathBuf {

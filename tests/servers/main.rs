@@ -12,6 +12,9 @@
 
 #[cfg(feature = "amqp")]
 mod amqp;
+#[allow(dead_code, reason = "the tests of each feature use a part of it")]
+#[path = "../kill/built.rs"]
+mod built;
 mod processes;
 mod proxies;
 mod starts;

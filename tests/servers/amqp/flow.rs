@@ -10,7 +10,7 @@ use millstream::runtime::Running;
 use millstream::sinks::collect::Collected;
 
 /// The longest that anything here takes.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks.
 const GLANCE: Duration = Duration::from_millis(5);

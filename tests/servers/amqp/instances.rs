@@ -1,0 +1,147 @@
+//! The seed's own example on three instances: the broker lets one be active, and another takes over when that is gone.
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use lapin::types::AMQPValue;
+use millstream::amqp::Exchange;
+use millstream::prelude::*;
+
+use super::client::{Client, unique};
+use super::flow::until;
+use super::program::{Program, prints_to};
+use crate::support::rabbitmq::RabbitMq;
+
+const RECORDS: u64 = 24_000;
+
+fn document(number: u64) -> String {
+    let status = if number.is_multiple_of(3) { "open" } else { "paid" };
+    format!("<order id=\"{number}\"><status>{status}</status></order>")
+}
+
+/// The numbers of the documents that were printed.
+fn printed(output: &Path) -> Vec<u64> {
+    let text = std::fs::read_to_string(output).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let number = |line: &str| line.split('"').nth(1).and_then(|number| number.parse().ok()).expect("a document");
+    whole.lines().map(number).collect()
+}
+
+/// Three instances, of which the last one prints.
+struct Three<'a> {
+    broker: &'a RabbitMq,
+    queue: String,
+    peers: Vec<String>,
+    programs: Vec<Option<Program>>,
+}
+
+impl<'a> Three<'a> {
+    fn start(broker: &'a RabbitMq, queue: &str, output: &Path) -> Self {
+        let sockets: Vec<_> = (0..3).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port is free")).collect();
+        let peers = sockets.iter().map(|socket| socket.local_addr().expect("it has one").to_string()).collect();
+        drop(sockets);
+        let mut three = Self { broker, queue: queue.to_owned(), peers, programs: (0..3).map(|_| None).collect() };
+        three.begin(0, Stdio::null());
+        three.begin(1, Stdio::null());
+        let joined = |program: &Option<Program>| program.as_ref().is_some_and(|it| it.said().contains("joined 2 of 3"));
+        until("two to join", || three.programs[..2].iter().all(joined));
+        // What is printed is printed where the user looks: on the one that was started last.
+        std::thread::sleep(Duration::from_millis(20));
+        three.begin(2, prints_to(output));
+        three
+    }
+
+    fn begin(&mut self, instance: usize, prints: Stdio) {
+        let (url, peers, me) = (self.broker.url(), self.peers.join(","), self.peers[instance].clone());
+        let filters = ["--url", &url, "--queue", &self.queue, "--where", "status=paid"];
+        let joins = ["--peers", &peers, "--listen", &me, "--detection", "1", "--plain-on-loopback-for-tests"];
+        let arguments: Vec<_> = filters.iter().chain(&joins).copied().collect();
+        self.programs[instance] = Some(Program::start("amqp_xml_filter", &arguments, prints));
+    }
+
+    /// Which instance the broker gives messages to, as far as it says.
+    fn active(&self) -> Option<usize> {
+        let consumers = self.broker.http().must("GET", "/api/consumers/%2F", None);
+        let mine = |one: &&serde_json::Value| one["queue"]["name"] == *self.queue && one["active"] == true;
+        let active = consumers.as_array()?.iter().find(mine)?;
+        let port = active["channel_details"]["peer_port"].as_u64().and_then(|port| u16::try_from(port).ok())?;
+        self.programs.iter().position(|program| program.as_ref().is_some_and(|program| program.has_port(port)))
+    }
+}
+
+impl Drop for Three<'_> {
+    fn drop(&mut self) {
+        for (instance, program) in self.programs.iter().enumerate().filter(|_| std::thread::panicking()) {
+            println!("instance {}: {}", instance + 1, program.as_ref().map(Program::said).unwrap_or_default());
+        }
+    }
+}
+
+#[test]
+fn another_instance_takes_over_when_the_active_one_is_killed() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let (queue, folder) = (unique("three"), tempfile::tempdir().expect("there is room"));
+    let client = Client::new(&broker.url());
+    client.queue(&queue, &[("x-single-active-consumer", AMQPValue::Boolean(true))]);
+    let output = folder.path().join("output");
+    let mut three = Three::start(broker, &queue, &output);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
+    let documents = List::new((0..RECORDS).map(document).collect::<Vec<_>>());
+    let publishes = Pipeline::source(documents).throttle(200, Duration::from_millis(100));
+    let publishes = publishes.sink(Exchange::new(broker.url(), "").routing_key(&queue));
+    let publishing = runtime.spawn(async { publishes.run().await.map(|summary| summary.records_out) });
+    let passes = (0..RECORDS).filter(|number| !number.is_multiple_of(3)).collect::<Vec<_>>();
+    let mut kills = 0;
+    for percent in [20, 55] {
+        until("some to be printed", || printed(&output).len() * 100 >= passes.len() * percent);
+        let mut active = None;
+        until("one to be active", || {
+            active = three.active();
+            if active == Some(2) {
+                // The one that prints stays: its connection is ended, and another becomes active.
+                let of_it = broker.connections().into_iter().filter(|one| {
+                    let port = one.name.split(" -> ").next().and_then(|from| from.rsplit(':').next()?.parse().ok());
+                    port.is_some_and(|port| three.programs[2].as_ref().is_some_and(|program| program.has_port(port)))
+                });
+                of_it.for_each(|one| _ = broker.close(&one));
+                active = None;
+                std::thread::sleep(Duration::from_millis(600));
+            }
+            active.is_some()
+        });
+        let victim = active.expect("one is active");
+        println!("instance {} is active", victim + 1);
+        assert!(three.programs[victim].take().expect("it runs").kill());
+        kills += 1;
+        let before = printed(&output).len();
+        until("another to take over", || printed(&output).len() > before + 200);
+        three.begin(victim, Stdio::null());
+    }
+    assert_eq!(runtime.block_on(publishing).expect("it runs").expect("all is published"), RECORDS);
+    until("all to be printed", || {
+        std::thread::sleep(Duration::from_millis(100));
+        printed(&output).into_iter().collect::<BTreeSet<_>>().len() == passes.len()
+    });
+    until("all to be acknowledged", || broker.messages(&queue) == 0);
+    three.programs.iter().flatten().for_each(Program::ask_to_end);
+    for program in std::mem::take(&mut three.programs).into_iter().flatten() {
+        let said = program.said();
+        assert_eq!(program.end(), Some(0), "{said}");
+    }
+    let found = printed(&output);
+    // Within an epoch of the source all is in order: it goes back only where another one begins.
+    let epochs = 1 + found.windows(2).filter(|pair| pair[0] >= pair[1]).count();
+    let mut next = 0;
+    for number in &found {
+        let at = passes.partition_point(|passed| passed < number);
+        assert!(at <= next, "{number} was printed when {} had not been", passes[next]);
+        next = next.max(at + 1);
+    }
+    let repeats = found.len() - passes.len();
+    println!(
+        "three instances: {RECORDS} records, {kills} kills of the active one landed, {epochs} epochs, {repeats} repeats"
+    );
+}

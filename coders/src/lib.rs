@@ -8,6 +8,7 @@
 //! limits.rs   what is taken from outside is bounded
 //! text.rs     bytes as text and back                           coders
 //! wire/       what typed records are between instances         coders for network stages alone
+//! avro/       Avro, generic or as a serde type          coders and a framing (features avro, registry)
 //! json/       JSON, of any shape or as a serde type            coders     (feature json)
 //! xml/        XML, of any shape, and elements of a document    coders and a framing (feature xml)
 //! gzip/       gzip                                             a compression and, on request, coders (feature gzip)
@@ -44,6 +45,8 @@ use millstream_core::contracts::{Coder, Compression};
 pub fn defaults() -> Vec<Coder> {
     let mut coders = text::coders();
     coders.extend(wire::coders());
+    #[cfg(feature = "avro")]
+    coders.extend(avro::coders());
     #[cfg(feature = "json")]
     coders.extend(json::coders());
     #[cfg(feature = "xml")]

@@ -198,6 +198,23 @@ impl<M: Model> Format for Avro<M> {
     }
 }
 
+/// The same format for writing alone: where a pipeline reads Avro in one form and writes it in another, and both are
+/// given by `with`, the way to read is that of the other.
+#[derive(Clone)]
+pub struct Writes<M>(pub Avro<M>);
+
+impl<M: Model> Format for Writes<M> {
+    type Value = M::Out;
+
+    fn decoder(&self) -> Option<Coder> {
+        None
+    }
+
+    fn encoder(&self) -> Option<Coder> {
+        self.0.encoder()
+    }
+}
+
 /// A decoder at work.
 struct Decode<M> {
     avro: Arc<Avro<M>>,

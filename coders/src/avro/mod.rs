@@ -38,15 +38,22 @@ mod schema;
 mod schemas;
 mod single;
 mod value;
+mod wire;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+/// The coders that every pipeline has: those of generic values for network stages. In which form Avro comes and goes is
+/// always said.
+pub(crate) fn coders() -> Vec<millstream_core::contracts::Coder> {
+    wire::coders()
+}
+
 pub use apache_avro::types;
 
 pub use self::container::{Codec, Container};
-pub use self::format::{Avro, Choice, of, values};
+pub use self::format::{Avro, Choice, Writes, of, values};
 pub use self::model::{Generic, Model, Specific};
 #[cfg(feature = "registry")]
 pub use self::registry::{Registered, Registry, Subject};

@@ -114,6 +114,17 @@ proptest! {
         let written = writer.write_value_to_vec(sample.value).unwrap();
         let read = decode(&values().datum(&schema), &written).unwrap();
         prop_assert_eq!(bits(&read), ours.clone());
+        // Between instances.
+        let [to_wire, from_wire] = <[_; 2]>::try_from(crate::avro::coders()).unwrap();
+        let mut column = millstream_core::data::Typed::default();
+        millstream_core::data::Column::push(&mut column, made.clone());
+        let crossed: millstream_core::data::Bytes = super::code::<Value, _>(to_wire, &column).unwrap();
+        let mut column = millstream_core::data::Packed::default();
+        column.append_bytes(&crossed);
+        column.freeze();
+        let back = super::code::<millstream_core::data::Bytes, Value>(from_wire, &column).unwrap();
+        prop_assert_eq!(back.schema(), &schema);
+        prop_assert_eq!(bits(&back), ours.clone());
         // Through JSON, and as a single object.
         let text = encode(&values().json(&schema), made.clone()).unwrap();
         prop_assert_eq!(bits(&decode(&values().json(&schema), &text).unwrap()), ours.clone(), "{}", String::from_utf8_lossy(&text));

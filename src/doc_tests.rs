@@ -21,3 +21,8 @@ pages! {
     WritingACoder: "../docs/writing-a-coder.md",
     Performance: "../docs/performance.md",
 }
+
+#[cfg(feature = "amqp")]
+pages! {
+    Amqp: "../docs/amqp.md",
+}

@@ -16,6 +16,7 @@
 //! measure.rs   contenders in turn, wall and CPU time
 //! report.rs    the table
 //! inputs.rs    the files that are read: always the same
+//! amqp.rs      a queue of RabbitMQ, which is started as the tests start it
 //! arrivals.rs  a sink that only looks
 //! by_hand.rs   what the loops share: blocks in, blocks out
 //! lines.rs xml.rs json.rs numbers.rs words.rs     a pipeline and its loops each
@@ -28,6 +29,7 @@
 //! streams.rs   split and merge by hand, over plain QUIC streams
 //! ```
 
+mod amqp;
 mod arrivals;
 mod by_hand;
 mod claims;
@@ -43,6 +45,9 @@ mod numbers;
 mod process;
 mod report;
 mod streams;
+#[allow(dead_code, reason = "the tests of servers use the rest")]
+#[path = "../../tests/servers/support/mod.rs"]
+mod support;
 mod words;
 mod xml;
 
@@ -96,7 +101,7 @@ impl Bench {
 type Row = fn(&Bench, &mut Report) -> Result<(), Failure>;
 
 /// The rows, by the names they are asked for with.
-const ROWS: [(&str, Row); 17] = [
+const ROWS: [(&str, Row); 18] = [
     ("lines-copy", lines::copy),
     ("lines-filter", lines::filter),
     ("xml", xml::one_worker),
@@ -114,6 +119,7 @@ const ROWS: [(&str, Row); 17] = [
     ("hop-latency", instances::latency),
     ("xml-instances", instances::xml_filter),
     ("instance-memory", instances::memory),
+    ("amqp-file", amqp::to_file),
 ];
 
 fn main() -> Result<(), Failure> {

@@ -9,6 +9,7 @@
 //! message     a message: properties, headers, routing, body
 //! value       what a header may hold
 //! coder       a message as its body
+//! wire        a message between instances
 //! wrong       what went wrong at the broker, classified
 //! ```
 //!
@@ -22,6 +23,7 @@ mod link;
 mod message;
 mod url;
 mod value;
+mod wire;
 mod wrong;
 
 pub use backoff::Backoff;

@@ -44,9 +44,10 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// The broker at this URL: `amqp[s]://[user[:password]@]host[:port][/vhost][?heartbeat=…&connection_timeout=…&auth_mechanism=…]`.
-    /// User, password and virtual host are percent-decoded. What is left out: user and password are `guest`, the port is
-    /// 5672 or (TLS) 5671, the virtual host is `/`. A URL that can't be read is told by the check of whatever uses it.
+    /// The broker at this URL: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS, and behind a `?` settings by
+    /// `&`: `heartbeat` (seconds), `connection_timeout` (milliseconds), `auth_mechanism` (`plain` or `external`). User,
+    /// password and virtual host are percent-decoded. What is left out: user and password are `guest`, the port is 5672 or
+    /// (TLS) 5671, the virtual host is `/`. A URL that can't be read is told by the check of whatever uses it.
     pub fn at(url: impl AsRef<str>) -> Self {
         let mut broker = Self::host("localhost");
         match Url::parse(url.as_ref()) {
@@ -153,10 +154,9 @@ impl Broker {
         self.backoff
     }
 
-    /// Named like this unless it has a name.
-    #[must_use]
-    pub fn named_unless(self, name: impl FnOnce() -> String) -> Self {
-        Self { name: Some(self.name.unwrap_or_else(name)), ..self }
+    /// Names it like this unless it has a name.
+    pub fn name_unless(&mut self, name: impl FnOnce() -> String) {
+        self.name.get_or_insert_with(name);
     }
 
     /// What is wrong with it, one message each with what to do.

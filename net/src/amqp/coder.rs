@@ -6,10 +6,11 @@ use millstream_core::contracts::{Code, CodeError, Coder, Faults, Kind};
 use millstream_core::data::{AnyColumn, Bytes, Data, Packed};
 
 use super::message::{Message, Messages};
+use super::wire;
 
-/// The coder of messages: `AMQP-BODY`, from a message to its body.
+/// The coders of messages: `AMQP-BODY`, from a message to its body, and those of network stages.
 pub fn coders() -> Vec<Coder> {
-    vec![Coder {
+    let body = Coder {
         name: "AMQP-BODY".to_owned(),
         from: Message::form(),
         to: Bytes::form(),
@@ -18,7 +19,8 @@ pub fn coders() -> Vec<Coder> {
         heavy: false,
         waits: false,
         make: Arc::new(|| Box::new(Body)),
-    }]
+    };
+    std::iter::once(body).chain(wire::coders()).collect()
 }
 
 struct Body;
@@ -31,5 +33,23 @@ impl Code for Body {
         };
         from.as_slice().iter().for_each(|message| to.append_bytes(&message.body));
         to.freeze();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millstream_core::data::Column as _;
+
+    #[test]
+    fn a_message_is_looked_at_by_its_body() {
+        let mut from = Messages::default();
+        ["one", "", "three"].into_iter().for_each(|body| from.push(Message::new(body)));
+        let (mut to, mut faults) = (Packed::<Bytes>::default(), Faults::new());
+        (coders()[0].make)().code(&from, &mut to, &mut faults);
+        assert!(faults.is_empty());
+        assert_eq!((0..3).map(|row| to.get(row)).collect::<Vec<_>>(), [&b"one"[..], b"", b"three"]);
+        (coders()[0].make)().code(&to, &mut Packed::<Bytes>::default(), &mut faults);
+        assert_eq!(faults.len(), 3);
     }
 }

@@ -220,3 +220,69 @@ impl Column for Messages {
         self.0.iter().map(Message::weight).sum()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn properties() -> impl Strategy<Value = Properties> {
+        let text = || prop::option::of("\\PC{0,9}");
+        let headers = prop::collection::btree_map("[a-z]{1,5}", any::<i64>().prop_map(Value::I64), 0..3);
+        let texts = (text(), text(), text(), text(), text(), text());
+        let more = (text(), text(), text(), text());
+        (texts, more, headers, any::<Option<(u8, u8, u64)>>()).prop_map(|(texts, more, headers, numbers)| Properties {
+            content_type: texts.0,
+            content_encoding: texts.1,
+            correlation_id: texts.2,
+            reply_to: texts.3,
+            expiration: texts.4,
+            message_id: texts.5,
+            kind: more.0,
+            user_id: more.1,
+            app_id: more.2,
+            cluster_id: more.3,
+            headers,
+            delivery_mode: numbers.map(|numbers| numbers.0),
+            priority: numbers.map(|numbers| numbers.1),
+            timestamp: numbers.map(|numbers| numbers.2),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn properties_are_what_they_were(properties in properties()) {
+            let there = properties.to_client().expect("it fits");
+            prop_assert_eq!(Properties::of_client(&there).expect("it fits"), properties);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_told_by_its_name() {
+        let properties = Properties { app_id: Some("a".repeat(256)), ..Properties::default() };
+        let unfit = properties.to_client().expect_err("it is too long").to_string();
+        assert_eq!(unfit, "the application id has 256 bytes: expected 255 at most");
+    }
+
+    #[test]
+    fn a_quorum_queue_says_how_often_a_message_came_back() {
+        let mut message = Message::new("body");
+        assert_eq!(message.delivery_count(), None);
+        message.properties.headers.insert("x-delivery-count".into(), Value::I64(3));
+        assert_eq!(message.delivery_count(), Some(3));
+    }
+
+    #[test]
+    fn rows_are_selected_and_cut() {
+        let mut column = Messages::default();
+        (0..6_u8).for_each(|number| column.push(Message::new(vec![number])));
+        let light = column.weight();
+        column.select(&[0, 2, 3, 5]);
+        let rest = column.split_off(3);
+        let bodies = |column: &Messages| column.as_slice().iter().map(|one| one.body[0]).collect::<Vec<_>>();
+        assert_eq!((bodies(&column), bodies(&rest)), (vec![0, 2, 3], vec![5]));
+        assert!(column.weight() < light && column.weight() > 3);
+        assert_eq!(column.drain().count(), 3);
+        assert!(column.is_empty());
+    }
+}

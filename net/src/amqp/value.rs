@@ -196,7 +196,7 @@ fn of_value(value: &AMQPValue, depth: usize) -> Result<Value, Unfit> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 

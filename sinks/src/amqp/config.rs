@@ -207,7 +207,7 @@ impl<T: Record> SinkFactory for Exchange<T> {
 
     fn make(&self) -> ExchangeSink<T> {
         let mut settings = self.settings.clone();
-        settings.broker = settings.broker.named_unless(|| format!("AMQP-EXCHANGE {}", self.settings.exchange));
+        settings.broker.name_unless(|| format!("AMQP-EXCHANGE {}", self.settings.exchange));
         ExchangeSink::new(settings)
     }
 }

@@ -156,9 +156,9 @@ impl<T: Record> SourceFactory for Queue<T> {
     }
 
     fn make(&self) -> QueueSource<T> {
-        let Settings { broker, queue, .. } = &self.settings;
-        let broker = broker.clone().named_unless(|| format!("AMQP-QUEUE {queue}"));
-        QueueSource::new(Settings { broker, ..self.settings.clone() })
+        let mut settings = self.settings.clone();
+        settings.broker.name_unless(|| format!("AMQP-QUEUE {}", self.settings.queue));
+        QueueSource::new(settings)
     }
 }
 

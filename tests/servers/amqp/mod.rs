@@ -6,6 +6,7 @@ mod faults;
 mod flow;
 mod instances;
 mod kills;
+mod listings;
 mod memory;
 mod policies;
 mod program;

@@ -14,6 +14,7 @@ pages! {
     Planning: "../docs/planning.md",
     Running: "../docs/running.md",
     Delivery: "../docs/delivery.md",
+    Avro: "../docs/avro.md",
     Errors: "../docs/errors.md",
     Files: "../docs/files.md",
     Formats: "../docs/formats.md",

@@ -19,7 +19,7 @@
 //! amqp.rs      a queue of RabbitMQ, which is started as the tests start it
 //! arrivals.rs  a sink that only looks
 //! by_hand.rs   what the loops share: blocks in, blocks out
-//! lines.rs xml.rs json.rs numbers.rs words.rs     a pipeline and its loops each
+//! lines.rs xml.rs json.rs avro.rs numbers.rs words.rs     a pipeline and its loops each
 //! claims.rs    tracker and tickets
 //! process.rs   memory and start of a real process, and what that process runs
 //! latency.rs   how much later records arrive
@@ -31,6 +31,7 @@
 
 mod amqp;
 mod arrivals;
+mod avro;
 mod by_hand;
 mod claims;
 mod cluster;
@@ -101,12 +102,16 @@ impl Bench {
 type Row = fn(&Bench, &mut Report) -> Result<(), Failure>;
 
 /// The rows, by the names they are asked for with.
-const ROWS: [(&str, Row); 18] = [
+const ROWS: [(&str, Row); 22] = [
     ("lines-copy", lines::copy),
     ("lines-filter", lines::filter),
     ("xml", xml::one_worker),
     ("xml-par", xml::two_workers),
     ("json", json::one_worker),
+    ("avro-decode", avro::decode),
+    ("avro-decode-typed", avro::decode_typed),
+    ("avro-encode", avro::encode),
+    ("avro-encode-typed", avro::encode_typed),
     ("numbers", numbers::three_stages),
     ("tickets", claims::tickets),
     ("memory", process::memory),

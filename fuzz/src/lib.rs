@@ -62,7 +62,8 @@ pub fn cut_on(framing: &dyn Framing, mut framer: Box<dyn Framer>, stream: &[u8],
         let scanned = framer.scan(&stream[from..to], at_end, how.max, &mut found);
         assert!(found.records.len() <= how.max, "no more records than were asked for");
         for (index, range) in found.records.iter().enumerate() {
-            let record = stream[from..to][range.start as usize..range.end as usize].to_vec();
+            let whole = found.unpacked.as_ref().map_or(&stream[from..to], |unpacked| &unpacked.bytes);
+            let record = whole[range.start as usize..range.end as usize].to_vec();
             cut.records.push((record, found.refused.iter().any(|(of, _)| *of as usize == index)));
         }
         if let Err(error) = scanned {
@@ -75,7 +76,8 @@ pub fn cut_on(framing: &dyn Framing, mut framer: Box<dyn Framer>, stream: &[u8],
         if how.resumed {
             let state = framer.state();
             assert!(state.len() <= 2_048, "a state of {} bytes", state.len());
-            framer = framing.framer(Some(&state)).expect("a framer's own state");
+            let head = framing.head(stream, true).ok().flatten().unwrap_or_default();
+            framer = framing.framer_behind(&stream[..head], &state).expect("a framer's own state");
         }
         match at_end {
             true if from == to && found.records.len() < how.max => return cut,

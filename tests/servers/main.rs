@@ -12,6 +12,8 @@
 
 #[cfg(feature = "amqp")]
 mod amqp;
+#[cfg(feature = "avro")]
+mod avro;
 #[allow(dead_code, reason = "the tests of each feature use a part of it")]
 #[path = "../kill/built.rs"]
 mod built;

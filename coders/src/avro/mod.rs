@@ -10,6 +10,7 @@
 //! read.rs       a plan and bytes -> a generic value; passing over
 //! de.rs         a plan and bytes -> a type that serde knows
 //! write.rs      a generic value -> bytes
+//! ser.rs        a type that serde knows -> bytes
 //! json.rs       Avro's JSON encoding, both ways
 //! single.rs     single-object encoding
 //! container/    object container files                     a framing
@@ -20,7 +21,8 @@
 //!
 //! Schemas, their fingerprints and the generic values are those of the library `apache_avro`.
 //! Bytes are read by code of our own: the library's reads a value by its writer's schema alone, knows no aliases, takes
-//! data that are cut off for nulls, and goes as deep as they say.
+//! data that are cut off for nulls, and goes as deep as they say. They are written by code of our own too, which resolves
+//! a schema once and not for each record.
 
 mod canonical;
 mod container;
@@ -36,6 +38,7 @@ mod registry;
 mod resolve;
 mod schema;
 mod schemas;
+mod ser;
 mod single;
 mod value;
 mod wire;

@@ -4,14 +4,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use apache_avro::types;
-use apache_avro::writer::datum::GenericDatumWriter;
 use millstream_core::data::{Column, Data};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::cursor::{Cursor, Flaw};
 use super::resolve::Plan;
-use super::{Schema, Value, de, format, read, write};
+use super::{Schema, Value, de, format, read, ser, write};
 
 /// What Avro's bytes are read as. There are two: [`Generic`] and [`Specific`].
 #[expect(private_interfaces, reason = "only this module makes models")]
@@ -139,9 +138,7 @@ impl<T: Serialize + DeserializeOwned + Data> Model for Specific<T> {
     }
 
     fn write(&self, schema: &Schema, value: &T, out: &mut Vec<u8>) -> Result<(), Box<Flaw>> {
-        let writer = GenericDatumWriter::builder(schema.parsed()).build();
-        let written = writer.and_then(|writer| writer.write_ser(out, value));
-        written.map(drop).map_err(|error| Flaw::new(error.to_string()))
+        ser::write(schema.graph(), schema.graph().root, value, out)
     }
 
     fn with_value(&self, schema: Option<&Schema>, value: &T, depth: usize, work: Work<'_>) -> Result<(), Box<Flaw>> {

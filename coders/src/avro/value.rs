@@ -34,6 +34,11 @@ impl Value {
         Ok(Self::known(schema, value))
     }
 
+    /// A value that is said to be of this schema. It isn't looked at before it is written.
+    pub fn unchecked(schema: &Schema, value: types::Value) -> Self {
+        Self::known(schema, value)
+    }
+
     /// A value that was read by this schema.
     pub(crate) fn known(schema: &Schema, value: types::Value) -> Self {
         Self { schema: schema.clone(), value }

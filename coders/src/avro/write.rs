@@ -180,7 +180,7 @@ fn fixed_bytes(size: usize, logical: Logical, value: &Value) -> Option<Vec<u8>> 
 }
 
 /// The bytes of a number, with as many of its sign before it as it takes; none if they don't fit.
-fn extended(number: &[u8], size: usize) -> Option<Vec<u8>> {
+pub(crate) fn extended(number: &[u8], size: usize) -> Option<Vec<u8>> {
     let sign = if number.first().is_some_and(|first| first & 0x80 != 0) { 0xff } else { 0 };
     let Some(more) = size.checked_sub(number.len()) else {
         // Nothing but the sign may go.

@@ -87,7 +87,7 @@ impl<T: Record> Source for QueueSource<T> {
     /// No partition is open before a message has come: where there are several instances, the broker doesn't say
     /// otherwise which of them is the active one.
     async fn open(&mut self, _: &Held) -> Result<Vec<Partition>> {
-        (self.opened, self.gone, self.tries) = (0, None, 0);
+        (self.opening, self.opened, self.gone, self.tries) = (None, 0, None, 0);
         self.live = Some(connect(self.settings.clone()).await?);
         Ok(Vec::new())
     }

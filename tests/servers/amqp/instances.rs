@@ -57,7 +57,7 @@ impl<'a> Three<'a> {
     fn begin(&mut self, instance: usize, prints: Stdio) {
         let (url, peers, me) = (self.broker.url(), self.peers.join(","), self.peers[instance].clone());
         let filters = ["--url", &url, "--queue", &self.queue, "--where", "status=paid"];
-        let joins = ["--peers", &peers, "--listen", &me, "--detection", "1", "--plain-on-loopback-for-tests"];
+        let joins = ["--peers", &peers, "--listen", &me, "--detection", "2", "--plain-on-loopback-for-tests"];
         let arguments: Vec<_> = filters.iter().chain(&joins).copied().collect();
         self.programs[instance] = Some(Program::start("amqp_xml_filter", &arguments, prints));
     }

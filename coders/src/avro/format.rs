@@ -224,36 +224,38 @@ struct Decode<M> {
     halt: Mutex<Halt>,
 }
 
-/// How bytes of the schemas that have been met are read, the last used first.
+/// How bytes of the schemas that have been met are read, by what records call those. The last used stands first.
 #[derive(Default)]
 struct Plans(Vec<Planned>);
 
-#[derive(Clone)]
 struct Planned {
-    writer: Schema,
-    /// The identity that its records have, for a look-up without the schema.
     key: u64,
+    /// What is read.
     schema: Schema,
-    plan: Arc<Result<Plan, Box<Flaw>>>,
+    plan: Result<Plan, Box<Flaw>>,
 }
 
 impl Plans {
-    fn find(&mut self, is: impl Fn(&Planned) -> bool) -> Option<&Planned> {
-        let at = self.0.iter().position(is)?;
-        if at > 0 {
-            self.0.swap(0, at);
+    /// The plan for what records call by `key`, of what `writer` wrote.
+    #[inline]
+    fn of(
+        &mut self,
+        key: u64,
+        reader: Option<&Schema>,
+        writer: impl FnOnce() -> Result<Schema, CodeError>,
+    ) -> Result<&Planned, CodeError> {
+        match self.0.iter().position(|known| known.key == key) {
+            Some(0) => {}
+            Some(at) => self.0.swap(0, at),
+            None => {
+                let writer = writer()?;
+                let schema = reader.unwrap_or(&writer).clone();
+                let plan = Plan::of(writer.graph(), schema.graph()).map_err(Into::into);
+                self.0.truncate(PLANS - 1);
+                self.0.insert(0, Planned { key, schema, plan });
+            }
         }
-        self.0.first()
-    }
-
-    fn of(&mut self, key: u64, writer: &Schema, reader: Option<&Schema>) -> Option<&Planned> {
-        if self.0.iter().all(|known| known.key != key || !known.writer.is(writer)) {
-            let schema = reader.unwrap_or(writer).clone();
-            let plan = Plan::of(writer.graph(), schema.graph()).map_err(Into::into);
-            self.0.truncate(PLANS - 1);
-            self.0.insert(0, Planned { writer: writer.clone(), key, schema, plan: Arc::new(plan) });
-        }
-        self.find(|known| known.key == key && known.writer.is(writer))
+        self.0.first().ok_or_else(|| CodeError::new("no plan was made for this schema"))
     }
 }
 
@@ -263,37 +265,33 @@ impl<M: Model> Decode<M> {
     }
 
     /// How the bytes behind a record's beginning are read, and how long that is.
-    fn planned(&self, record: &[u8]) -> Result<(Planned, usize), CodeError> {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+    #[inline]
+    fn planned<'p>(&self, plans: &'p mut Plans, record: &[u8]) -> Result<(&'p Planned, usize), CodeError> {
         let reader = self.avro.reader.as_ref();
-        let (key, writer, before) = match &self.avro.wrapping {
-            Wrapping::Datum(schema) | Wrapping::Json(schema) => (0, schema.clone(), 0),
+        let (planned, before) = match &self.avro.wrapping {
+            Wrapping::Datum(schema) | Wrapping::Json(schema) => (plans.of(0, reader, || Ok(schema.clone())), 0),
             Wrapping::Single(known) => {
                 let fingerprint = single::fingerprint(record)?;
-                let schema = known.iter().find(|schema| schema.fingerprint() == fingerprint);
-                (fingerprint, schema.ok_or_else(|| single::unknown(fingerprint))?.clone(), single::PREFIX)
+                let writer = || {
+                    let schema = known.iter().find(|schema| schema.fingerprint() == fingerprint);
+                    schema.cloned().ok_or_else(|| single::unknown(fingerprint))
+                };
+                (plans.of(fingerprint, reader, writer), single::PREFIX)
             }
             Wrapping::Container(container) => {
                 let identity = container::identity(record)?;
-                if let Some(planned) = plans.find(|known| known.key == identity) {
-                    return Ok((planned.clone(), container::PREFIX));
-                }
-                let schema = container.schemas().get(identity).ok_or_else(|| container::unknown(identity))?;
-                (identity, schema, container::PREFIX)
+                let writer = || container.schemas().get(identity).ok_or_else(|| container::unknown(identity));
+                (plans.of(identity, reader, writer), container::PREFIX)
             }
             Wrapping::OwnJson => return Err(CodeError::new("JSON without a schema is not read")),
             #[cfg(feature = "registry")]
             Wrapping::Registered(registered) => {
                 let id = registry::id(record)?;
-                if let Some(planned) = plans.find(|known| known.key == u64::from(id)) {
-                    return Ok((planned.clone(), registry::PREFIX));
-                }
-                (u64::from(id), registered.by_id(id, &halt_of(&self.halt))?, registry::PREFIX)
+                let writer = || registered.by_id(id, &halt_of(&self.halt));
+                (plans.of(u64::from(id), reader, writer), registry::PREFIX)
             }
         };
-        let planned = plans.of(key, &writer, reader).cloned();
-        let lost = || CodeError::new("no plan was made for this schema");
-        Ok((planned.ok_or_else(lost)?, before))
+        Ok((planned?, before))
     }
 
     fn json(&self, schema: &Schema, record: &[u8]) -> Result<Vec<u8>, CodeError> {
@@ -331,8 +329,9 @@ impl<M: Model> Decoder for Decode<M> {
                 bytes.len()
             )));
         }
-        let (planned, before) = self.planned(&bytes)?;
-        let plan = match &*planned.plan {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let (planned, before) = self.planned(&mut plans, &bytes)?;
+        let plan = match &planned.plan {
             Ok(plan) => plan,
             Err(flaw) => return Err(CodeError::new(flaw.to_string())),
         };

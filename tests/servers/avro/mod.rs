@@ -3,6 +3,8 @@
 mod others;
 #[cfg(feature = "registry")]
 mod registry;
+#[cfg(all(feature = "kafka", feature = "registry"))]
+mod topics;
 
 use millstream::prelude::*;
 

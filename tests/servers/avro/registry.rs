@@ -50,7 +50,7 @@ fn wanted() -> Vec<Bytes> {
 }
 
 /// The same text however numbers and escapes are written.
-fn json_of(lines: Vec<Bytes>) -> Vec<Bytes> {
+pub(super) fn json_of(lines: Vec<Bytes>) -> Vec<Bytes> {
     let same = |line: &Bytes| serde_json::from_slice::<serde_json::Value>(line).expect("JSON").to_string().into();
     lines.iter().map(same).collect()
 }

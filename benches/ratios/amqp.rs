@@ -24,7 +24,7 @@ use crate::support::rabbitmq::RabbitMq;
 use crate::{Bench, Failure};
 
 /// How many messages are read.
-const MESSAGES: u64 = 300_000;
+const MESSAGES: u64 = 100_000;
 
 /// How many may be unacknowledged: the default of the engine.
 const PREFETCH: u16 = 20_000;

@@ -10,6 +10,7 @@ use millstream::declare::OnError;
 use millstream::prelude::*;
 
 use super::client::{Client, unique};
+use super::flow::until;
 use crate::support::rabbitmq::RabbitMq;
 
 const RECORDS: u64 = 300;
@@ -86,7 +87,8 @@ fn a_message_that_is_returned_is_tried_again_in_order() {
     let pipeline = publishes(&broker.url(), &exchange, 1_024).retry(100).backoff(first, cap);
     let summary = std::thread::scope(|scope| {
         let running = scope.spawn(|| run(pipeline));
-        std::thread::sleep(Duration::from_millis(400));
+        // By then the first stray has come back.
+        until("the first to arrive", || client.count(&queue) >= 100);
         broker.bind(&exchange, &queue, "nowhere");
         running.join().expect("it runs")
     });

@@ -27,9 +27,9 @@ async fn from_json_to_a_topic_to_another_registrys_and_back_to_json() {
     kafka.add_topic("avro-one", 1, &[]);
     kafka.add_topic("avro-other", 1, &[]);
     // Ids are not the same there.
-    (0..7).for_each(|number| {
-        drop(other.register(&format!("else-{number}"), &format!(r#"{{"type":"fixed","name":"F","size":{number}}}"#)))
-    });
+    for number in 0..7 {
+        other.register(&format!("else-{number}"), &format!(r#"{{"type":"fixed","name":"F","size":{number}}}"#));
+    }
     let (lines, schema) = everything(VALUES);
     let written = avro::Registry::at(one.url()).writing(avro::Subject::value_of("avro-one"), &schema).registering();
     let pipeline = Pipeline::source(List::new(lines.clone())).decode_as(avro::values().json(&schema));

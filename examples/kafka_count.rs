@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Parser;
 use millstream::contracts::{CodeError, Encoder, encoder};
 use millstream::prelude::*;
-use support::kafka::Brokers;
+use support::kafka::{Brokers, Group};
 use support::{Common, Errors};
 
 /// Print how many messages of a topic came since the start, every N milliseconds in which some came, and at the end
@@ -26,15 +26,11 @@ struct Flags {
     /// Topic to read
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Consumer group
-    #[arg(long, value_name = "G")]
-    group: String,
+    #[command(flatten)]
+    group: Group,
     /// Print every N milliseconds
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     every_ms: u64,
-    /// End when all has been read that was there at the start
-    #[arg(long)]
-    until_end: bool,
     #[command(flatten)]
     errors: Errors,
     #[command(flatten)]
@@ -42,11 +38,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { brokers, topic, group, every_ms, until_end, errors, common } = Flags::parse();
-    let mut read = kafka::Topics::new(brokers.cluster(), [topic], group).messages();
-    if until_end {
-        read = read.until_end();
-    }
+    let Flags { brokers, topic, group, every_ms, errors, common } = Flags::parse();
+    let read = group.read(&brokers, topic).messages();
     let counts = Pipeline::called("kafka_count").source(read).count().trigger_every(Duration::from_millis(every_ms));
     common.run(errors.apply(counts.sink(Stdout::new(Lines::default())).with_coder(encoder(Digits))))
 }

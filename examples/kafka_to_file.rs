@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use millstream::prelude::*;
-use support::kafka::Brokers;
+use support::kafka::{Brokers, Group};
 use support::{Common, Errors};
 
 /// Write the values of a topic's messages to a file, a line each
@@ -25,18 +25,14 @@ struct Flags {
     /// Topic to read
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Consumer group
-    #[arg(long, value_name = "G")]
-    group: String,
+    #[command(flatten)]
+    group: Group,
     /// File to write; `-` is standard output
     #[arg(long, value_name = "F")]
     output: PathBuf,
     /// Keep in this folder how far the topic has been read, and go on from there when started again
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// End when all has been read that was there at the start
-    #[arg(long)]
-    until_end: bool,
     #[command(flatten)]
     errors: Errors,
     #[command(flatten)]
@@ -44,11 +40,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { brokers, topic, group, output, state, until_end, errors, common } = Flags::parse();
-    let mut read = kafka::Topics::new(brokers.cluster(), [topic], group);
-    if until_end {
-        read = read.until_end();
-    }
+    let Flags { brokers, topic, group, output, state, errors, common } = Flags::parse();
+    let read = group.read(&brokers, topic);
     let mut pipeline = support::write(Pipeline::called("kafka_to_file").source(read), &output);
     if let Some(folder) = state {
         pipeline = pipeline.store(Embedded::at(folder));

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use millstream::prelude::*;
-use support::kafka::Brokers;
+use support::kafka::{Brokers, Group};
 use support::{Common, Errors};
 
 type Condition = support::Condition<json::Path>;
@@ -28,9 +28,8 @@ struct Flags {
     /// Topic to write
     #[arg(long, value_name = "T")]
     to: String,
-    /// Consumer group
-    #[arg(long, value_name = "G")]
-    group: String,
+    #[command(flatten)]
+    group: Group,
     /// Keep messages whose value is JSON for which this holds: PATH=VALUE, PATH!=VALUE, or PATH (is there); all of them
     /// have to hold
     #[arg(long = "where", value_name = "EXPR", value_parser = condition)]
@@ -41,9 +40,6 @@ struct Flags {
     /// Write in transactions that hold how far was read
     #[arg(long)]
     exactly_once: bool,
-    /// End when all has been read that was there at the start
-    #[arg(long)]
-    until_end: bool,
     #[command(flatten)]
     errors: Errors,
     #[command(flatten)]
@@ -51,12 +47,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { brokers, from, to, group, conditions, keep_partitions, exactly_once, until_end, errors, common } =
-        Flags::parse();
-    let mut read = kafka::Topics::new(brokers.cluster(), [from], group).messages();
-    if until_end {
-        read = read.until_end();
-    }
+    let Flags { brokers, from, to, group, conditions, keep_partitions, exactly_once, errors, common } = Flags::parse();
+    let read = group.read(&brokers, from).messages();
     let mut write = kafka::Topic::new(brokers.cluster(), to).messages();
     if keep_partitions {
         write = write.partition_by(|message| message.origin.as_ref().map(|origin| origin.partition));

@@ -1,6 +1,6 @@
 //! The flags that say how a Kafka cluster is reached: `--brokers`, `--property`.
 
-use millstream::kafka::Cluster;
+use millstream::kafka::{Cluster, Topics};
 
 /// How a Kafka cluster is reached.
 #[derive(clap::Args)]
@@ -16,6 +16,31 @@ pub(crate) struct Brokers {
 impl Brokers {
     pub(crate) fn cluster(&self) -> Cluster {
         Cluster::new(&self.brokers).properties(self.properties.iter().cloned())
+    }
+}
+
+/// Which consumer group reads.
+#[derive(clap::Args)]
+pub(crate) struct Group {
+    /// Consumer group
+    #[arg(long = "group", value_name = "G")]
+    pub(crate) name: String,
+    /// The name that the group is to know this member by over restarts
+    #[arg(long, value_name = "NAME")]
+    member: Option<String>,
+    /// End when all has been read that was there at the start
+    #[arg(long)]
+    until_end: bool,
+}
+
+impl Group {
+    /// Reads this topic as a member of the group.
+    pub(crate) fn read(self, brokers: &Brokers, topic: String) -> Topics {
+        let mut topics = Topics::new(brokers.cluster(), [topic], self.name);
+        if let Some(member) = self.member {
+            topics = topics.static_member(member);
+        }
+        if self.until_end { topics.until_end() } else { topics }
     }
 }
 

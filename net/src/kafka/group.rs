@@ -21,7 +21,11 @@ const KEPT: Duration = Duration::from_secs(30);
 
 /// What a source and a sink of one consumer group share.
 #[derive(Default)]
-pub struct Group(Mutex<State>);
+pub struct Group {
+    state: Mutex<State>,
+    /// The name that the group knows its member by over restarts, if it has one.
+    instance: Option<String>,
+}
 
 #[derive(Default)]
 struct State {
@@ -43,8 +47,18 @@ struct State {
 pub type Metadata = Box<dyn Fn() -> Option<ConsumerGroupMetadata> + Send + Sync>;
 
 impl Group {
+    /// That of a member of this name, if it has one that lasts over restarts.
+    pub fn of(instance: Option<String>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), instance })
+    }
+
+    /// The name that the group knows its member by over restarts, if it has one.
+    pub fn instance(&self) -> Option<&str> {
+        self.instance.as_deref()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The sink commits the group's offsets from now on, or doesn't.

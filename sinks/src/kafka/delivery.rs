@@ -100,6 +100,13 @@ impl Poison {
         }
     }
 
+    /// A record of this batch was delivered alone.
+    pub(super) fn clear(&self, shared: &Shared, record: u32) {
+        if let Some(key) = key(shared, record) {
+            self.known().remove(&key);
+        }
+    }
+
     /// What was remembered is committed, in one way or the other.
     pub(super) fn forget(&self) {
         self.known().clear();
@@ -266,7 +273,12 @@ impl State {
             let verdict = if alone { Verdict::Guilty(code) } else { Verdict::Suspect };
             kept.poison.remember(&under.shared, record, verdict);
         }
-        let error = millstream_net::kafka::failed("a transaction was broken by a record that was not delivered", error);
+        let what = "a transaction was broken by a record that was not delivered";
+        let error = match own {
+            // No policy is to deal with whatever record is at hand: which one it was is found when they come again.
+            true => Error::new(Cause::Outside, what).because(code).begin_anew(),
+            false => millstream_net::kafka::failed(what, error),
+        };
         let ends = error.cause() == Cause::User;
         self.broken.get_or_insert(if ends { error } else { error.begin_anew() });
     }

@@ -107,9 +107,9 @@ impl Producer {
         self.client().context().alone.store(alone, Ordering::SeqCst);
     }
 
-    /// What the library said last, as the end of a sentence.
-    pub(super) fn said(&self) -> String {
-        self.client().context().said.last()
+    /// What the library said last.
+    pub(super) fn said(&self) -> &Said {
+        &self.client().context().said
     }
 
     /// Ends it; what has not been sent is forgotten.

@@ -148,13 +148,15 @@ impl<T: Form> KafkaSink<T> {
     }
 
     /// What its transactions are called. Where positions are in a topic, one run takes over from another, which can't go on
-    /// then. Members of a group are told apart by the group itself, and each has a name of its own.
+    /// then. Members of a group are told apart by the group itself, and each has a name of its own: one that lasts, if the
+    /// member's does, so that what it has left open doesn't hold up those that come after it.
     fn name(&self, positions: &Positions, context: &SinkContext) -> String {
         let SinkContext { pipeline, stage, .. } = context;
         match positions {
             Positions::Topic(_) => format!("millstream.{pipeline}.{stage}"),
-            Positions::Group(_) => {
-                let own = self.topic.kept.name.get_or_init(|| format!("{:016x}", RandomState::new().hash_one(stage)));
+            Positions::Group(group) => {
+                let random = || format!("{:016x}", RandomState::new().hash_one(stage));
+                let own = group.instance().unwrap_or_else(|| self.topic.kept.name.get_or_init(random));
                 format!("millstream.{pipeline}.{stage}.{own}")
             }
         }
@@ -212,6 +214,7 @@ impl<T: Form> KafkaSink<T> {
         self.send(records, row, id).await?;
         self.settled().await?;
         self.producer()?.send_alone(false);
+        self.topic.kept.poison.clear(records.shared(), records.record(row));
         Ok(())
     }
 
@@ -335,7 +338,7 @@ async fn look(producer: &Producer, topic: &str) -> Result<()> {
     match found.await? {
         Ok(None) => Ok(()),
         Ok(Some(code)) => Err(failed(format!("can't write to the topic {topic}"), KafkaError::MetadataFetch(code))),
-        Err(error) => Err(failed(format!("can't ask for the topic {topic}{}", producer.said()), error)),
+        Err(error) => Err(producer.said().failed(&format!("can't ask for the topic {topic}"), error)),
     }
 }
 

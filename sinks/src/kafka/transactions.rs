@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result};
 use millstream_core::data::{Bytes, Partition, Position};
-use millstream_net::kafka::{Committing, Group, Place, decode, failed, meaning, split_name};
+use millstream_net::kafka::{Committing, Group, Place, decode, failed, split_name};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -50,9 +50,9 @@ impl Transactions {
     pub(super) async fn new(producer: &Producer, positions: Positions) -> Result<Self> {
         let begun = producer.ask(|client| again(|| client.init_transactions(TRY))).await?;
         begun.map_err(|error| {
-            let known = error.rdkafka_error_code().map(meaning);
-            let retry = known.is_none_or(|known| known.cause != Cause::User);
-            failed(format!("transactions can't be begun{}", producer.said()), error).retryable(retry)
+            let error = producer.said().failed("transactions can't be begun", error);
+            let retry = error.cause() != Cause::User;
+            error.retryable(retry)
         })?;
         Ok(Self { positions, begun: false, committed: HashMap::new() })
     }

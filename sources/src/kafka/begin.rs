@@ -45,7 +45,7 @@ pub(super) enum Held {
 /// Sees that what is to be read is there, and returns how many partitions each topic has.
 pub(super) fn look(consumer: &BaseConsumer<Context>, what: &What) -> Result<HashMap<String, i32>> {
     let mut found = HashMap::new();
-    let said = |error| failed(format!("can't ask for the topics{}", consumer.context().said()), error);
+    let said = |error| consumer.context().said().failed("can't ask for the topics", error);
     let names = match what {
         What::Topics(names) => names,
         What::Pattern(_) => {
@@ -69,7 +69,7 @@ pub(super) fn look(consumer: &BaseConsumer<Context>, what: &What) -> Result<Hash
 
 /// Says where each begins.
 pub(super) fn begin(consumer: &BaseConsumer<Context>, asked: Vec<Asked>, until_end: bool) -> Result<Vec<Begin>> {
-    let said = |what: &str, error| failed(format!("can't ask {what}{}", consumer.context().said()), error);
+    let said = |what: &str, error| consumer.context().said().failed(&format!("can't ask {what}"), error);
     let of_group = asked.iter().filter(|asked| asked.asks_group());
     let of_group = list(of_group.map(|asked| (&asked.place, Offset::Invalid)));
     let committed = match of_group.count() {

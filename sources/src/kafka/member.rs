@@ -55,9 +55,9 @@ impl Inbox {
 pub(super) struct Context(Arc<Inbox>);
 
 impl Context {
-    /// What the library said last, as the end of a sentence.
-    pub(super) fn said(&self) -> String {
-        self.0.said.last()
+    /// What the library said last.
+    pub(super) fn said(&self) -> &Said {
+        &self.0.said
     }
 }
 
@@ -122,12 +122,11 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Asks to become a member that reads these topics (or patterns). Nothing is waited for.
-    pub(super) fn join(config: &ClientConfig, topics: &[&str]) -> Result<Self> {
+    /// Makes the client of one that is no member yet.
+    pub(super) fn new(config: &ClientConfig) -> Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let made: KafkaResult<BaseConsumer<Context>> = config.create_with_context(Context(inbox.clone()));
         let consumer = Arc::new(made.map_err(|error| failed("can't make a Kafka client", error))?);
-        consumer.subscribe(topics).map_err(|error| failed("can't ask for topics", error))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (done, left) = oneshot::channel();
         let (served, until) = (consumer.clone(), stop.clone());
@@ -137,6 +136,11 @@ impl Member {
         })?;
         let questions = Questions::new()?;
         Ok(Self { consumer: Some(consumer), inbox, questions, stop, left: Some(left) })
+    }
+
+    /// Asks to become a member that reads these topics (or patterns). Nothing is waited for.
+    pub(super) fn join(&self, topics: &[&str]) -> Result<()> {
+        self.consumer().subscribe(topics).map_err(|error| failed("can't ask for topics", error))
     }
 
     /// Asks the brokers something, behind what was asked before.

@@ -214,13 +214,15 @@ impl<T: Form> KafkaSource<T> {
             What::Topics(topics) => topics.iter().map(String::as_str).collect(),
             What::Pattern(pattern) => vec![pattern.as_str()],
         };
-        let member = Member::join(&self.topics.client_config(), &names)?;
+        let member = Member::new(&self.topics.client_config())?;
         self.opened_at = rdkafka::message::Timestamp::now().to_millis().unwrap_or_default();
         let looked = member.ask({
             let what = what.clone();
             move |consumer| begin::look(consumer, &what)
         });
         self.known = looked.await.map_err(unanswered)??;
+        // Only now: who doesn't know its topics yet is a member without partitions.
+        member.join(&names)?;
         self.joined(member);
         // Who doesn't know yet which partitions it has is told later.
         timeout(FIRST, self.first_assignment()).await.unwrap_or(Ok(()))

@@ -7,8 +7,26 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 /// The examples that are run as processes.
-const EXAMPLES: [&str; 7] =
-    ["amqp_to_file", "amqp_xml_filter", "copy_lines", "count_words", "json_filter", "lines_to_amqp", "xml_filter"];
+const EXAMPLES: &[&str] = &[
+    #[cfg(feature = "amqp")]
+    "amqp_to_file",
+    #[cfg(all(feature = "amqp", feature = "kafka"))]
+    "amqp_to_kafka",
+    #[cfg(feature = "amqp")]
+    "amqp_xml_filter",
+    "copy_lines",
+    "count_words",
+    "json_filter",
+    #[cfg(feature = "kafka")]
+    "kafka_to_file",
+    #[cfg(feature = "kafka")]
+    "kafka_to_kafka",
+    #[cfg(feature = "amqp")]
+    "lines_to_amqp",
+    #[cfg(feature = "kafka")]
+    "lines_to_kafka",
+    "xml_filter",
+];
 
 /// The path of an example's program, which is up to date.
 pub(crate) fn example(name: &str) -> PathBuf {
@@ -42,6 +60,9 @@ fn build(profile: &Path) {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--locked", "--target-dir"]).arg(target);
     cargo.arg("--profile").arg(name).args(EXAMPLES.iter().flat_map(|example| ["--example", example]));
+    if cfg!(feature = "kafka") {
+        cargo.args(["--features", "kafka"]);
+    }
     assert!(cargo.status().expect("cargo runs").success(), "the examples can't be built");
 }
 

@@ -17,8 +17,13 @@ mod avro;
 #[allow(dead_code, reason = "the tests of each feature use a part of it")]
 #[path = "../kill/built.rs"]
 mod built;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod processes;
 mod proxies;
+#[cfg(feature = "kafka")]
+#[path = "../kill/random.rs"]
+mod random;
 mod starts;
 #[allow(dead_code, reason = "the tests of each feature use a part of it")]
 mod support;

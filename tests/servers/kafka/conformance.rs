@@ -1,0 +1,121 @@
+//! The conformance suite.
+
+use bytes::Bytes;
+use millstream::kafka::{Message, Topic, Topics};
+use millstream::testkit::conformance::{SinkUnderTest, SourceUnderTest, Specimen};
+
+use super::client::{fill, run, unique};
+use crate::support::kafka::Kafka;
+use millstream::prelude::*;
+
+/// How many records an input has.
+const RECORDS: u64 = 20;
+
+fn body(number: u64) -> Bytes {
+    Bytes::from(format!("record {number} {}", "x".repeat((number * 7 % 40) as usize)))
+}
+
+/// A topic of one partition.
+fn one(kafka: &Kafka, messages: Vec<Message>) -> String {
+    let name = unique("conforms");
+    kafka.add_topic(&name, 1, &[]);
+    if !messages.is_empty() {
+        fill(&kafka.brokers(), &name, messages.into_iter().map(|message| (0, message)).collect());
+    }
+    name
+}
+
+/// The suite over a topic that is read to its end, or for ever.
+fn source(what: &str, kafka: &'static Kafka, until_end: bool) {
+    let proxy = kafka.proxied();
+    let brokers = proxy.brokers();
+    let full = one(kafka, (0..RECORDS).map(|number| Message::new(body(number))).collect());
+    let poisoned = one(
+        kafka,
+        (0..RECORDS)
+            .flat_map(|number| {
+                let tombstone = (number % 7 == 3).then(|| Message::tombstone("gone"));
+                tombstone.into_iter().chain([Message::new(body(number))])
+            })
+            .collect(),
+    );
+    let empty = one(kafka, Vec::new());
+    let declare = move |topic: &str| {
+        let topics = Topics::new(&*brokers, [topic], unique("group")).batch_records(7);
+        if until_end { topics.until_end() } else { topics }
+    };
+    let make = |topic: String| {
+        let declare = declare.clone();
+        move || declare(&topic)
+    };
+    let expected: Vec<Bytes> = (0..RECORDS).map(body).collect();
+    SourceUnderTest::new(what, make(full), expected.clone())
+        .empty(make(empty))
+        .poisoned(make(poisoned), expected, 3)
+        .missing(make("no-such-topic".into()))
+        .misdeclared("no topic", || Topics::new("a:1", Vec::<String>::new(), "g"))
+        .misdeclared("no group", || Topics::new("a:1", ["a"], ""))
+        .misdeclared("what the engine owns", || Topics::new("a:1", ["a"], "g").property("enable.auto.commit", "true"))
+        .fault(move || assert!(proxy.cut() > 0, "a connection is there to be cut"))
+        .run()
+        .assert_holds();
+}
+
+#[test]
+fn a_topic_that_is_read_to_its_end_conforms() {
+    let Some(kafka) = Kafka::shared() else { return };
+    source("kafka::Topics, until its end", kafka, true);
+}
+
+#[test]
+fn a_topic_that_is_read_for_ever_conforms() {
+    let Some(kafka) = Kafka::shared() else { return };
+    source("kafka::Topics", kafka, false);
+}
+
+/// What a topic holds that is committed.
+fn read(kafka: &Kafka, topic: &str) -> Vec<Bytes> {
+    let out = Collect::<Bytes>::new();
+    let seen = out.collected();
+    let read = Topics::new(kafka.brokers(), [topic], unique("looks")).until_end();
+    run(Pipeline::source(read).sink(out)).expect("it is read");
+    seen.values()
+}
+
+/// The suite over a topic that is written to.
+fn sink(what: &str, kafka: &'static Kafka, as_it_is: fn(Topic) -> Topic) -> SinkUnderTest<Topic> {
+    let proxy = kafka.proxied();
+    let brokers = proxy.brokers();
+    let missing = kafka.brokers();
+    let specimen = move || {
+        let topic = unique("written");
+        // A crash of one of these runs is soon forgotten.
+        kafka.add_topic(&topic, 1, &[("max.message.bytes", "2000")]);
+        let (brokers, of, read_from) = (brokers.clone(), topic.clone(), topic.clone());
+        let positions = unique("positions");
+        Specimen::new(move || {
+            let topic = Topic::new(&*brokers, &of).positions_topic(&positions);
+            as_it_is(topic.property("compression.type", "none").property("linger.ms", "0"))
+        })
+        .reads(move || read(kafka, &read_from))
+        .untouched(move || kafka.offsets(&topic, 0) == (0, 0))
+    };
+    SinkUnderTest::new(what, specimen, body)
+        .poison(|| Bytes::from(vec![7; 5_000]))
+        .misdeclared("no topic", || Topic::new("a:1", ""))
+        .misdeclared("what the engine owns", || Topic::new("a:1", "a").property("transactional.id", "x"))
+        .unopenable(move || Topic::new(&*missing, "no-such-topic"))
+        .fault(move || assert!(proxy.cut() > 0, "a connection is there to be cut"))
+}
+
+#[test]
+fn a_topic_that_is_written_to_conforms() {
+    let Some(kafka) = Kafka::shared() else { return };
+    sink("kafka::Topic", kafka, |topic| topic).run().assert_holds();
+}
+
+#[test]
+fn a_topic_that_is_written_to_in_transactions_conforms() {
+    let Some(kafka) = Kafka::shared() else { return };
+    sink("kafka::Topic, exactly once", kafka, Topic::exactly_once).run().assert_holds();
+}

@@ -1,0 +1,15 @@
+//! `kafka::Topics` and `kafka::Topic` on a real broker.
+//!
+//! Records are numbers; that of partition p of n is the next that leaves p when divided by n, so that what a partition
+//! holds, and in which order, follows from how many there are.
+
+mod client;
+mod conformance;
+mod exactly_once;
+mod faults;
+mod members;
+mod others;
+mod policies;
+mod process;
+mod reads;
+mod tls;

@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub(super) held: Option<Held>,
     /// Where it began when this process read it before, if it did.
     pub(super) floor: Option<Offset>,
+    /// Whether what the group has committed is of an earlier run, and the start says not to look at that.
+    pub(super) afresh: bool,
     pub(super) start: Start,
 }
 
@@ -80,7 +82,7 @@ pub(super) fn begin(consumer: &BaseConsumer<Context>, asked: Vec<Asked>, until_e
         }
     };
     let mut begins = Vec::new();
-    for Asked { place, held, floor, start } in asked {
+    for Asked { place, held, floor, start, .. } in asked {
         let offset = match (held, committed.get(&place).copied()) {
             (Some(Held::At(offset)), _) => Offset::Offset(offset),
             (Some(Held::AtLeast(held)), committed) => Offset::Offset(committed.map_or(held, |offset| offset.max(held))),
@@ -110,7 +112,7 @@ impl Asked {
         match self.held {
             Some(Held::At(_)) => false,
             Some(Held::AtLeast(_)) => true,
-            None => matches!(self.start, Start::Committed(_)) || self.floor.is_some(),
+            None => !self.afresh && (matches!(self.start, Start::Committed(_)) || self.floor.is_some()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! [`KafkaSource`]: reads the partitions that the group has assigned to this member, and commits what has arrived.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
@@ -49,6 +49,8 @@ pub struct KafkaSource<T: Form> {
     turn: usize,
     /// Where partitions began and ended when this process read them first.
     floors: HashMap<Place, (Offset, Option<i64>)>,
+    /// Partitions of which this process has committed something.
+    moved: HashSet<Place>,
     /// Partitions that were assigned and are not read yet, and whether the run begins with them.
     waiting: Option<(Vec<Place>, bool)>,
     /// When it is asked again where they begin.
@@ -88,6 +90,7 @@ struct Parked {
     known: HashMap<String, i32>,
     opened_at: i64,
     floors: HashMap<Place, (Offset, Option<i64>)>,
+    moved: HashSet<Place>,
     given_back: HashMap<Place, i64>,
     assigned: bool,
     /// What was being read.
@@ -142,6 +145,7 @@ impl<T: Form> Source for KafkaSource<T> {
             match self.open.iter_mut().find(|reading| reading.id == *id) {
                 Some(reading) => {
                     reading.wanted = reading.wanted.max(offset);
+                    self.moved.insert(reading.place.clone());
                     if stored {
                         reading.stored = reading.wanted;
                     }
@@ -191,6 +195,7 @@ impl<T: Form> KafkaSource<T> {
             next_id: 0,
             turn: 0,
             floors: HashMap::new(),
+            moved: HashSet::new(),
             waiting: None,
             begin_again: None,
             beginning: None,
@@ -235,8 +240,9 @@ impl<T: Form> KafkaSource<T> {
 
     /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
     async fn take_up(&mut self, parked: Parked) -> Result<()> {
-        let Parked { member, known, opened_at, floors, given_back, assigned, reading, waiting, revoking } = parked;
-        (self.known, self.opened_at, self.floors) = (known, opened_at, floors);
+        let Parked { member, known, opened_at, floors, moved, given_back, assigned, reading, waiting, revoking } =
+            parked;
+        (self.known, self.opened_at, self.floors, self.moved) = (known, opened_at, floors, moved);
         (self.given_back, self.assigned, self.waiting) = (given_back, assigned, waiting);
         self.joined(member);
         let (gone, kept) = match &revoking {
@@ -331,7 +337,10 @@ impl<T: Form> KafkaSource<T> {
         let asked = places.iter().map(|place| {
             let held = self.held_of(place)?;
             let start = if first { self.topics.start } else { Start::Committed(self.later(place)) };
-            Ok(Asked { place: place.clone(), held, floor: self.floors.get(place).map(|floor| floor.0), start })
+            let floor = self.floors.get(place).map(|floor| floor.0);
+            let ours = floor.is_some() && !self.moved.contains(place) && !self.given_back.contains_key(place);
+            let afresh = ours && !matches!(self.topics.start, Start::Committed(_));
+            Ok(Asked { place: place.clone(), held, floor, afresh, start })
         });
         asked.collect()
     }
@@ -620,6 +629,7 @@ impl<T: Form> Drop for KafkaSource<T> {
                 known: std::mem::take(&mut self.known),
                 opened_at: self.opened_at,
                 floors: std::mem::take(&mut self.floors),
+                moved: std::mem::take(&mut self.moved),
                 given_back: std::mem::take(&mut self.given_back),
                 assigned: self.assigned,
                 reading,

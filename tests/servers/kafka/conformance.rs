@@ -78,7 +78,9 @@ fn read(kafka: &Kafka, topic: &str) -> Vec<Bytes> {
     let out = Collect::<Bytes>::new();
     let seen = out.collected();
     let read = Topics::new(kafka.brokers(), [topic], unique("looks")).until_end();
-    run(Pipeline::source(read).sink(out)).expect("it is read");
+    // It is asked from within a runtime of the suite's.
+    let looks = std::thread::spawn(|| run(Pipeline::source(read).sink(out)).map(drop));
+    looks.join().expect("it ends").expect("it is read");
     seen.values()
 }
 

@@ -9,7 +9,7 @@ use millstream_net::kafka::{Questions, Said, failed, thread, unanswered};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{ClientConfig, ClientContext, Statistics};
 use tokio::sync::oneshot;
 
@@ -122,6 +122,10 @@ impl Producer {
     }
 
     fn go(&mut self) {
+        if let Some(client) = &self.client {
+            // What comes again must not be overtaken by what was not sent yet.
+            client.purge(PurgeConfig::default().queue().inflight());
+        }
         // The thread's is the last: it is the one to wait for the client's end.
         self.client = None;
         self.stop.store(true, Ordering::SeqCst);

@@ -38,20 +38,21 @@ struct Alone {
     lives: u64,
     /// Of the source as it was opened last.
     partitions: Option<Arc<Partitions>>,
-    wishes: mpsc::UnboundedReceiver<Wish>,
     /// It was asked to end.
     wish: Option<Wish>,
 }
+
+/// Where it is asked to end.
+type Wishes = mpsc::UnboundedReceiver<Wish>;
 
 /// Opens from the sink up, what the sink holds wins over the store, and runs.
 pub(super) async fn start(setup: Arc<Setup>) -> Result<Running> {
     let store = setup.open_store().await?;
     let (wishes, wished) = mpsc::unbounded_channel();
     let (meters, shown) = (setup.meters.clone(), Arc::new(Shown::default()));
-    let mut alone =
-        Alone { setup, store, shown: shown.clone(), lives: 0, partitions: None, wishes: wished, wish: None };
+    let mut alone = Alone { setup, store, shown: shown.clone(), lives: 0, partitions: None, wish: None };
     let part = alone.open().await?;
-    let joined = tokio::spawn(alone.run(part));
+    let joined = tokio::spawn(alone.run(part, wished));
     Ok(Running { wishes, meters, shown, joined: Some(joined) })
 }
 
@@ -81,18 +82,18 @@ impl Alone {
     }
 
     /// Runs to the end of the whole pipeline.
-    async fn run(mut self, mut part: Part) -> Result<Summary> {
+    async fn run(mut self, mut part: Part, mut wishes: Wishes) -> Result<Summary> {
         let clock = self.setup.settings.world.clock.clone();
         let (began, mut wait) = (clock.elapsed(), SHORTEST);
         let ended = loop {
             let commits = self.setup.meters.commits.load(Relaxed);
-            if let Some(ended) = self.live(part).await? {
+            if let Some(ended) = self.live(part, &mut wishes).await? {
                 break ended;
             }
             if self.setup.meters.commits.load(Relaxed) > commits {
                 wait = SHORTEST;
             }
-            part = match self.begin_anew(&mut wait).await? {
+            part = match self.begin_anew(&mut wait, &mut wishes).await? {
                 Some(part) => part,
                 None => {
                     self.setup.close_letters().await?;
@@ -104,7 +105,7 @@ impl Alone {
     }
 
     /// One life; `None`: it was given up.
-    async fn live(&mut self, part: Part) -> Result<Option<Ended>> {
+    async fn live(&mut self, part: Part, wishes: &mut Wishes) -> Result<Option<Ended>> {
         let Part { control, folds, end, mut gone, .. } = part;
         let ended = {
             let mut end = Box::pin(end.wait());
@@ -112,7 +113,7 @@ impl Alone {
                 tokio::select! {
                     biased;
                     ended = &mut end => break ended,
-                    Some(wish) = self.wishes.recv() => {
+                    Some(wish) = wishes.recv() => {
                         self.wish = self.wish.max(Some(wish));
                         obey(&control, wish);
                     }
@@ -124,7 +125,11 @@ impl Alone {
             return ended?.ok_or_else(unsaid).map(Some);
         }
         // Whatever of it still hangs has both ends.
-        let _ = gone.recv().await;
+        tokio::select! {
+            biased;
+            _ = gone.recv() => {}
+            Some(wish) = wishes.recv() => self.wish = self.wish.max(Some(wish)),
+        }
         let tallies = self.setup.tallies(&(0..self.setup.job.graph.tasks.len()));
         for tally in &tallies {
             folds.iter().for_each(|fold| fold.take_back(0, tally));
@@ -136,23 +141,23 @@ impl Alone {
 
     /// Opens both ends anew after a wait, again and again while what is outside doesn't let it; `None`: it was asked to
     /// end.
-    async fn begin_anew(&mut self, wait: &mut Duration) -> Result<Option<Part>> {
+    async fn begin_anew(&mut self, wait: &mut Duration, wishes: &mut Wishes) -> Result<Option<Part>> {
         let clock = self.setup.settings.world.clock.clone();
-        loop {
-            if self.wish.is_none() {
-                tokio::select! {
-                    biased;
-                    Some(wish) = self.wishes.recv() => self.wish = Some(wish),
-                    () = clock.sleep(*wait) => {}
+        while self.wish.is_none() {
+            let opening = async {
+                clock.sleep(*wait).await;
+                self.open().await
+            };
+            let opened = tokio::select! {
+                biased;
+                Some(wish) = wishes.recv() => {
+                    self.wish = Some(wish);
+                    break;
                 }
-            }
-            match self.wish {
-                Some(Wish::Drain) => return Ok(None),
-                Some(Wish::Abort) => return Err(aborted()),
-                None => {}
-            }
+                opened = opening => opened,
+            };
             *wait = (*wait * 2).min(LONGEST);
-            match self.open().await {
+            match opened {
                 Ok(part) => return Ok(Some(part)),
                 Err(error) if error.is_retryable() || error.begins_anew() => {
                     tracing::warn!(error = error.chain(), wait = ?*wait, "it can't be opened anew, and is tried again");
@@ -160,6 +165,7 @@ impl Alone {
                 Err(error) => return Err(error),
             }
         }
+        if self.wish == Some(Wish::Abort) { Err(aborted()) } else { Ok(None) }
     }
 }
 

@@ -64,6 +64,18 @@ impl Behind {
         }
     }
 
+    /// These positions are kept with the data.
+    pub(super) fn hold(&self, positions: &[(PartitionId, Partition, Position)]) {
+        match self {
+            Self::Source(partitions) => partitions.hold(positions),
+            Self::Entry(arrivals, _) => {
+                for (_, partition, position) in positions {
+                    arrivals.kept.held.put(partition.clone(), position.clone());
+                }
+            }
+        }
+    }
+
     /// The positions are stored.
     pub(super) fn stored(&self) {
         match self {

@@ -150,10 +150,12 @@ impl SinkEnd {
             },
         };
         self.cut.settled();
-        let written = written.map_err(|error| self.judge(error));
+        let written = written.map_err(|error| self.judge(error))?;
         self.take_failures().await?;
-        self.flush_if_due().await?;
-        written
+        if !self.broken {
+            self.flush_if_due().await?;
+        }
+        Ok(written)
     }
 
     /// Deals with records of earlier batches that have failed since.
@@ -187,7 +189,9 @@ impl SinkEnd {
             self.attempt = 0;
         }
         parcel.ticket.delivered();
-        if let Some(retry) = self.options.retry.filter(|retry| error.is_retryable() && self.attempt < retry.times) {
+        // What begins anew can't be written again as things stand.
+        let again = error.is_retryable() && !error.begins_anew();
+        if let Some(retry) = self.options.retry.filter(|retry| again && self.attempt < retry.times) {
             let wait = retry.wait(self.attempt);
             self.attempt += 1;
             add(&self.meters.stages[self.stage].retried, 1);
@@ -315,9 +319,7 @@ impl SinkEnd {
         stored.map_err(|error| self.broke(error))?;
         self.cut.committed();
         self.behind.stored();
-        for (_, partition, position) in &positions {
-            self.behind.kept().held.put(partition.clone(), position.clone());
-        }
+        self.behind.hold(&positions);
         self.behind.durable(mark);
         Ok(Some(positions.into_iter().map(|(id, _, position)| (id, position)).collect()))
     }

@@ -128,6 +128,17 @@ impl Partitions {
         standings.filter(|standing| standing.settled).map(|standing| standing.lag).sum()
     }
 
+    /// These positions are committed. Of a partition that has gone meanwhile its server may know better.
+    pub(super) fn hold(&self, positions: &[(PartitionId, Partition, Position)]) {
+        let ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, partition, position) in positions {
+            let open = ledgers.get(*id as usize).is_some_and(Option::is_some);
+            if open || !self.how.forgets {
+                self.kept.held.put(partition.clone(), position.clone());
+            }
+        }
+    }
+
     /// The commit of the positions that were asked for last is made.
     pub(super) fn committed(&self) {
         self.all().iter().for_each(|ledger| ledger.committed());

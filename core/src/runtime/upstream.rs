@@ -66,9 +66,7 @@ impl Upstream {
     pub(super) fn hold(&self, positions: &[(PartitionId, Partition, Position)]) {
         if let Self::Source(source) = self {
             source.partitions.committed();
-            for (_, partition, position) in positions {
-                source.partitions.kept.held.put(partition.clone(), position.clone());
-            }
+            source.partitions.hold(positions);
         }
     }
 

@@ -1,8 +1,11 @@
 //! Which of the published messages came back.
 //!
-//! A broker returns a message in the order in which it was published, whole, and doesn't say which one it was. So the
-//! first one that looks like it, behind the one that came back before, is it: of several that look the same it doesn't
-//! matter which. A broker may change properties on the way; then exchange, key and body decide.
+//! A broker returns a message whole, and doesn't say which one it was; and with which of the confirms lapin hands it over
+//! says nothing either. So it is whichever looks like it and isn't taken by another that came back: of several that look
+//! the same it doesn't matter which. A broker may change properties on the way; then exchange, key and body decide, unless
+//! they leave a choice.
+
+use std::collections::{HashMap, VecDeque};
 
 use lapin::BasicProperties;
 use lapin::message::BasicReturnMessage;
@@ -33,25 +36,41 @@ impl From<BasicReturnMessage> for Returned {
     }
 }
 
-impl Returned {
-    fn is_like(&self, published: &Outgoing<'_>) -> bool {
-        self.body == published.body
-            && self.key == published.key.as_str()
-            && self.exchange == published.exchange.as_str()
+/// The index of each returned message among the published ones, no two the same; `None`: it can't be told. What is not in
+/// `acknowledged` the broker has refused already, and counts last: else one that looks the same, and did come back, would
+/// pass for delivered.
+pub(super) fn matched(published: &[Outgoing<'_>], acknowledged: &[bool], returned: &[Returned]) -> Vec<Option<usize>> {
+    if returned.is_empty() {
+        return Vec::new();
     }
+    let mut alike: HashMap<_, VecDeque<usize>> = HashMap::new();
+    for turn in [true, false] {
+        let these =
+            published.iter().enumerate().filter(|(at, _)| acknowledged.get(*at).copied().unwrap_or(false) == turn);
+        for (at, one) in these {
+            alike.entry((one.exchange.as_str(), one.key.as_str(), one.body)).or_default().push_back(at);
+        }
+    }
+    let mut found = vec![None; returned.len()];
+    // Those of which nothing was changed come first: what is left is for the others.
+    for exact in [true, false] {
+        for (found, returned) in found.iter_mut().zip(returned).filter(|(found, _)| found.is_none()) {
+            let key = (returned.exchange.as_str(), returned.key.as_str(), returned.body.as_slice());
+            let Some(left) = alike.get_mut(&key) else { continue };
+            let which = match exact {
+                true => left.iter().position(|at| published[*at].properties == returned.properties),
+                false => same(published, left).then_some(0),
+            };
+            *found = which.and_then(|which| left.remove(which));
+        }
+    }
+    found
 }
 
-/// The index of each returned message among the published ones; `None`: none looks like it.
-pub(super) fn matched(published: &[Outgoing<'_>], returned: &[Returned]) -> Vec<Option<usize>> {
-    let mut from = 0;
-    let find = |returned: &Returned| {
-        let rest = || published.iter().enumerate().skip(from);
-        let exact = rest().find(|(_, one)| returned.is_like(one) && returned.properties == one.properties);
-        let found = exact.or_else(|| rest().find(|(_, one)| returned.is_like(one))).map(|(at, _)| at);
-        from = found.map_or(from, |at| at + 1);
-        found
-    };
-    returned.iter().map(find).collect()
+/// Whether these have the same properties.
+fn same(published: &[Outgoing<'_>], these: &VecDeque<usize>) -> bool {
+    let mut properties = these.iter().map(|at| &published[*at].properties);
+    properties.next().is_none_or(|first| properties.all(|other| other == first))
 }
 
 #[cfg(test)]
@@ -71,26 +90,49 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_is_found_or_one_that_looks_the_same(bodies in prop::collection::vec((0_u8..3, 0_u8..2, any::<bool>()), 0..30)) {
-            let bytes: Vec<_> = bodies.iter().map(|(body, ..)| [*body]).collect();
-            let published: Vec<_> = bodies.iter().zip(&bytes).map(|((_, priority, _), body)| outgoing(body, *priority)).collect();
-            let returned: Vec<_> = bodies.iter().filter(|(.., comes)| *comes).collect();
-            let returned: Vec<_> = returned.iter().map(|(body, priority, _)| back(&[*body], *priority)).collect();
-            let found = matched(&published, &returned);
-            let mut last = None;
+        fn each_is_found_or_one_that_looks_the_same(
+            rows in prop::collection::vec((0_u8..3, 0_u8..2, any::<bool>(), any::<u32>()), 0..30)
+        ) {
+            let bytes: Vec<_> = rows.iter().map(|(body, ..)| [*body]).collect();
+            let published: Vec<_> =
+                rows.iter().zip(&bytes).map(|((_, priority, ..), body)| outgoing(body, *priority)).collect();
+            // They come in any order.
+            let mut came: Vec<_> = rows.iter().filter(|(_, _, comes, _)| *comes).collect();
+            came.sort_by_key(|(.., order)| *order);
+            let returned: Vec<_> = came.iter().map(|(body, priority, ..)| back(&[*body], *priority)).collect();
+            let found = matched(&published, &vec![true; rows.len()], &returned);
+            prop_assert_eq!(found.len(), returned.len());
+            let mut once = std::collections::BTreeSet::new();
             for (found, returned) in found.iter().zip(&returned) {
                 let at = found.expect("it was published");
-                prop_assert!(last < Some(at));
-                prop_assert!(returned.is_like(&published[at]) && returned.properties == published[at].properties);
-                last = Some(at);
+                prop_assert!(once.insert(at), "row {} came back twice", at);
+                prop_assert!(returned.body == published[at].body && returned.properties == published[at].properties);
             }
         }
     }
 
     #[test]
+    fn of_those_that_look_the_same_the_lowest_that_was_acknowledged_came_back() {
+        let published = [outgoing(b"a", 1), outgoing(b"a", 1), outgoing(b"a", 1)];
+        assert_eq!(matched(&published, &[true; 3], &[back(b"a", 1)]), [Some(0)]);
+        let two = [back(b"a", 1), back(b"a", 1)];
+        assert_eq!(matched(&published, &[false, true, true], &two), [Some(1), Some(2)]);
+    }
+
+    #[test]
     fn changed_properties_and_strangers_are_told_apart() {
         let published = [outgoing(b"a", 1), outgoing(b"b", 1)];
-        assert_eq!(matched(&published, &[back(b"b", 2)]), [Some(1)]);
-        assert_eq!(matched(&published, &[back(b"c", 1), back(b"a", 1)]), [None, Some(0)]);
+        let matched = |returned: &[Returned]| matched(&published, &[true; 2], returned);
+        assert_eq!(matched(&[back(b"b", 2)]), [Some(1)]);
+        assert_eq!(matched(&[back(b"c", 1), back(b"a", 1)]), [None, Some(0)]);
+        assert_eq!(matched(&[back(b"a", 1), back(b"a", 1)]), [Some(0), None]);
+    }
+
+    #[test]
+    fn changed_properties_that_leave_a_choice_tell_nothing() {
+        let published = [outgoing(b"a", 1), outgoing(b"a", 2)];
+        let matched = |returned: &[Returned]| matched(&published, &[true; 2], returned);
+        assert_eq!(matched(&[back(b"a", 3)]), [None]);
+        assert_eq!(matched(&[back(b"a", 3), back(b"a", 1)]), [Some(1), Some(0)]);
     }
 }

@@ -60,7 +60,14 @@ impl<T: Record> Sink for ExchangeSink<T> {
             let these = &rows[done..rows.len().min(done + window)];
             let (outgoing, unfit) = self.outgoing(&records, these);
             let failed = match self.publish(&outgoing).await {
-                Ok(fates) => {
+                Ok(None) => {
+                    tracing::warn!(
+                        "a message came back, and which one can't be told: all are published again, one by one"
+                    );
+                    window = 1;
+                    continue;
+                }
+                Ok(Some(fates)) => {
                     self.tries = 0;
                     self.judge(&records, these, &known, fates)
                 }
@@ -156,8 +163,8 @@ impl<T: Record> ExchangeSink<T> {
         (all, None)
     }
 
-    /// Publishes these, and waits for all confirms.
-    async fn publish(&mut self, outgoing: &[Outgoing<'_>]) -> lapin::Result<Vec<Fate>> {
+    /// Publishes these, and waits for all confirms. `None`: what became of them can't be told.
+    async fn publish(&mut self, outgoing: &[Outgoing<'_>]) -> lapin::Result<Option<Vec<Fate>>> {
         let Some(live) = &self.live else {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
@@ -273,18 +280,18 @@ impl Live {
     }
 }
 
-/// What became of each: a message that came back is told apart by what it holds.
-fn fates(outgoing: &[Outgoing<'_>], confirms: Vec<Confirmation>) -> Vec<Fate> {
+/// What became of each: a message that came back is told apart by what it holds. `None`: one of several can't be.
+fn fates(outgoing: &[Outgoing<'_>], confirms: Vec<Confirmation>) -> Option<Vec<Fate>> {
     let mut fates: Vec<_> = confirms.iter().map(fate).collect();
+    let acknowledged: Vec<_> = confirms.iter().map(Confirmation::is_ack).collect();
     let returned: Vec<_> = confirms.into_iter().filter_map(Confirmation::take_message).map(Returned::from).collect();
-    for (at, returned) in matched(outgoing, &returned).into_iter().zip(returned) {
-        // A message that is like none of them can only be one of them.
-        if let Some(fate) = fates.get_mut(at.unwrap_or_default()) {
-            let why = format!("the broker returned the message, which no queue takes: {}", returned.why);
-            *fate = Fate::Refused(why);
-        }
+    for (at, returned) in matched(outgoing, &acknowledged, &returned).into_iter().zip(returned) {
+        // Of a single one that is under way it is the one that came back, whatever it looks like by now.
+        let only = (outgoing.len() == 1).then_some(0);
+        let why = format!("the broker returned the message, which no queue takes: {}", returned.why);
+        *fates.get_mut(at.or(only)?)? = Fate::Refused(why);
     }
-    fates
+    Some(fates)
 }
 
 fn fate(confirm: &Confirmation) -> Fate {
@@ -293,5 +300,38 @@ fn fate(confirm: &Confirmation) -> Fate {
             Fate::Refused("the broker did not take the message: its queue is full, or it could not store it".to_owned())
         }
         Confirmation::Ack(_) | Confirmation::NotRequested => Fate::Taken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lapin::BasicProperties;
+    use lapin::message::{BasicReturnMessage, Delivery};
+
+    fn outgoing(body: &[u8]) -> Outgoing<'_> {
+        Outgoing { exchange: "e".into(), key: "k".into(), properties: BasicProperties::default(), body }
+    }
+
+    fn back(body: &[u8]) -> Option<BasicReturnMessage> {
+        let delivery = Delivery::mock(0, "e".into(), "k".into(), false, body.to_vec());
+        Some(BasicReturnMessage { delivery, reply_code: 312, reply_text: "NO_ROUTE".into() })
+    }
+
+    #[test]
+    fn a_message_that_came_back_with_the_confirm_of_another_is_the_one_that_is_refused() {
+        let published = [outgoing(b"a"), outgoing(b"b"), outgoing(b"c")];
+        let confirms = vec![Confirmation::Ack(back(b"c")), Confirmation::Ack(back(b"a")), Confirmation::Ack(None)];
+        let fates = fates(&published, confirms).expect("each can be told");
+        assert!(matches!(fates[..], [Fate::Refused(_), Fate::Taken, Fate::Refused(_)]));
+    }
+
+    #[test]
+    fn a_stranger_is_none_of_several_and_the_only_one_of_one() {
+        let published = [outgoing(b"a"), outgoing(b"b")];
+        let stranger = || Confirmation::Ack(back(b"x"));
+        assert!(fates(&published, vec![stranger(), Confirmation::Ack(None)]).is_none());
+        let fates = fates(&published[..1], vec![stranger()]).expect("it is this one");
+        assert!(matches!(fates[..], [Fate::Refused(_)]));
     }
 }

@@ -19,6 +19,7 @@ mod record;
 mod source;
 mod tags;
 mod times;
+mod tries;
 
 pub use config::Queue;
 pub use record::Record;

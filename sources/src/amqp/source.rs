@@ -19,6 +19,7 @@ use super::ages::Ages;
 use super::config::Settings;
 use super::record::Record;
 use super::tags::{Say, Tags};
+use super::tries::Tries;
 
 /// A batch has at most so many messages.
 const BATCH: usize = 512;
@@ -39,8 +40,7 @@ pub struct QueueSource<T> {
     opened: PartitionId,
     /// A partition that is gone, to be told.
     gone: Option<PartitionId>,
-    /// How often it was tried in vain to connect again.
-    tries: u32,
+    tries: Tries,
     /// Acknowledgements of partitions that were gone.
     late: u64,
     gives: PhantomData<fn() -> T>,
@@ -87,7 +87,7 @@ impl<T: Record> Source for QueueSource<T> {
     /// No partition is open before a message has come: where there are several instances, the broker doesn't say
     /// otherwise which of them is the active one.
     async fn open(&mut self, _: &Held) -> Result<Vec<Partition>> {
-        (self.opening, self.opened, self.gone, self.tries) = (None, 0, None, 0);
+        (self.opening, self.opened, self.gone, self.tries) = (None, 0, None, Tries::default());
         self.live = Some(connect(self.settings.clone()).await?);
         Ok(Vec::new())
     }
@@ -118,7 +118,9 @@ impl<T: Record> Source for QueueSource<T> {
         for (partition, position) in positions {
             let Some(live) = self.current(*partition) else { continue };
             let said = live.tags.upto(tag_of(position)?);
-            live.say(said).await;
+            if live.say(said).await {
+                self.tries.acknowledged();
+            }
         }
         Ok(())
     }
@@ -131,8 +133,10 @@ impl<T: Record> Source for QueueSource<T> {
             let records = &settlement.records;
             live.tags.each(records.start + 1..records.end + 1, done, &mut say);
         }
-        if let Some(live) = &mut self.live {
-            live.say(say).await;
+        if let Some(live) = &mut self.live
+            && live.say(say).await
+        {
+            self.tries.acknowledged();
         }
         Ok(())
     }
@@ -151,13 +155,14 @@ impl<T: Record> Source for QueueSource<T> {
 impl<T: Record> QueueSource<T> {
     pub(super) fn new(settings: Settings) -> Self {
         let settings = Arc::new(settings);
-        Self { settings, live: None, opening: None, opened: 0, gone: None, tries: 0, late: 0, gives: PhantomData }
+        let tries = Tries::default();
+        Self { settings, live: None, opening: None, opened: 0, gone: None, tries, late: 0, gives: PhantomData }
     }
 
     /// Connects, after the wait that is due. May be dropped at any time.
     async fn reconnect(&mut self) -> Result<()> {
         let opening = self.opening.get_or_insert_with(|| {
-            let (settings, wait) = (self.settings.clone(), self.settings.broker.waits().wait(self.tries));
+            let (settings, wait) = (self.settings.clone(), self.settings.broker.waits().wait(self.tries.vain()));
             Opening(tokio::spawn(async move {
                 tokio::time::sleep(wait).await;
                 connect(settings).await
@@ -174,8 +179,8 @@ impl<T: Record> QueueSource<T> {
                 self.live = Some(live);
             }
             Err(error) if error.is_retryable() => {
-                self.tries = self.tries.saturating_add(1);
-                let wait = self.settings.broker.waits().wait(self.tries);
+                self.tries.lost();
+                let wait = self.settings.broker.waits().wait(self.tries.vain());
                 tracing::warn!(error = error.chain(), ?wait, "the broker is not back yet");
             }
             Err(error) => return Err(error),
@@ -188,17 +193,14 @@ impl<T: Record> QueueSource<T> {
         let why = error.map_or_else(|| "the broker has ended the consumer".to_owned(), |error| error.to_string());
         tracing::warn!(queue = self.settings.queue, why, "the channel is lost: what is in flight comes again");
         self.gone = self.live.take().and_then(|live| live.partition);
-        // The first try is made at once, unless nothing has come since the last one.
-        if self.gone.is_none() {
-            self.tries = self.tries.saturating_add(1);
-        }
+        self.tries.lost();
     }
 
     /// The first message of a channel opens its partition.
     fn begin(&mut self, first: Delivery) -> Event<T> {
         if let Some(live) = &mut self.live {
             (live.partition, live.ahead) = (Some(self.opened), Some(Some(Ok(first))));
-            (self.opened, self.tries) = (self.opened + 1, 0);
+            self.opened += 1;
         }
         Event::Opened(Partition::new(&self.settings.queue))
     }
@@ -273,7 +275,9 @@ async fn look(settings: &Settings, channel: &Channel) -> Result<()> {
 
 impl Live {
     /// Tells the broker. That it can't be reached is noticed by whoever reads; what it was not told comes again.
-    async fn say(&mut self, say: impl IntoIterator<Item = Say>) {
+    /// Whether something was acknowledged.
+    async fn say(&mut self, say: impl IntoIterator<Item = Say>) -> bool {
+        let mut acknowledged = false;
         for Say { tag, multiple, done } in say {
             let said = match done {
                 true => self.channel.basic_ack(tag, BasicAckOptions { multiple }).await,
@@ -281,10 +285,12 @@ impl Live {
             };
             if let Err(error) = said {
                 tracing::warn!(%error, "an acknowledgement did not reach the broker: what it was about comes again");
-                return;
+                return acknowledged;
             }
+            acknowledged |= done;
         }
         self.ages.settled(self.tags.lowest());
+        acknowledged
     }
 }
 

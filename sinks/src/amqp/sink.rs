@@ -38,8 +38,25 @@ struct Live {
 /// What became of a message.
 enum Fate {
     Taken,
-    /// Why not.
-    Refused(String),
+    /// The broker refused it, for reasons of its own.
+    Refused,
+    /// No queue takes it; the broker's words.
+    Returned(String),
+}
+
+impl Fate {
+    /// Why it was not taken. Of a full queue the record isn't guilty: a policy for bad records would throw away all that
+    /// comes until there is room.
+    fn error(&self) -> Option<Error> {
+        let refused = "the broker did not take the message: its queue is full, or it could not store it; make room, or let \
+                       the stage `retry` for as long as that takes";
+        let returned = "the broker returned the message, which no queue takes";
+        match self {
+            Self::Taken => None,
+            Self::Refused => Some(Error::new(Cause::Outside, refused)),
+            Self::Returned(why) => Some(Error::new(Cause::Record, format!("{returned}: {why}")).retryable(true)),
+        }
+    }
 }
 
 /// A message that is on its way, until its confirm has come.
@@ -200,13 +217,12 @@ impl<T: Record> ExchangeSink<T> {
         known: &[usize],
         fates: Vec<Fate>,
     ) -> Option<(usize, Error)> {
-        let at = fates.iter().position(|fate| matches!(fate, Fate::Refused(_)))?;
+        let (at, error) = fates.iter().enumerate().find_map(|(at, fate)| Some((at, fate.error()?)))?;
         let taken = rows.iter().zip(&fates).filter(|(_, fate)| matches!(fate, Fate::Taken)).map(|(row, _)| *row);
         let mut behind: Vec<_> = taken.chain(known.iter().copied()).filter(|row| *row > rows[at]).collect();
         behind.sort_unstable();
         self.ahead.remember(records.stamp(rows[at]), behind.into_iter().map(|row| records.stamp(row)));
-        let Fate::Refused(why) = &fates[at] else { return None };
-        Some((rows[at], Error::new(Cause::Record, why).retryable(true)))
+        Some((rows[at], error))
     }
 
     /// The channel is lost while a window of so many was under way: opens another one, however long that takes.
@@ -288,17 +304,14 @@ fn fates(outgoing: &[Outgoing<'_>], confirms: Vec<Confirmation>) -> Option<Vec<F
     for (at, returned) in matched(outgoing, &acknowledged, &returned).into_iter().zip(returned) {
         // Of a single one that is under way it is the one that came back, whatever it looks like by now.
         let only = (outgoing.len() == 1).then_some(0);
-        let why = format!("the broker returned the message, which no queue takes: {}", returned.why);
-        *fates.get_mut(at.or(only)?)? = Fate::Refused(why);
+        *fates.get_mut(at.or(only)?)? = Fate::Returned(returned.why);
     }
     Some(fates)
 }
 
 fn fate(confirm: &Confirmation) -> Fate {
     match confirm {
-        Confirmation::Nack(_) => {
-            Fate::Refused("the broker did not take the message: its queue is full, or it could not store it".to_owned())
-        }
+        Confirmation::Nack(_) => Fate::Refused,
         Confirmation::Ack(_) | Confirmation::NotRequested => Fate::Taken,
     }
 }
@@ -319,11 +332,22 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_came_back_with_the_confirm_of_another_is_the_one_that_is_refused() {
+    fn a_message_that_came_back_with_the_confirm_of_another_is_the_one_that_was_returned() {
         let published = [outgoing(b"a"), outgoing(b"b"), outgoing(b"c")];
         let confirms = vec![Confirmation::Ack(back(b"c")), Confirmation::Ack(back(b"a")), Confirmation::Ack(None)];
         let fates = fates(&published, confirms).expect("each can be told");
-        assert!(matches!(fates[..], [Fate::Refused(_), Fate::Taken, Fate::Refused(_)]));
+        assert!(matches!(fates[..], [Fate::Returned(_), Fate::Taken, Fate::Returned(_)]));
+    }
+
+    #[test]
+    fn what_no_queue_takes_is_the_records_fault_and_a_full_queue_is_not() {
+        let published = [outgoing(b"a"), outgoing(b"b"), outgoing(b"c")];
+        let confirms = vec![Confirmation::Nack(None), Confirmation::Ack(back(b"b")), Confirmation::Ack(None)];
+        let fates = fates(&published, confirms).expect("each can be told");
+        let errors: Vec<_> = fates.iter().map(Fate::error).collect();
+        let causes: Vec<_> = errors.iter().map(|error| error.as_ref().map(Error::cause)).collect();
+        assert_eq!(causes, [Some(Cause::Outside), Some(Cause::Record), None]);
+        assert!(errors.iter().flatten().all(Error::is_retryable));
     }
 
     #[test]
@@ -332,6 +356,6 @@ mod tests {
         let stranger = || Confirmation::Ack(back(b"x"));
         assert!(fates(&published, vec![stranger(), Confirmation::Ack(None)]).is_none());
         let fates = fates(&published[..1], vec![stranger()]).expect("it is this one");
-        assert!(matches!(fates[..], [Fate::Refused(_)]));
+        assert!(matches!(fates[..], [Fate::Returned(_)]));
     }
 }

@@ -1,5 +1,5 @@
-//! Messages that the broker doesn't take meet the stage's policy: returned ones, refused ones, and such as break the
-//! channel.
+//! Messages that the broker doesn't take meet the stage's policy: returned ones, and such as break the channel. A full
+//! queue is no fault of theirs: it fails the run, or is tried again.
 
 use std::time::Duration;
 
@@ -102,22 +102,65 @@ fn a_message_that_is_returned_is_tried_again_in_order() {
     println!("returned and tried again: {RECORDS} records, {} retries, {repeats} repeats", summary.retried);
 }
 
-#[test]
-fn a_full_queue_that_refuses_meets_the_policy() {
-    let Some(broker) = RabbitMq::shared() else { return };
-    let client = Client::new(&broker.url());
+/// A queue that takes so many and refuses all others, and what publishes 50 records to it.
+fn full(broker: &RabbitMq, client: &Client, takes: i32, window: usize) -> (String, Pipeline) {
     let queue = unique("full");
     let arguments =
-        [("x-max-length", AMQPValue::LongInt(10)), ("x-overflow", AMQPValue::LongString("reject-publish".into()))];
+        [("x-max-length", AMQPValue::LongInt(takes)), ("x-overflow", AMQPValue::LongString("reject-publish".into()))];
     client.queue(&queue, &arguments);
     let lines = List::new((0..50).map(|number| number.to_string()).collect::<Vec<_>>());
-    let sink = Exchange::new(broker.url(), "").routing_key(&queue).confirm_window(1);
-    let summary = run(Pipeline::source(lines).sink(sink).on_any_error(OnError::Skip)).expect("it skips");
-    let found = numbers(&client, &queue);
-    assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>());
-    assert_eq!(summary.skipped as usize, 50 - found.len());
-    assert!(summary.skipped > 0, "the queue took all");
-    println!("a full queue: 50 records, {} refused", summary.skipped);
+    let sink = Exchange::new(broker.url(), "").routing_key(&queue).confirm_window(window);
+    (queue, Pipeline::source(lines).sink(sink))
+}
+
+#[test]
+fn a_full_queue_that_refuses_fails_the_run_under_any_policy() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    for window in [1, 1_024] {
+        let letters = Collect::<Bytes>::new();
+        let seen = letters.collected();
+        for policy in [OnError::Skip, OnError::dead_letter(letters)] {
+            let (queue, pipeline) = full(broker, &client, 10, window);
+            let error = run(pipeline.on_any_error(policy)).expect_err("nothing makes room").to_string();
+            assert!(error.contains("AMQP-EXCHANGE") && error.contains("its queue is full"), "{error}");
+            let found = numbers(&client, &queue);
+            assert!(found.len() < 50, "the queue took all");
+            assert!(found.starts_with(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]), "{found:?}");
+        }
+        assert_eq!(seen.len(), 0);
+    }
+    println!("a full queue: 50 records, the run fails under each of two policies and windows");
+}
+
+#[test]
+fn a_full_queue_that_refuses_is_tried_again_until_there_is_room() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    let (queue, pipeline) = full(broker, &client, 10, 1);
+    let (first, cap) = (Duration::from_millis(20), Duration::from_millis(50));
+    let pipeline = pipeline.on_any_error(OnError::Skip).retry(200).backoff(first, cap);
+    let mut got = Vec::new();
+    let summary = std::thread::scope(|scope| {
+        let running = scope.spawn(|| run(pipeline));
+        until("the queue to be full", || client.count(&queue) >= 10);
+        // Some of those behind are refused by now.
+        std::thread::sleep(Duration::from_millis(200));
+        got.extend(broker.take(&queue, 100));
+        until("all to arrive", || {
+            got.extend(broker.take(&queue, 100));
+            got.len() >= 50 || running.is_finished()
+        });
+        running.join().expect("it runs")
+    });
+    let summary = summary.expect("there is room by and by");
+    got.extend(broker.take(&queue, 100));
+    let got: Vec<u64> =
+        got.iter().map(|one| one["payload"].as_str().expect("text").parse().expect("a number")).collect();
+    assert_eq!(got, (0..50).collect::<Vec<_>>());
+    assert_eq!(summary.skipped, 0);
+    assert!(summary.retried > 0, "the queue took all");
+    println!("a full queue that gets room: 50 records, {} retries", summary.retried);
 }
 
 /// A message whose user is another one makes the broker close the channel: which one it is comes out, and the others pass.

@@ -42,8 +42,7 @@ impl Codec {
 
     /// Puts what `data` is compressed to behind `out`.
     pub(super) fn compress(self, data: &[u8], out: &mut Vec<u8>) {
-        // Writing to memory doesn't fail. Were it to, the block would stand there as nothing, and its reader would say so.
-        let _ = match self {
+        let packed = match self {
             Self::Null => {
                 out.extend_from_slice(data);
                 Ok(())
@@ -58,6 +57,8 @@ impl Codec {
             }),
             Self::Zstandard => zstd::bulk::compress(data, 3).map(|packed| out.extend_from_slice(&packed)),
         };
+        // A block that is not whole must never be written: its records would count as delivered.
+        packed.expect("writing to memory doesn't fail, and no codec refuses a block of `LARGEST` and one record");
     }
 
     /// What `data` was before it was compressed, `most` bytes at most.

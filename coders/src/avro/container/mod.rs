@@ -49,6 +49,10 @@ pub(crate) const PREFIX: usize = 10;
 /// The most bytes of a block, as it is stored and as it is unpacked.
 const BLOCK: usize = 64 << 20;
 
+/// The most bytes of a record that is written, and of a block before the record that ends it: no codec refuses the two
+/// together, as Snappy does from 4 GiB.
+const LARGEST: usize = 1 << 30;
+
 /// What a record of a value of this schema begins with.
 pub(crate) fn prefix(schema: &Schema) -> [u8; PREFIX] {
     let mut prefix = [0; PREFIX];
@@ -117,10 +121,10 @@ impl Container {
     }
 
     /// About how many bytes a block has when it is written, before it is compressed; 64 KiB by default. A commit ends a
-    /// block early. Larger ones compress better; whoever reads holds one in memory.
+    /// block early. Larger ones compress better; whoever reads holds one in memory. 1 GiB at most.
     #[must_use]
     pub fn block_bytes(self, bytes: usize) -> Self {
-        Self { block: bytes, ..self }
+        Self { block: bytes.min(LARGEST), ..self }
     }
 
     /// The most bytes of a block that is read, as it is stored and as it is unpacked; 64 MiB by default. A larger one

@@ -6,7 +6,7 @@ use millstream_core::contracts::{Format, Framing, Scan};
 use millstream_core::data::{Bytes, Packed};
 use proptest::prelude::*;
 
-use super::{Codec, Container};
+use super::{Codec, Container, LARGEST};
 use crate::avro::{Schema, write};
 use crate::testing::{read, written};
 
@@ -196,4 +196,17 @@ fn a_record_of_a_file_that_nobody_read_here_is_an_error_that_says_what_to_do() {
     (format.decoder().unwrap().make)().code(&column, &mut made, &mut faults);
     let _: &millstream_core::data::Typed<crate::avro::Value> = &made;
     assert!(faults[0].1.to_string().contains("Container::knowing"), "{}", faults[0].1);
+}
+
+#[test]
+fn nothing_is_taken_that_a_codec_might_refuse() {
+    let container = Container::of(&schema()).codec(Codec::Snappy).block_bytes(usize::MAX);
+    assert_eq!(container.block, LARGEST);
+    // Of zeroes that are never touched.
+    let mut huge = vec![0; LARGEST + 1];
+    huge[..super::PREFIX].copy_from_slice(&super::prefix(&schema()));
+    let writer = container.writer();
+    let refused = writer.check(&huge).unwrap_err();
+    assert!(refused.0.contains("1073741824 bytes at most"), "{}", refused.0);
+    assert!(writer.check(&huge[..LARGEST]).is_ok());
 }

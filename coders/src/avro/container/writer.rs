@@ -3,7 +3,7 @@
 use millstream_core::contracts::{Refused, Writer};
 
 use super::header::Header;
-use super::{Codec, MARKER, PREFIX, prefix};
+use super::{Codec, LARGEST, MARKER, PREFIX, prefix};
 use crate::avro::{Schema, write};
 
 pub(super) struct Writing {
@@ -52,6 +52,10 @@ impl Writer for Writing {
     }
 
     fn check(&self, record: &[u8]) -> Result<(), Refused> {
+        if record.len() > LARGEST {
+            let found = record.len();
+            return Err(Refused(format!("expected a value of {LARGEST} bytes at most, found one of {found}")));
+        }
         if record.starts_with(&self.prefix) {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! [`Worker`]: the thread that asks a registry. The calls are those of `schema_registry_converter`; its encoder and
 //! decoder are not used, since their caches have no bounds and keep what was refused for ever.
 
+use std::collections::HashSet;
 use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
 use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
+use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, RegisteredReference, SrCall};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -218,40 +219,44 @@ impl Calls {
         let (Some(id), Some(text)) = (id.or(found.id), found.schema) else {
             return Err(refused("expected a schema and its id, found an answer without them".to_owned()));
         };
-        let mut others = Vec::new();
-        for reference in found.references.unwrap_or_default() {
+        let mut others = Others::default();
+        for reference in few(found.references)? {
             self.referred(&reference.subject, reference.version, &mut others, DEEP).await?;
         }
-        let others: Vec<_> = others.iter().map(String::as_str).collect();
+        let others: Vec<_> = others.texts.iter().map(String::as_str).collect();
         let schema = Schema::parse_with(&text, &others)
             .map_err(|error| refused(format!("the schema of id {id} can't be used: {error}")))?;
         Ok(Known { id, schema })
     }
 
-    /// Adds the texts of a schema that is referred to, and of those that it refers to.
+    /// Adds the texts of a schema that is referred to, and of those that it refers to. Each is asked for once.
     fn referred<'a>(
         &'a self,
         subject: &'a str,
         version: u32,
-        texts: &'a mut Vec<String>,
+        others: &'a mut Others,
         deep: usize,
     ) -> Pin<Box<dyn Future<Output = Answer<()>> + Send + 'a>> {
         Box::pin(async move {
             let what = format!("version {version} of the subject {subject}, which a schema refers to");
-            if deep == 0 || texts.len() >= MANY {
+            if others.asked.contains(&(subject.to_owned(), version)) {
+                return Ok(());
+            }
+            if deep == 0 || others.asked.len() >= MANY {
                 let text = format!("{what}: schemas refer to others more than {DEEP} deep, or to more than {MANY}");
                 return Err(Trouble::Refused(text));
             }
+            others.asked.insert((subject.to_owned(), version));
             let found = self.call(SrCall::GetBySubjectAndVersion(subject, version)).await;
             let found = found.map_err(|trouble| trouble.of(&what, &self.shown()))?;
-            for reference in found.references.unwrap_or_default() {
-                self.referred(&reference.subject, reference.version, texts, deep - 1).await?;
+            for reference in few(found.references)? {
+                self.referred(&reference.subject, reference.version, others, deep - 1).await?;
             }
             let Some(text) = found.schema else {
                 return Err(Trouble::Refused(format!("{what}: the answer has no schema")));
             };
-            if !texts.contains(&text) {
-                texts.push(text);
+            if !others.texts.contains(&text) {
+                others.texts.push(text);
             }
             Ok(())
         })
@@ -259,6 +264,24 @@ impl Calls {
 
     async fn call(&self, call: SrCall<'_>) -> Answer<RawRegisteredSchema> {
         perform_sr_call(&self.client, call).await.map_err(|error| trouble(&error))
+    }
+}
+
+/// What a schema refers to, and that in turn.
+#[derive(Default)]
+struct Others {
+    /// Each behind those that it refers to.
+    texts: Vec<String>,
+    /// Subjects and versions.
+    asked: HashSet<(String, u32)>,
+}
+
+/// What one schema refers to, if that isn't too much.
+fn few(references: Option<Vec<RegisteredReference>>) -> Answer<Vec<RegisteredReference>> {
+    let references = references.unwrap_or_default();
+    match references.len() {
+        0..=MANY => Ok(references),
+        many => Err(Trouble::Refused(format!("a schema refers to {many} others, and {MANY} is the most"))),
     }
 }
 

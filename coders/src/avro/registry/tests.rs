@@ -341,3 +341,39 @@ fn no_more_answers_are_remembered_than_are_declared() {
     let asked: Vec<_> = (1..=4).map(|id| counts[&format!("GET /schemas/ids/{id}?deleted=true")]).collect();
     assert_eq!(asked, [2, 1, 1, 1]);
 }
+
+#[test]
+fn schemas_that_all_refer_to_each_other_cost_a_call_each_and_there_are_not_too_many() {
+    let refers = |to: Vec<u32>| {
+        let reference = |n: u32| serde_json::json!({"name": format!("N{n}"), "subject": format!("s{n}"), "version": 1});
+        let references: Vec<_> = to.into_iter().map(reference).collect();
+        serde_json::json!({"id": 9, "version": 1, "schema": ORDER, "references": references}).to_string()
+    };
+    let server = Server::with(move |request, _| match request {
+        "GET /schemas/ids/1?deleted=true" => (200, refers((0..10).collect())),
+        "GET /schemas/ids/2?deleted=true" => (200, refers((0..257).collect())),
+        "GET /schemas/ids/3?deleted=true" => (200, refers((100..300).collect())),
+        _ => {
+            let n: u32 = request.trim_start_matches("GET /subjects/s").split('/').next().unwrap().parse().unwrap();
+            (
+                200,
+                refers(match n {
+                    0..100 => (0..10).collect(),
+                    100..1_000 => vec![n + 1_000],
+                    _ => Vec::new(),
+                }),
+            )
+        }
+    });
+    let coder = values().registered(&server.registry().reading()).decoder().unwrap();
+    let mut calls = Vec::new();
+    for (id, wanted) in [(1, None), (2, Some("refers to 257 others")), (3, Some("more than 256"))] {
+        let before = server.calls();
+        let read = decode(&coder, &[&[0, 0, 0, 0, id, 2]], None).remove(0);
+        if let Some(wanted) = wanted {
+            assert!(read.as_ref().unwrap_err().contains(wanted), "{read:?}");
+        }
+        calls.push(server.calls() - before);
+    }
+    assert_eq!(calls, [11, 1, 257]);
+}

@@ -81,7 +81,7 @@ async fn answer(calls: Arc<Calls>, shared: Weak<Shared>, question: Question) {
                 failed += 1;
                 let registry = calls.shown();
                 if failed.is_power_of_two() {
-                    tracing::warn!(registry, failed, why, "the schema registry does not answer; records wait for it");
+                    tracing::warn!(registry, failed, why, "the schema registry gives no answer; records wait for it");
                 }
             }
         }
@@ -295,7 +295,7 @@ impl Trouble {
 }
 
 /// What an error of the library comes to. What the registry says of itself (5xx) passes, as does what never reached it,
-/// and being asked too much.
+/// being asked too much, and who asks not being let in: that is no fault of the record, and may be mended over there.
 fn trouble(error: &SRCError) -> Trouble {
     let status = error.error.split("failed with status ").nth(1).and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
     let said = error.source().and_then(|source| source.downcast_ref::<RawError>());
@@ -307,7 +307,7 @@ fn trouble(error: &SRCError) -> Trouble {
         _ => error.cause.clone().unwrap_or_else(|| error.error.clone()),
     };
     match status {
-        Some(401 | 403) => Trouble::Refused(format!("{text}: see to the user and the password, or the token")),
+        Some(401 | 403) => Trouble::Passing(format!("{text}: see to the user and the password, or the token")),
         Some(408 | 429 | 500..) => Trouble::Passing(text),
         None if error.retriable => Trouble::Passing(text),
         _ => Trouble::Refused(text),

@@ -183,11 +183,13 @@ fn records_wait_while_the_registry_has_trouble_or_is_not_there() {
         0 => (503, r#"{"error_code":50003,"message":"no leader"}"#.to_owned()),
         1 => (500, "not even JSON".to_owned()),
         2 => (429, String::new()),
+        3 => (401, r#"{"error_code":40101,"message":"who are you"}"#.to_owned()),
+        4 => (403, String::new()),
         _ => (200, schema_answer(ORDER)),
     });
     let coder = values().registered(&server.registry().reading()).decoder().unwrap();
     assert_eq!(decode(&coder, &[&[0, 0, 0, 0, 1, 2]], None)[0], Ok(r#"{"id":1}"#.to_owned()));
-    assert_eq!(server.calls(), 4);
+    assert_eq!(server.calls(), 6);
 
     // Nobody listens there until a while has passed.
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

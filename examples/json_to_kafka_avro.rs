@@ -26,7 +26,7 @@ struct Flags {
     /// Topic to write
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Schema registry: http[s]://[user:password@]host:port[/path]; several: the next is asked when those before it don't
+    /// Schema registry: http[s]://host:port[/path]; several: the next is asked when those before it don't
     /// answer
     #[arg(long, value_name = "URL", required = true)]
     registry: Vec<String>,

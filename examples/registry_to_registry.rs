@@ -24,7 +24,7 @@ struct Flags {
     /// Topic to read
     #[arg(long, value_name = "T")]
     from: String,
-    /// Schema registry of what is read: http[s]://[user:password@]host:port[/path]; several: the next is asked when those
+    /// Schema registry of what is read: http[s]://host:port[/path]; several: the next is asked when those
     /// before it don't answer
     #[arg(long, value_name = "URL", required = true)]
     registry: Vec<String>,

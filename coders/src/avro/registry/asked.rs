@@ -112,7 +112,12 @@ impl Asked {
                     return Err(refusal.clone());
                 }
                 Some(Answer::Awaited) => {}
-                _ => self.begin(&mut state, question)?,
+                _ => {
+                    if let Err(wrong) = self.begin(&mut state, question) {
+                        drop(state);
+                        return Err(in_vain(wrong, halt));
+                    }
+                }
             }
             if halt.is_due() {
                 let message = "the registry did not answer before it was time to give up".to_owned();
@@ -122,19 +127,24 @@ impl Asked {
         }
     }
 
-    fn begin(&self, state: &mut State, question: &Question) -> Result<(), Refusal> {
+    fn begin(&self, state: &mut State, question: &Question) -> Result<(), String> {
         let worker = match &state.worker {
             Some(worker) => worker,
-            None => {
-                let worker =
-                    client::Worker::begin(&self.shared).map_err(|message| Refusal { message, is_final: true })?;
-                state.worker.insert(worker)
-            }
+            None => state.worker.insert(client::Worker::begin(&self.shared)?),
         };
         worker.ask(question.clone());
         state.answers.insert(question.clone(), Answer::Awaited);
         Ok(())
     }
+}
+
+/// Waits until it is time to give up: that a registry can't be asked is no fault of the records.
+fn in_vain(wrong: String, halt: &Halt) -> Refusal {
+    tracing::error!(wrong, "the schema registry can't be asked; records wait until the run is ended");
+    while !halt.is_due() {
+        std::thread::sleep(LOOK);
+    }
+    Refusal { message: wrong, is_final: false }
 }
 
 impl Shared {

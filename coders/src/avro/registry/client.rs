@@ -91,6 +91,11 @@ async fn answer(calls: Arc<Calls>, shared: Weak<Shared>, question: Question) {
     }
 }
 
+/// What is wrong with the settings, if anything is. Nothing is asked.
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    Calls::new(settings).map(drop)
+}
+
 /// The calls.
 struct Calls {
     settings: Settings,
@@ -99,6 +104,9 @@ struct Calls {
 
 impl Calls {
     fn new(settings: &Settings) -> Result<Self, String> {
+        if let Some(wrong) = settings.wrong {
+            return Err(wrong.to_owned());
+        }
         let mut urls = settings.urls.iter();
         let first = urls.next().ok_or("a registry without a URL")?;
         let mut builder = SrSettings::new_builder(first.clone());
@@ -324,38 +332,22 @@ fn body(written: &Written) -> String {
     body.to_string()
 }
 
-/// A URL without a user and a password, which are returned beside it, and without a slash at its end.
-pub(super) fn without_user(url: &str) -> (String, Option<(String, String)>) {
+/// A URL as it is asked and shown, without a slash at its end; or what is wrong, without the URL: it may hold secrets.
+pub(super) fn plain(url: &str) -> Result<String, &'static str> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let host_end = rest.find('/').unwrap_or(rest.len());
-    let (user, rest) = match rest[..host_end].rfind('@') {
-        Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
-        None => (None, rest),
-    };
-    let user = user.map(|user| {
-        let (name, password) = user.split_once(':').unwrap_or((user, ""));
-        (unescaped(name), unescaped(password))
-    });
-    (format!("{scheme}://{}", rest.trim_end_matches('/')), user)
-}
-
-/// A part of a URL with what stands behind `%` as what it means.
-fn unescaped(part: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), part.as_bytes());
-    while let [first, after @ ..] = rest {
-        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match (first, hex.and_then(|digits| u8::from_str_radix(digits, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+    if url.contains('@') {
+        return Err("expected a registry's URL that may be shown, found one with an `@` in it: give the user and the \
+                    password by `basic_auth`, or a token by `token`");
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    if url.contains(['?', '#']) {
+        return Err("expected a registry's URL that may be shown, found one with a query or a fragment in it (`?`, \
+                    `#`): give the user and the password by `basic_auth`, or a token by `token`");
+    }
+    if !["http", "https"].contains(&scheme) {
+        return Err("expected a registry's URL that begins with http:// or https://, found another scheme: give it \
+                    such as http://localhost:8081");
+    }
+    Ok(format!("{scheme}://{}", rest.trim_end_matches('/')))
 }
 
 /// TLS by ring, trusting the system's authorities and those that are given.

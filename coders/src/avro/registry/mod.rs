@@ -64,6 +64,8 @@ pub struct Registry {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) urls: Vec<String>,
+    /// What is wrong with a URL, which is not kept then.
+    pub(crate) wrong: Option<&'static str>,
     pub(crate) user: Option<(String, String)>,
     pub(crate) token: Option<String>,
     /// PEM of certificates that are trusted beside the system's.
@@ -75,11 +77,13 @@ pub(crate) struct Settings {
 }
 
 impl Registry {
-    /// A registry at this base URL, such as `http://localhost:8081`. A user and a password in it are used for basic
-    /// authentication, and shown nowhere.
+    /// A registry at this base URL, such as `http://localhost:8081`. URLs are shown in messages: one that may hold a
+    /// secret (an `@`, a query) is not used, see [`Registry::check`]; [`Registry::basic_auth`] and [`Registry::token`]
+    /// are for those.
     pub fn at(url: impl Into<String>) -> Self {
         let settings = Settings {
             urls: Vec::new(),
+            wrong: None,
             user: None,
             token: None,
             authorities: Vec::new(),
@@ -94,10 +98,10 @@ impl Registry {
     /// Another URL of the same registry, asked when those before it don't answer.
     #[must_use]
     pub fn or_at(self, url: impl Into<String>) -> Self {
-        let (url, user) = client::without_user(&url.into());
-        self.with(|settings| {
-            settings.urls.push(url);
-            settings.user = settings.user.take().or(user);
+        let url = client::plain(&url.into());
+        self.with(|settings| match url {
+            Ok(url) => settings.urls.push(url),
+            Err(wrong) => settings.wrong = Some(wrong),
         })
     }
 
@@ -161,9 +165,16 @@ impl Registry {
         Self { asked: Arc::default(), ..self }
     }
 
+    /// Checks URLs and certificates; nothing is asked. Records that need a registry whose settings are wrong wait, and
+    /// the log says what is wrong: better to check it first.
+    pub fn check(&self) -> Result<()> {
+        client::check(&self.settings).map_err(|wrong| Error::new(Cause::User, wrong))
+    }
+
     /// The schema of a subject: of this version, or the latest. Waits for the answer, 30 s at most while the registry
     /// can't be reached.
     pub fn schema(&self, subject: &str, version: Option<u32>) -> Result<Schema> {
+        self.check()?;
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         let halt = Halt::when(move || std::time::Instant::now() > deadline);
         let answer = self.ask(&Question::Version(subject.to_owned(), version), &halt);

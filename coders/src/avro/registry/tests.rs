@@ -219,7 +219,9 @@ fn whoever_waits_gives_up_when_the_run_breaks_off() {
 #[test]
 fn the_next_url_is_asked_and_whoever_asks_says_who_it_is_and_nobody_shows_it() {
     let server = Server::with(|_, _| (200, schema_answer(ORDER)));
-    let registry = Registry::at("http://us%40er:p:w@127.0.0.1:9").or_at(format!("http://127.0.0.1:{}/", server.port));
+    let registry = Registry::at("http://127.0.0.1:9")
+        .or_at(format!("http://127.0.0.1:{}/", server.port))
+        .basic_auth("us@er", "p:w");
     let coder = values().registered(&registry.reading()).decoder().unwrap();
     assert!(decode(&coder, &[&[0, 0, 0, 0, 1, 2]], None)[0].is_ok());
     // us@er:p:w
@@ -378,4 +380,30 @@ fn schemas_that_all_refer_to_each_other_cost_a_call_each_and_there_are_not_too_m
         calls.push(server.calls() - before);
     }
     assert_eq!(calls, [11, 1, 257]);
+}
+
+#[test]
+fn a_url_that_may_hold_a_secret_is_refused_and_not_repeated() {
+    let urls = [
+        ("https://user:sEc/rEt@host", "an `@`"),
+        ("user:sEc://rEt@host", "an `@`"),
+        ("https://host/?apikey=sEcrEt", "a query"),
+        ("https://host/#sEcrEt", "a query or a fragment"),
+        ("sEcrEt://host", "another scheme"),
+    ];
+    for (url, wanted) in urls {
+        let registry = Registry::at("http://127.0.0.1:9").or_at(url);
+        let wrong = registry.check().unwrap_err().chain();
+        assert!(wrong.contains(wanted), "{wrong}");
+        assert_eq!(registry.schema("orders", None).unwrap_err().chain(), wrong);
+        // The record waits until it is time to give up.
+        let coder = values().registered(&registry.reading()).decoder().unwrap();
+        let begun = Instant::now();
+        let halt = Halt::when(move || begun.elapsed() > Duration::from_millis(50));
+        let error = decode(&coder, &[&[0, 0, 0, 0, 1, 2]], Some(halt)).remove(0).unwrap_err();
+        assert!(begun.elapsed() > Duration::from_millis(50));
+        let shown = format!("{wrong} {error} {registry:?} {:?}", registry.reading());
+        assert!(!shown.contains("sEc") && !shown.contains("rEt"), "{shown}");
+    }
+    Registry::at("https://host:8081/path/").or_at("host:8081").check().unwrap();
 }

@@ -220,7 +220,7 @@ struct Decode<M> {
     avro: Arc<Avro<M>>,
     /// Used by one worker alone.
     plans: Mutex<Plans>,
-    #[cfg_attr(not(feature = "registry"), expect(dead_code, reason = "nothing else waits"))]
+    #[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "nothing else waits"))]
     halt: Mutex<Halt>,
 }
 
@@ -356,7 +356,7 @@ fn halt_of(halt: &Mutex<Halt>) -> Halt {
 /// An encoder at work.
 struct Encode<M> {
     avro: Arc<Avro<M>>,
-    #[cfg_attr(not(feature = "registry"), expect(dead_code, reason = "nothing else waits"))]
+    #[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "nothing else waits"))]
     halt: Mutex<Halt>,
     /// What the last value was registered as, and the schema that it had with it. Used by one worker alone.
     #[cfg(feature = "registry")]

@@ -56,6 +56,7 @@ pub struct SinkUnderTest<F: SinkFactory> {
     record: Arc<dyn Fn(u64) -> In<F> + Send + Sync>,
     keeps_positions: bool,
     poison: Option<Arc<dyn Fn() -> In<F> + Send + Sync>>,
+    hears_late: bool,
     misdeclared: Vec<(String, Declare<F>)>,
     unopenable: Option<Declare<F>>,
     fault: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -86,6 +87,7 @@ where
             record: Arc::new(record),
             keeps_positions: true,
             poison: None,
+            hears_late: false,
             misdeclared: Vec::new(),
             unopenable: None,
             fault: None,
@@ -103,6 +105,13 @@ where
     #[must_use]
     pub fn poison(self, record: impl Fn() -> In<F> + Send + Sync + 'static) -> Self {
         Self { poison: Some(Arc::new(record)), ..self }
+    }
+
+    /// It hears that a record has failed once others are under way ([`Failures`](crate::contracts::Failures)): behind one
+    /// that ends the run it may hold records that come again. Default: nothing behind it is taken.
+    #[must_use]
+    pub fn hears_late(self) -> Self {
+        Self { hears_late: true, ..self }
     }
 
     /// A declaration with a mistake that can be seen before anything is opened; may be given several times.

@@ -30,6 +30,9 @@ struct Flags {
     /// Topic to write
     #[arg(long, value_name = "T")]
     topic: String,
+    /// The most messages that may be in flight
+    #[arg(long, value_name = "N")]
+    prefetch: Option<u32>,
     /// Write N messages, and end
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -40,8 +43,12 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { url, queue, brokers, topic, limit, errors, common } = Flags::parse();
-    let messages = Pipeline::called("amqp_to_kafka").source(amqp::Queue::new(url, queue).messages());
+    let Flags { url, queue, brokers, topic, prefetch, limit, errors, common } = Flags::parse();
+    let mut queue = amqp::Queue::new(url, queue).messages();
+    if let Some(messages) = prefetch {
+        queue = queue.prefetch(messages);
+    }
+    let messages = Pipeline::called("amqp_to_kafka").source(queue);
     let mut messages = messages.map(message).named("MESSAGE");
     if let Some(records) = limit {
         messages = messages.limit(records);

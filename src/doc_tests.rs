@@ -27,3 +27,8 @@ pages! {
 pages! {
     Amqp: "../docs/amqp.md",
 }
+
+#[cfg(feature = "kafka")]
+pages! {
+    Kafka: "../docs/kafka.md",
+}

@@ -14,50 +14,93 @@ fn kills() -> u64 {
     std::env::var("MILLSTREAM_KILLS").map_or(20, |kills| kills.parse().expect("MILLSTREAM_KILLS is a number"))
 }
 
+/// A queue of so many messages a kill, and a program that writes them somewhere.
+struct Killed<'a> {
+    name: &'a str,
+    client: Client,
+    queue: String,
+    records: u64,
+    arguments: Vec<&'a str>,
+}
+
+impl<'a> Killed<'a> {
+    fn new(name: &'a str, url: &str, queue: &str) -> Self {
+        let (client, records) = (Client::new(url), 1_000 * kills());
+        client.queue(queue, &[]);
+        client.fill(queue, (0..records).map(|number| number.to_string().into_bytes()));
+        Self { name, client, queue: queue.to_owned(), records, arguments: Vec::new() }
+    }
+
+    /// Kills it again and again, and lets it come to the end; `size` says how much has arrived, `bodies` what.
+    fn run(self, size: impl Fn() -> u64, bodies: impl Fn() -> Vec<String>) {
+        let Self { name, client, queue, records, arguments } = self;
+        // Few in flight, so that there is something left to do.
+        let slowly = [&arguments[..], &["--prefetch", "400"]].concat();
+        let start = |arguments: &[&str]| Program::start(name, arguments, Stdio::null());
+        let (mut landed, mut mid_run, mut random) = (0, 0, 88_172_645_463_325_252_u64);
+        while landed < kills() {
+            let (before, program) = (size(), start(&slowly));
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            std::thread::sleep(Duration::from_millis(300 + random % 1_200));
+            mid_run += u64::from(size() != before);
+            let said = program.said();
+            assert!(program.kill(), "it ended by itself: {said}");
+            landed += 1;
+        }
+        let program = start(&arguments);
+        until("all to arrive", || {
+            std::thread::sleep(Duration::from_millis(100));
+            client.count(&queue) == 0
+        });
+        // What was given out last is acknowledged once it has arrived.
+        program.ask_to_end();
+        assert_eq!(program.end(), Some(0));
+        let mut counts = BTreeMap::<u64, u64>::new();
+        bodies().iter().filter_map(|body| body.parse().ok()).for_each(|number| *counts.entry(number).or_default() += 1);
+        assert!(counts.keys().copied().eq(0..records), "{} of {records} records are there", counts.len());
+        let repeats: u64 = counts.values().map(|count| count - 1).sum();
+        assert_eq!(client.count(&queue), 0, "all is acknowledged");
+        println!("{name}: {records} records, {landed} kills landed, {mid_run} of them mid-run; {repeats} repeats");
+        assert!(mid_run * 2 >= landed, "fewer than half of the kills landed mid-run: this shows nothing");
+    }
+}
+
 #[test]
 fn a_queue_to_a_file_loses_nothing_however_often_it_is_killed() {
     let Some(broker) = RabbitMq::shared() else { return };
-    let (queue, folder) = (unique("killed"), tempfile::tempdir().expect("there is room"));
-    let records = 1_000 * kills();
-    let client = Client::new(&broker.url());
-    client.queue(&queue, &[]);
-    client.fill(&queue, (0..records).map(|number| number.to_string().into_bytes()));
+    let (queue, url, folder) = (unique("killed"), broker.url(), tempfile::tempdir().expect("there is room"));
     let path = |name: &str| folder.path().join(name).to_str().expect("such paths are text").to_owned();
-    let (output, state, url) = (path("output"), path("state"), broker.url());
-    let arguments = ["--url", &url, "--queue", &queue, "--output", &output, "--state", &state];
-    // Few in flight, so that there is something left to do.
-    let slowly = [&arguments[..], &["--prefetch", "400"]].concat();
-    let start = |arguments: &[&str]| Program::start("amqp_to_file", arguments, Stdio::null());
+    let (output, state) = (path("output"), path("state"));
+    let mut killed = Killed::new("amqp_to_file", &url, &queue);
+    killed.arguments = vec!["--url", &url, "--queue", &queue, "--output", &output, "--state", &state];
+    let text = || std::fs::read_to_string(&output).unwrap_or_default();
     let size = || std::fs::metadata(&output).map_or(0, |about| about.len());
-    let (mut landed, mut mid_run, mut random) = (0, 0, 88_172_645_463_325_252_u64);
-    while landed < kills() {
-        let (before, program) = (size(), start(&slowly));
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        std::thread::sleep(Duration::from_millis(300 + random % 1_200));
-        mid_run += u64::from(size() != before);
-        let said = program.said();
-        assert!(program.kill(), "it ended by itself: {said}");
-        landed += 1;
-    }
-    let program = start(&arguments);
-    let counts = || {
-        let text = std::fs::read_to_string(&output).unwrap_or_default();
-        let mut counts = BTreeMap::<u64, u64>::new();
-        text.lines().filter_map(|line| line.parse().ok()).for_each(|number| *counts.entry(number).or_default() += 1);
-        counts
+    killed.run(size, || text().lines().map(str::to_owned).collect());
+}
+
+#[cfg(feature = "kafka")]
+#[test]
+fn a_queue_to_a_topic_loses_nothing_however_often_it_is_killed() {
+    use millstream::prelude::*;
+
+    use crate::kafka::client::run;
+    use crate::support::kafka::Kafka;
+
+    let (Some(broker), Some(kafka)) = (RabbitMq::shared(), Kafka::shared()) else { return };
+    let (queue, url, topic) = (unique("killed"), broker.url(), unique("from-a-queue"));
+    kafka.add_topic(&topic, 1, &[]);
+    let brokers = kafka.brokers();
+    let mut killed = Killed::new("amqp_to_kafka", &url, &queue);
+    killed.arguments = vec!["--url", &url, "--queue", &queue, "--brokers", &brokers, "--topic", &topic];
+    let size = || u64::try_from(kafka.offsets(&topic, 0).1).expect("offsets are not negative");
+    let bodies = || {
+        let out = Collect::<String>::new();
+        let seen = out.collected();
+        let read = kafka::Topics::new(kafka.brokers(), [&*topic], unique("looks")).until_end();
+        run(Pipeline::source(read).map(|body: String| body).sink(out)).expect("it is read");
+        seen.values()
     };
-    until("all to arrive", || {
-        std::thread::sleep(Duration::from_millis(100));
-        client.count(&queue) == 0 && counts().len() as u64 == records
-    });
-    program.ask_to_end();
-    assert_eq!(program.end(), Some(0));
-    let counts = counts();
-    assert!(counts.keys().copied().eq(0..records), "{} of {records} records are there", counts.len());
-    let repeats: u64 = counts.values().map(|count| count - 1).sum();
-    assert_eq!(client.count(&queue), 0, "all is acknowledged");
-    println!("killed: {records} records, {landed} kills landed, {mid_run} of them mid-run; {repeats} repeats");
-    assert!(mid_run * 2 >= landed, "fewer than half of the kills landed mid-run: this shows nothing");
+    killed.run(size, bodies);
 }

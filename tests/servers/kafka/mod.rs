@@ -3,7 +3,7 @@
 //! Records are numbers; that of partition p of n is the next that leaves p when divided by n, so that what a partition
 //! holds, and in which order, follows from how many there are.
 
-mod client;
+pub(crate) mod client;
 mod conformance;
 mod exactly_once;
 mod faults;

@@ -35,9 +35,14 @@ fuzz_target!(|data: &[u8]| {
     let [schema, reader] = &*SCHEMAS;
     match kind % 5 {
         0 => datum(schema, data),
-        1 => drop(made::<Bytes, Value>(avro::values().datum(schema).reader(reader).decoder(), data.into())),
+        1 => drop(made::<Bytes, Value>(
+            avro::values().datum(schema).reader(reader).decoder(),
+            Bytes::copy_from_slice(data),
+        )),
         2 => {
-            if let Some(value) = made::<Bytes, Value>(avro::values().json(schema).decoder(), data.into()) {
+            if let Some(value) =
+                made::<Bytes, Value>(avro::values().json(schema).decoder(), Bytes::copy_from_slice(data))
+            {
                 assert!(made::<Value, Bytes>(avro::values().datum(schema).encoder(), value).is_some());
             }
         }

@@ -16,13 +16,13 @@
 use std::fmt::Write as _;
 
 use apache_avro::types::Value;
-use apache_avro::{Decimal, Duration, Uuid};
+use apache_avro::{Duration, Uuid};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
 use super::cursor::{Flaw, Result};
 use super::graph::{Graph, Id, Kind, Logical};
-use super::read::big_decimal;
+use super::read::{big_decimal, decimal};
 use super::write::{big_decimal_bytes, decimal_bytes, duration_bytes};
 
 /// Adds the JSON that stands for `value`, of the type `id`, to `out`: compact, in the order of the schema.
@@ -343,7 +343,7 @@ fn long(long: i64, logical: Logical) -> Value {
 
 fn bytes(bytes: Vec<u8>, logical: Logical) -> Result<Value> {
     Ok(match logical {
-        Logical::Decimal { .. } => Value::Decimal(Decimal::from(bytes)),
+        Logical::Decimal { .. } => Value::Decimal(decimal(bytes)),
         Logical::BigDecimal => Value::BigDecimal(big_decimal(&bytes)?),
         Logical::Uuid => match Uuid::from_slice(&bytes) {
             Ok(uuid) => Value::Uuid(uuid),
@@ -355,7 +355,7 @@ fn bytes(bytes: Vec<u8>, logical: Logical) -> Result<Value> {
 
 fn fixed(bytes: Vec<u8>, logical: Logical) -> Option<Value> {
     Some(match logical {
-        Logical::Decimal { .. } => Value::Decimal(Decimal::from(bytes)),
+        Logical::Decimal { .. } => Value::Decimal(decimal(bytes)),
         Logical::Uuid => Value::Uuid(Uuid::from_slice(&bytes).ok()?),
         Logical::Duration => Value::Duration(Duration::from(<[u8; 12]>::try_from(bytes).ok()?)),
         _ => Value::Fixed(bytes.len(), bytes),

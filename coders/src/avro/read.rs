@@ -163,7 +163,7 @@ fn bytes(bytes: &[u8], give: Give, from: &Cursor<'_>) -> Result<Value> {
             Ok(text) => Value::String(text.to_owned()),
             Err(_) => return Err(from.flaw("expected bytes that are UTF-8, to be read as a string")),
         },
-        Give::Logical(Logical::Decimal { .. }) => Value::Decimal(Decimal::from(bytes)),
+        Give::Logical(Logical::Decimal { .. }) => Value::Decimal(decimal(bytes)),
         Give::Logical(Logical::BigDecimal) => Value::BigDecimal(big_decimal(bytes)?),
         Give::Logical(Logical::Uuid) => {
             match std::str::from_utf8(bytes).ok().and_then(|text| Uuid::parse_str(text).ok()) {
@@ -189,7 +189,7 @@ fn text(text: &str, give: Give, from: &Cursor<'_>) -> Result<Value> {
 
 fn fixed(bytes: &[u8], give: Give, from: &Cursor<'_>) -> Result<Value> {
     Ok(match give {
-        Give::Logical(Logical::Decimal { .. }) => Value::Decimal(Decimal::from(bytes)),
+        Give::Logical(Logical::Decimal { .. }) => Value::Decimal(decimal(bytes)),
         Give::Logical(Logical::Uuid) => uuid(bytes, from)?,
         Give::Logical(Logical::Duration) => match <[u8; 12]>::try_from(bytes) {
             Ok(bytes) => Value::Duration(Duration::from(bytes)),
@@ -202,6 +202,14 @@ fn fixed(bytes: &[u8], give: Give, from: &Cursor<'_>) -> Result<Value> {
 fn uuid(bytes: &[u8], from: &Cursor<'_>) -> Result<Value> {
     let uuid = Uuid::from_slice(bytes);
     uuid.map(Value::Uuid).map_err(|_| from.flaw(format!("expected a UUID of 16 bytes, found {}", bytes.len())))
+}
+
+/// A decimal of these bytes. None at all are 0, which the library reads and then can't write.
+pub(crate) fn decimal(bytes: impl AsRef<[u8]>) -> Decimal {
+    match bytes.as_ref() {
+        [] => Decimal::from([0]),
+        bytes => Decimal::from(bytes),
+    }
 }
 
 /// A number of any size and its scale, as they stand in bytes.

@@ -76,7 +76,14 @@ pub fn cut_on(framing: &dyn Framing, mut framer: Box<dyn Framer>, stream: &[u8],
         if how.resumed {
             let state = framer.state();
             assert!(state.len() <= 2_048, "a state of {} bytes", state.len());
-            let head = framing.head(stream, true).ok().flatten().unwrap_or_default();
+            let head = match framing.head(stream, true) {
+                Ok(head) => head.unwrap_or_default(),
+                // Whoever goes on in it sees that first.
+                Err(error) => {
+                    cut.error = Some((error.offset, error.message));
+                    return cut;
+                }
+            };
             framer = framing.framer_behind(&stream[..head], &state).expect("a framer's own state");
         }
         match at_end {

@@ -214,7 +214,11 @@ impl Reading {
         if ended && found.refused.is_empty() && block.at < block.bytes.len() {
             let more = block.bytes.len() - block.at;
             let flaw = Flaw::new(format!("{more} bytes are left behind the last of its values"));
-            refuse(&block.bytes[block.at..], 0, &flaw, &mut bytes, found);
+            // If there is no room for one more, it comes first next time.
+            ended = found.records.len() < max;
+            if ended {
+                refuse(&block.bytes[block.at..], 0, &flaw, &mut bytes, found);
+            }
         }
         if !found.records.is_empty() {
             found.unpacked = Some(Unpacked { bytes: Bytes::from(bytes), before });

@@ -46,7 +46,7 @@ const CASES: [Case; 12] = [
         says: &["PathBuf`: it isn't a view of pipeline data", "annotate the closure's argument, e.g. `|line: &str| …`"],
     },
     Case {
-        program: "Pipeline::source(List::new([1_u64])).filter(|n| *n > 0);",
+        program: "Pipeline::source(List::new([1_u64])).filter(|_| true);",
         says: &["type annotations needed", "consider giving this closure parameter an explicit type"],
     },
     Case {

@@ -50,15 +50,19 @@ impl<'a> Killed<'a> {
             landed += 1;
         }
         let program = start(&arguments);
+        let counts = || {
+            let mut counts = BTreeMap::<u64, u64>::new();
+            let numbers = bodies().into_iter().filter_map(|body| body.parse().ok());
+            numbers.for_each(|number| *counts.entry(number).or_default() += 1);
+            counts
+        };
         until("all to arrive", || {
-            std::thread::sleep(Duration::from_millis(100));
-            client.count(&queue) == 0
+            std::thread::sleep(Duration::from_millis(500));
+            client.count(&queue) == 0 && counts().len() as u64 == records
         });
-        // What was given out last is acknowledged once it has arrived.
         program.ask_to_end();
         assert_eq!(program.end(), Some(0));
-        let mut counts = BTreeMap::<u64, u64>::new();
-        bodies().iter().filter_map(|body| body.parse().ok()).for_each(|number| *counts.entry(number).or_default() += 1);
+        let counts = counts();
         assert!(counts.keys().copied().eq(0..records), "{} of {records} records are there", counts.len());
         let repeats: u64 = counts.values().map(|count| count - 1).sum();
         assert_eq!(client.count(&queue), 0, "all is acknowledged");

@@ -17,6 +17,7 @@
 //! report.rs    the table
 //! inputs.rs    the files that are read: always the same
 //! amqp.rs      a queue of RabbitMQ, which is started as the tests start it
+//! kafka.rs connect.rs     topics of a Kafka broker, and Kafka Connect beside us; with the feature `kafka`
 //! arrivals.rs  a sink that only looks
 //! by_hand.rs   what the loops share: blocks in, blocks out
 //! lines.rs xml.rs json.rs avro.rs numbers.rs words.rs     a pipeline and its loops each
@@ -35,9 +36,13 @@ mod avro;
 mod by_hand;
 mod claims;
 mod cluster;
+#[cfg(feature = "kafka")]
+mod connect;
 mod inputs;
 mod instances;
 mod json;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod latency;
 mod lines;
 mod measure;
@@ -102,7 +107,7 @@ impl Bench {
 type Row = fn(&Bench, &mut Report) -> Result<(), Failure>;
 
 /// The rows, by the names they are asked for with.
-const ROWS: [(&str, Row); 22] = [
+const ROWS: &[(&str, Row)] = &[
     ("lines-copy", lines::copy),
     ("lines-filter", lines::filter),
     ("xml", xml::one_worker),
@@ -125,6 +130,12 @@ const ROWS: [(&str, Row); 22] = [
     ("xml-instances", instances::xml_filter),
     ("instance-memory", instances::memory),
     ("amqp-file", amqp::to_file),
+    #[cfg(feature = "kafka")]
+    ("kafka", kafka::at_least_once),
+    #[cfg(feature = "kafka")]
+    ("kafka-exactly", kafka::exactly_once),
+    #[cfg(feature = "kafka")]
+    ("kafka-connect", connect::to_file),
 ];
 
 fn main() -> Result<(), Failure> {

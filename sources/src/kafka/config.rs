@@ -245,6 +245,8 @@ impl<T> Topics<T> {
             ("isolation.level", "read_committed"),
             // For each partition; librdkafka's own 64 MiB would be much for many.
             ("queued.max.messages.kbytes", "16384"),
+            // How long it waits before it looks whether there is room again: a second by itself, in which nothing comes.
+            ("fetch.queue.backoff.ms", "10"),
         ];
         if self.cluster.get("group.protocol") != Some("consumer") {
             defaults.push(("partition.assignment.strategy", "cooperative-sticky"));

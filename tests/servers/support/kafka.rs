@@ -39,11 +39,18 @@ pub(crate) const PASSWORD: &str = "alice-secret";
 /// is aborted within a second; what is to expire does so within a second.
 pub(crate) struct Kafka {
     process: Process,
-    jars: PathBuf,
+    java: Java,
     ports: Ports,
     certs: Certs,
     /// Of the proxied listeners those that nobody has.
     proxies: Mutex<Vec<usize>>,
+}
+
+/// Kafka's classes, and how they are run.
+struct Java {
+    jars: PathBuf,
+    /// As soon as can be, for a short life; or as fast as can be, in the long run.
+    starts_soon: bool,
 }
 
 struct Ports {
@@ -69,29 +76,37 @@ impl Kafka {
     /// The broker that all tests of a run share; nobody kills it. `None` if there can be none: the test is skipped.
     #[track_caller]
     pub(crate) fn shared() -> Option<&'static Self> {
-        static SHARED: LazyLock<Result<Kafka, String>> = LazyLock::new(|| Kafka::start(&[]));
+        static SHARED: LazyLock<Result<Kafka, String>> = LazyLock::new(|| Kafka::start(&[], true));
         or_skip(SHARED.as_ref().map_err(Clone::clone))
     }
 
     /// A broker of a test's own, with more lines for its properties.
     #[track_caller]
     pub(crate) fn own(more: &[&str]) -> Option<Self> {
-        or_skip(Self::start(more))
+        or_skip(Self::start(more, true))
     }
 
-    fn start(more: &[&str]) -> Result<Self, String> {
+    /// A broker to measure with: what Java does is compiled as well as it can.
+    #[allow(dead_code, reason = "benches have it")]
+    #[track_caller]
+    pub(crate) fn measured() -> Option<Self> {
+        or_skip(Self::start(&[], false))
+    }
+
+    fn start(more: &[&str], starts_soon: bool) -> Result<Self, String> {
         let jars = install("kafka").map_err(|reason| format!("no Kafka: {reason}"))?;
+        let java = Java { jars, starts_soon };
         let folder = tempfile::Builder::new().prefix("millstream-kafka-").tempdir().expect("there is room");
         let certs = Certs::new(&folder.path().join("tls"));
         let ports = Ports::free();
         fs::create_dir(folder.path().join("tmp")).expect("a folder can be made");
         let properties = folder.path().join("properties");
         fs::write(&properties, configuration(folder.path(), &ports, &certs, more)).expect("a file can be written");
-        format_storage(&jars, folder.path(), &properties);
-        let mut command = java(&jars, folder.path());
+        format_storage(&java, folder.path(), &properties);
+        let mut command = java.command(folder.path());
         command.arg("-Xmx512m").arg("kafka.Kafka").arg(&properties);
         let process = Process::start("Kafka", folder, &command);
-        let kafka = Self { process, jars, ports, certs, proxies: Mutex::new((0..PROXIES).collect()) };
+        let kafka = Self { process, java, ports, certs, proxies: Mutex::new((0..PROXIES).collect()) };
         kafka.until_ready();
         Ok(kafka)
     }
@@ -223,7 +238,7 @@ impl Kafka {
 
     /// A tool of Kafka's own, by its class: `org.apache.kafka.tools.consumer.ConsoleConsumer`, …. It takes seconds.
     pub(crate) fn tool(&self, class: &str) -> Command {
-        let mut command = java(&self.jars, self.process.folder());
+        let mut command = self.java.command(self.process.folder());
         command.arg(class).stdin(Stdio::null());
         command
     }
@@ -314,23 +329,23 @@ fn passes(error: i16) -> bool {
     )
 }
 
-/// A Java that starts soon, leaves nothing behind outside the server's folder, and says what is of interest.
-fn java(jars: &Path, folder: &Path) -> Command {
-    let mut command = Command::new("java");
-    command.args([
-        "-XX:-UsePerfData",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        "-Dorg.slf4j.simpleLogger.showDateTime=true",
-    ]);
-    command.arg("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn");
-    command.arg(format!("-Djava.io.tmpdir={}", folder.join("tmp").display()));
-    command.arg("-cp").arg(jars.join("*"));
-    command
+impl Java {
+    /// A Java that leaves nothing behind outside the server's folder, and says what is of interest.
+    fn command(&self, folder: &Path) -> Command {
+        let mut command = Command::new("java");
+        command.args(["-XX:-UsePerfData", "-Dorg.slf4j.simpleLogger.showDateTime=true"]);
+        if self.starts_soon {
+            command.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        }
+        command.arg("-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn");
+        command.arg(format!("-Djava.io.tmpdir={}", folder.join("tmp").display()));
+        command.arg("-cp").arg(self.jars.join("*"));
+        command
+    }
 }
 
-fn format_storage(jars: &Path, folder: &Path, properties: &Path) {
-    let mut command = java(jars, folder);
+fn format_storage(java: &Java, folder: &Path, properties: &Path) {
+    let mut command = java.command(folder);
     command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(properties);
     for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
         command.arg("--add-scram").arg(format!("{mechanism}=[name={USER},password={PASSWORD}]"));

@@ -12,7 +12,7 @@ use millstream::prelude::*;
 
 use super::client::{Client, unique};
 use super::flow::until;
-use super::program::{Program, prints_to};
+use crate::support::example::{Process, prints_to};
 use crate::support::rabbitmq::RabbitMq;
 
 const RECORDS: u64 = 24_000;
@@ -35,7 +35,7 @@ struct Three<'a> {
     broker: &'a RabbitMq,
     queue: String,
     peers: Vec<String>,
-    programs: Vec<Option<Program>>,
+    programs: Vec<Option<Process>>,
 }
 
 impl<'a> Three<'a> {
@@ -46,7 +46,7 @@ impl<'a> Three<'a> {
         let mut three = Self { broker, queue: queue.to_owned(), peers, programs: (0..3).map(|_| None).collect() };
         three.begin(0, Stdio::null());
         three.begin(1, Stdio::null());
-        let joined = |program: &Option<Program>| program.as_ref().is_some_and(|it| it.said().contains("joined 2 of 3"));
+        let joined = |program: &Option<Process>| program.as_ref().is_some_and(|it| it.said().contains("joined 2 of 3"));
         until("two to join", || three.programs[..2].iter().all(joined));
         // What is printed is printed where the user looks: on the one that was started last.
         std::thread::sleep(Duration::from_millis(20));
@@ -59,7 +59,7 @@ impl<'a> Three<'a> {
         let filters = ["--url", &url, "--queue", &self.queue, "--where", "status=paid"];
         let joins = ["--peers", &peers, "--listen", &me, "--detection", "2", "--plain-on-loopback-for-tests"];
         let arguments: Vec<_> = filters.iter().chain(&joins).copied().collect();
-        self.programs[instance] = Some(Program::start("amqp_xml_filter", &arguments, prints));
+        self.programs[instance] = Some(Process::start_printing("amqp_xml_filter", &arguments, prints));
     }
 
     /// Which instance the broker gives messages to, as far as it says.
@@ -75,7 +75,7 @@ impl<'a> Three<'a> {
 impl Drop for Three<'_> {
     fn drop(&mut self) {
         for (instance, program) in self.programs.iter().enumerate().filter(|_| std::thread::panicking()) {
-            println!("instance {}: {}", instance + 1, program.as_ref().map(Program::said).unwrap_or_default());
+            println!("instance {}: {}", instance + 1, program.as_ref().map(Process::said).unwrap_or_default());
         }
     }
 }
@@ -126,10 +126,9 @@ fn another_instance_takes_over_when_the_active_one_is_killed() {
         printed(&output).into_iter().collect::<BTreeSet<_>>().len() == passes.len()
     });
     until("all to be acknowledged", || broker.messages(&queue) == 0);
-    three.programs.iter().flatten().for_each(Program::ask_to_end);
+    three.programs.iter().flatten().for_each(Process::ask_to_end);
     for program in std::mem::take(&mut three.programs).into_iter().flatten() {
-        let said = program.said();
-        assert_eq!(program.end(), Some(0), "{said}");
+        program.ends_well();
     }
     let found = printed(&output);
     // Within an epoch of the source all is in order: it goes back only where another one begins.

@@ -1,12 +1,11 @@
 //! Our process, killed at random moments: 20 times, or as often as `MILLSTREAM_KILLS` says.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use super::client::{Client, unique};
 use super::flow::until;
-use super::program::Program;
+use crate::support::example::Process;
 use crate::support::rabbitmq::RabbitMq;
 
 /// How often it is killed.
@@ -36,7 +35,7 @@ impl<'a> Killed<'a> {
         let Self { name, client, queue, records, arguments } = self;
         // Few in flight, so that there is something left to do.
         let slowly = [&arguments[..], &["--prefetch", "400"]].concat();
-        let start = |arguments: &[&str]| Program::start(name, arguments, Stdio::null());
+        let start = |arguments: &[&str]| Process::start(name, arguments);
         let (mut landed, mut mid_run, mut random) = (0, 0, 88_172_645_463_325_252_u64);
         while landed < kills() {
             let (before, program) = (size(), start(&slowly));
@@ -60,8 +59,7 @@ impl<'a> Killed<'a> {
             std::thread::sleep(Duration::from_millis(500));
             client.count(&queue) == 0 && counts().len() as u64 == records
         });
-        program.ask_to_end();
-        assert_eq!(program.end(), Some(0));
+        program.drain();
         let counts = counts();
         assert!(counts.keys().copied().eq(0..records), "{} of {records} records are there", counts.len());
         let repeats: u64 = counts.values().map(|count| count - 1).sum();

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::client::{Client, unique};
-use super::program::Program;
+use crate::support::example::Process;
 use crate::support::rabbitmq::RabbitMq;
 
 /// In MB: a prefetch of 20,000 small messages, what the client holds them in, and the buffers of a connection.
@@ -30,12 +30,12 @@ fn a_long_queue_and_a_stalled_sink_stay_within_their_bound() {
         client.fill(&queue, (first..all.min(first + 50_000)).map(|number| format!("{number:0>20}").into_bytes()));
     }
     let arguments = ["--url", &broker.url(), "--queue", &queue, "--output", "-", "--quiet"];
-    let mut program = Program::start("amqp_to_file", &arguments, Stdio::piped());
+    let mut program = Process::start_printing("amqp_to_file", &arguments, Stdio::piped());
     // Nobody reads what it prints.
     std::thread::sleep(Duration::from_secs(4));
     let stalled = program.peak();
     let left = client.count(&queue);
-    let mut lines = BufReader::new(program.child.stdout.take().expect("it is piped")).lines();
+    let mut lines = BufReader::new(program.prints()).lines();
     for number in 0..all {
         let line = lines.next().expect("a line").expect("it is text");
         assert_eq!(line.parse(), Ok(number));
@@ -44,8 +44,7 @@ fn a_long_queue_and_a_stalled_sink_stay_within_their_bound() {
     println!(
         "memory: {all} messages, {left} left in the queue while the sink was stalled: peak {stalled} MB, later {peak} MB"
     );
-    program.ask_to_end();
-    assert_eq!(program.end(), Some(0));
+    program.drain();
     assert!(u64::from(left) < all && u64::from(left) + 20_000 >= all, "{left} of {all} were left");
     assert!(0 < peak && peak <= BOUND, "{peak} MB at its peak, more than {BOUND}");
 }

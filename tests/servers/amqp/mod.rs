@@ -9,6 +9,5 @@ mod kills;
 mod listings;
 mod memory;
 mod policies;
-mod program;
 mod python;
 mod tls;

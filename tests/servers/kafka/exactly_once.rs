@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::client::{Load, PARTITIONS, committed, expected, progress, same, topic, unique};
-use super::process::Process;
 use crate::random::Random;
+use crate::support::example::Process;
 use crate::support::kafka::Kafka;
 
 /// How many kills; 200 in the long setting.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::{Load, committed, expected, fill_numbers, progress, same, topic, unique, until};
-use super::process::Process;
+use crate::support::example::Process;
 use crate::support::kafka::Kafka;
 use crate::support::proxy::{Cut, Kind};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::client::{Load, committed, expected, progress, same, topic, unique, until};
-use super::process::Process;
+use crate::support::example::Process;
 use crate::support::kafka::Kafka;
 
 /// Sessions as short as the broker allows, so that a member that is gone is missed soon.

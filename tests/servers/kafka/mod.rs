@@ -10,6 +10,5 @@ mod faults;
 mod members;
 mod others;
 mod policies;
-mod process;
 mod reads;
 mod tls;

@@ -1,6 +1,7 @@
 //! What starts servers, and what breaks them.
 
 pub(crate) mod certs;
+pub(crate) mod example;
 pub(crate) mod http;
 pub(crate) mod install;
 pub(crate) mod kafka;

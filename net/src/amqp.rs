@@ -4,6 +4,8 @@
 //! broker      how a broker is reached: a URL or parts, TLS, heartbeat, backoff
 //! url         amqp:// and amqps://, without ever repeating what may be secret
 //! link        a connection that is open
+//! stream      what the client reads from and writes to
+//! shallow     no header lies deeper than the client's stack allows
 //! backoff     how long to wait before the next try
 //! declared    queues and exchanges that are declared when a pipeline starts
 //! message     a message: properties, headers, routing, body
@@ -21,6 +23,8 @@ mod coder;
 mod declared;
 mod link;
 mod message;
+mod shallow;
+mod stream;
 mod url;
 mod value;
 mod wire;

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_rs::Tokio;
 use lapin::tcp::{AsyncTcpStream, RustlsConnector, RustlsConnectorConfig};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
@@ -14,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::broker::Broker;
+use super::stream;
 use super::wrong::wrong;
 
 /// How long a broker may take to say that a connection is closed.
@@ -52,15 +54,14 @@ impl Broker {
         let found = tokio::net::lookup_host(place).await;
         let addresses: Vec<SocketAddr> = found.map_err(|error| self.unreachable(error))?.collect();
         let host = self.host.clone();
-        let runtime = lapin::runtime::default_runtime().map_err(|error| self.failed(error))?;
         let (uri, properties) = (self.uri()?, self.properties()?);
         let connecting = Connection::connector(
             uri,
-            runtime,
-            async move |_, runtime| {
+            stream::runtime(),
+            async move |_, _| {
                 let mut last = std::io::Error::other("the host's name leads to no address");
                 for address in &addresses {
-                    let stream = match AsyncTcpStream::connect(&runtime, *address).await {
+                    let stream = match AsyncTcpStream::connect(&Tokio::current(), *address).await {
                         Ok(stream) => stream,
                         Err(error) => {
                             last = error;
@@ -70,10 +71,11 @@ impl Broker {
                     if let AsyncTcpStream::Plain(plain) = &stream {
                         socket.hold(plain.get_ref())?;
                     }
-                    return Ok(match &tls {
+                    let stream = match &tls {
                         Some(connector) => stream.into_rustls(connector, &host).await?,
                         None => stream,
-                    });
+                    };
+                    return Ok(AsyncTcpStream::Plain(stream.into()));
                 }
                 Err(last.into())
             },

@@ -11,7 +11,7 @@ use super::message::{Unfit, short};
 pub type Headers = BTreeMap<String, Value>;
 
 /// How deep tables and lists may lie within each other.
-const DEEPEST: usize = 32;
+pub(super) const DEEPEST: usize = 32;
 
 /// What a header may hold. The letters are the types' tags in RabbitMQ's variant of the protocol, which most clients
 /// speak; what is read is written again under the same tag.

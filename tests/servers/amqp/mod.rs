@@ -2,6 +2,7 @@
 
 mod client;
 mod conformance;
+mod deep;
 mod faults;
 mod flow;
 mod instances;

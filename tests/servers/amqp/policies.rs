@@ -43,7 +43,7 @@ fn place(client: &Client) -> (String, String) {
     (queue, exchange)
 }
 
-fn run(pipeline: Pipeline) -> Result<millstream::runtime::Summary, millstream::Error> {
+pub(super) fn run(pipeline: Pipeline) -> Result<millstream::runtime::Summary, millstream::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be had");
     runtime.block_on(pipeline.run())
 }

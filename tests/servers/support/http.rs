@@ -31,6 +31,11 @@ impl Http {
 
     /// Asks; an error if there is nobody, or if what came back is no HTTP.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
+        self.ask_text(method, path, &body.map(Value::to_string).unwrap_or_default())
+    }
+
+    /// Asks with this JSON, which may be deeper than a value should be.
+    pub(crate) fn ask_text(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -52,8 +57,7 @@ impl Http {
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{method} {path}: {error}: {}", answer.body))
     }
 
-    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> String {
-        let body = body.map(Value::to_string).unwrap_or_default();
+    fn request(&self, method: &str, path: &str, body: &str) -> String {
         let headers = &self.headers;
         let length = body.len();
         format!("{method} {path} HTTP/1.0\r\nhost: 127.0.0.1\r\n{headers}content-length: {length}\r\n\r\n{body}")

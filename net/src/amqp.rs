@@ -4,6 +4,7 @@
 //! broker      how a broker is reached: a URL or parts, TLS, heartbeat, backoff
 //! url         amqp:// and amqps://, without ever repeating what may be secret
 //! link        a connection that is open
+//! reach       which of a host's addresses answers
 //! stream      what the client reads from and writes to
 //! shallow     no header lies deeper than the client's stack allows
 //! backoff     how long to wait before the next try
@@ -23,6 +24,7 @@ mod coder;
 mod declared;
 mod link;
 mod message;
+mod reach;
 mod shallow;
 mod stream;
 mod url;

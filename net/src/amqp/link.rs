@@ -2,10 +2,12 @@
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_rs::Tokio;
+use async_rs::traits::Reactor as _;
 use lapin::tcp::{AsyncTcpStream, RustlsConnector, RustlsConnectorConfig};
 use lapin::types::ShortString;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
@@ -15,6 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::broker::Broker;
+use super::reach::first;
 use super::stream;
 use super::wrong::wrong;
 
@@ -49,7 +52,7 @@ impl Broker {
     }
 
     async fn open(&self, socket: Socket) -> Result<Connection> {
-        let tls = self.tls.then(|| self.connector()).transpose()?.map(Arc::new);
+        let tls = self.connector().await?;
         let place = (self.host.clone(), self.port_or_usual());
         let found = tokio::net::lookup_host(place).await;
         let addresses: Vec<SocketAddr> = found.map_err(|error| self.unreachable(error))?.collect();
@@ -59,25 +62,15 @@ impl Broker {
             uri,
             stream::runtime(),
             async move |_, _| {
-                let mut last = std::io::Error::other("the host's name leads to no address");
-                for address in &addresses {
-                    let stream = match AsyncTcpStream::connect(&Tokio::current(), *address).await {
-                        Ok(stream) => stream,
-                        Err(error) => {
-                            last = error;
-                            continue;
-                        }
-                    };
-                    if let AsyncTcpStream::Plain(plain) = &stream {
-                        socket.hold(plain.get_ref())?;
-                    }
-                    let stream = match &tls {
-                        Some(connector) => stream.into_rustls(connector, &host).await?,
-                        None => stream,
-                    };
-                    return Ok(AsyncTcpStream::Plain(stream.into()));
-                }
-                Err(last.into())
+                let tokio = Tokio::current();
+                let tcp = first(addresses.iter().copied(), |address| tokio.tcp_connect_addr(address)).await?;
+                socket.hold(tcp.get_ref())?;
+                let plain = AsyncTcpStream::Plain(tcp);
+                let stream = match &tls {
+                    Some(connector) => plain.into_rustls(connector, &host).await?,
+                    None => plain,
+                };
+                Ok(AsyncTcpStream::Plain(stream.into()))
             },
             properties,
         );
@@ -111,21 +104,15 @@ impl Broker {
         Ok(ConnectionProperties::default().with_client_property(product.0, product.1).with_connection_name(name.into()))
     }
 
-    /// What makes TLS connections: trusts those of the file alone, or those that the system trusts.
-    fn connector(&self) -> Result<RustlsConnector> {
-        let config = match &self.ca {
-            Some(file) => RustlsConnectorConfig::default().with_parsable_certificates(certificates(file)?),
-            None => RustlsConnectorConfig::new_with_native_certs().map_err(|error| {
-                let message = "this system has no certificates to trust: give some by `.ca(file)`";
-                Error::new(Cause::User, message).because(error)
-            })?,
-        };
-        let connector = match &self.identity {
-            Some((chain, key)) => config.connector_with_single_cert(certificates(chain)?, private_key(key)?),
-            None => config.connector_with_no_client_auth(),
-        };
-        connector
-            .map_err(|error| Error::new(Cause::User, "the certificates given for TLS can't be used").because(error))
+    /// What makes TLS connections, if they are wanted. It reads files, which nobody has to wait for.
+    async fn connector(&self) -> Result<Option<RustlsConnector>> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let (ca, identity) = (self.ca.clone(), self.identity.clone());
+        let reading = tokio::task::spawn_blocking(move || connector(ca.as_deref(), identity.as_ref()));
+        let ended = |error| Error::new(Cause::Bug, "the task that reads certificates has ended").because(error);
+        reading.await.map_err(ended)?.map(Some)
     }
 
     fn failed(&self, error: lapin::Error) -> Error {
@@ -195,7 +182,23 @@ pub fn short(name: &str, what: &str) -> Result<ShortString> {
     })
 }
 
-fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> {
+/// What makes TLS connections: trusts those of the file alone, or those that the system trusts.
+fn connector(ca: Option<&Path>, identity: Option<&(PathBuf, PathBuf)>) -> Result<RustlsConnector> {
+    let config = match ca {
+        Some(file) => RustlsConnectorConfig::default().with_parsable_certificates(certificates(file)?),
+        None => RustlsConnectorConfig::new_with_native_certs().map_err(|error| {
+            let message = "this system has no certificates to trust: give some by `.ca(file)`";
+            Error::new(Cause::User, message).because(error)
+        })?,
+    };
+    let connector = match identity {
+        Some((chain, key)) => config.connector_with_single_cert(certificates(chain)?, private_key(key)?),
+        None => config.connector_with_no_client_auth(),
+    };
+    connector.map_err(|error| Error::new(Cause::User, "the certificates given for TLS can't be used").because(error))
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unreadable = |error: rustls::pki_types::pem::Error| {
         let message = format!("{}: expected certificates as PEM", file.display());
         Error::new(Cause::User, message).because(error)
@@ -208,7 +211,7 @@ fn certificates(file: &std::path::Path) -> Result<Vec<CertificateDer<'static>>> 
     }
 }
 
-fn private_key(file: &std::path::Path) -> Result<PrivateKeyDer<'static>> {
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_file(file).map_err(|error| {
         Error::new(Cause::User, format!("{}: expected a private key as PEM", file.display())).because(error)
     })

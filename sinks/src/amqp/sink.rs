@@ -27,6 +27,8 @@ pub struct ExchangeSink<T> {
     ahead: Ahead,
     /// How often a connection was tried in vain, or lost before anything was confirmed on it.
     tries: u32,
+    /// So many are published one by one, because of one among them: it may be that others fail before it is found.
+    singly: usize,
 }
 
 /// A channel that confirms.
@@ -72,8 +74,9 @@ impl<T: Record> Sink for ExchangeSink<T> {
 
     async fn write(&mut self, records: Records<'_, T::Column>, _: &mut Option<Ticket>) -> Result<(), WriteError> {
         let Rows { left: rows, known } = self.ahead.rows(records.len(), records.stamps());
-        let (mut done, mut window) = (0, self.settings.window);
+        let mut done = 0;
         while done < rows.len() {
+            let window = if self.singly > 0 { 1 } else { self.settings.window };
             let these = &rows[done..rows.len().min(done + window)];
             let (outgoing, unfit) = self.outgoing(&records, these);
             let failed = match self.publish(&outgoing).await {
@@ -81,18 +84,19 @@ impl<T: Record> Sink for ExchangeSink<T> {
                     tracing::warn!(
                         "a message came back, and which one can't be told: all are published again, one by one"
                     );
-                    window = 1;
+                    self.singly = outgoing.len();
                     continue;
                 }
                 Ok(Some(fates)) => {
                     self.tries = 0;
+                    self.singly = self.singly.saturating_sub(1);
                     self.judge(&records, these, &known, fates)
                 }
                 Err(error) => match self.lost(error, outgoing.len()).await? {
                     Lost::Again => continue,
                     // Which of them it was shows one by one.
                     Lost::OneByOne => {
-                        window = 1;
+                        self.singly = outgoing.len();
                         continue;
                     }
                     Lost::Record(error) => return Err(self.left_out(&records, these[0], &known, error)),
@@ -134,7 +138,7 @@ enum Lost {
 
 impl<T: Record> ExchangeSink<T> {
     pub(super) fn new(settings: Settings<T>) -> Self {
-        Self { settings, live: None, ahead: Ahead::default(), tries: 0 }
+        Self { settings, live: None, ahead: Ahead::default(), tries: 0, singly: 0 }
     }
 
     /// Opens a connection, with a channel that confirms.
@@ -242,6 +246,7 @@ impl<T: Record> ExchangeSink<T> {
         Ok(match (blamed, window) {
             (false, _) => Lost::Again,
             (true, 1) => {
+                self.singly = 0;
                 Lost::Record(Error::new(Cause::Record, "the broker does not take this message").because(error))
             }
             (true, _) => Lost::OneByOne,

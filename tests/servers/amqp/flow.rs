@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use millstream::amqp::{Exchange, Queue};
@@ -111,5 +112,17 @@ pub(super) fn until(what: &str, mut so: impl FnMut() -> bool) {
     while !so() {
         assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(GLANCE);
+    }
+}
+
+/// The same, within a runtime that goes on meanwhile.
+#[track_caller]
+pub(super) fn until_within(patience: Duration, what: &str, mut so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let began = Instant::now();
+    async move {
+        while !so() {
+            assert!(began.elapsed() < patience, "waited in vain for {what}");
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 }

@@ -2,13 +2,17 @@
 
 mod client;
 mod conformance;
+mod declares;
 mod deep;
 mod faults;
 mod flow;
 mod instances;
 mod kills;
 mod listings;
+mod marks;
 mod memory;
 mod policies;
 mod python;
+mod timeout;
+mod times;
 mod tls;

@@ -277,6 +277,8 @@ log.console = true
 "
     );
     fs::write(folder.join("rabbitmq.conf"), config)?;
+    // It looks this often, in milliseconds, for consumers that don't acknowledge.
+    fs::write(folder.join("advanced.config"), "[{rabbit, [{channel_tick_interval, 500}]}].\n")?;
     fs::write(folder.join("enabled_plugins"), "[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n")
 }
 

@@ -14,9 +14,6 @@
 mod amqp;
 #[cfg(feature = "avro")]
 mod avro;
-#[allow(dead_code, reason = "the tests of each feature use a part of it")]
-#[path = "../kill/built.rs"]
-mod built;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod processes;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::built::example;
+use crate::support::built::example;
 
 const LISTINGS: &str = r"
 Declared pipeline:

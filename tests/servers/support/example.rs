@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::built::example;
+use super::built::example;
 
 /// The longest that it may take to end.
 const PATIENCE: Duration = Duration::from_secs(90);

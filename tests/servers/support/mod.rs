@@ -1,5 +1,7 @@
 //! What starts servers, and what breaks them.
 
+#[path = "../../kill/built.rs"]
+pub(crate) mod built;
 pub(crate) mod certs;
 pub(crate) mod example;
 pub(crate) mod http;

@@ -10,29 +10,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use millstream::amqp::Queue;
 use millstream::prelude::*;
+use support::amqp::FromQueue;
 use support::{Common, Errors};
 
 /// Write the messages of a queue to a file, a line each; SIGTERM and SIGINT end it
 #[derive(Parser)]
 #[command(name = "amqp_to_file", version)]
 struct Flags {
-    /// The broker: amqp[s]://[user[:password]@]host[:port][/vhost]
-    #[arg(long, value_name = "U")]
-    url: String,
-    /// The queue; it has to be there
-    #[arg(long, value_name = "Q")]
-    queue: String,
+    #[command(flatten)]
+    from: FromQueue,
     /// File to write; `-` is standard output
     #[arg(long, value_name = "F")]
     output: PathBuf,
     /// Keep in this folder how much of the file is whole: it is needed where FILE is a file
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The most messages that may be in flight
-    #[arg(long, value_name = "N")]
-    prefetch: Option<u32>,
     /// Write N messages, and end
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -43,12 +36,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { url, queue, output, state, prefetch, limit, errors, common } = Flags::parse();
-    let mut queue = Queue::new(url, queue);
-    if let Some(messages) = prefetch {
-        queue = queue.prefetch(messages);
-    }
-    let mut messages = Pipeline::called("amqp_to_file").source(queue);
+    let Flags { from, output, state, limit, errors, common } = Flags::parse();
+    let mut messages = Pipeline::called("amqp_to_file").source(from.queue());
     if let Some(records) = limit {
         messages = messages.limit(records);
     }

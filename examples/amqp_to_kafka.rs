@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use millstream::prelude::*;
+use support::amqp::FromQueue;
 use support::kafka::Brokers;
 use support::{Common, Errors};
 
@@ -19,20 +20,13 @@ use support::{Common, Errors};
 #[derive(Parser)]
 #[command(name = "amqp_to_kafka", version)]
 struct Flags {
-    /// The broker of the queue: amqp[s]://[user[:password]@]host[:port][/vhost]
-    #[arg(long, value_name = "U")]
-    url: String,
-    /// The queue; it has to be there
-    #[arg(long, value_name = "Q")]
-    queue: String,
+    #[command(flatten)]
+    from: FromQueue,
     #[command(flatten)]
     brokers: Brokers,
     /// Topic to write
     #[arg(long, value_name = "T")]
     topic: String,
-    /// The most messages that may be in flight
-    #[arg(long, value_name = "N")]
-    prefetch: Option<u32>,
     /// Write N messages, and end
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -43,12 +37,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { url, queue, brokers, topic, prefetch, limit, errors, common } = Flags::parse();
-    let mut queue = amqp::Queue::new(url, queue).messages();
-    if let Some(messages) = prefetch {
-        queue = queue.prefetch(messages);
-    }
-    let messages = Pipeline::called("amqp_to_kafka").source(queue);
+    let Flags { from, brokers, topic, limit, errors, common } = Flags::parse();
+    let messages = Pipeline::called("amqp_to_kafka").source(from.queue().messages());
     let mut messages = messages.map(message).named("MESSAGE");
     if let Some(records) = limit {
         messages = messages.limit(records);

@@ -10,8 +10,8 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
-use millstream::amqp::Queue;
 use millstream::prelude::*;
+use support::amqp::FromQueue;
 use support::{Common, Errors, Workers};
 
 type Condition = support::Condition<xml::Path>;
@@ -20,12 +20,8 @@ type Condition = support::Condition<xml::Path>;
 #[derive(Parser)]
 #[command(name = "amqp_xml_filter", version)]
 struct Flags {
-    /// The broker: amqp[s]://[user[:password]@]host[:port][/vhost]
-    #[arg(long, value_name = "U")]
-    url: String,
-    /// The queue; it has to be there, and to have a single active consumer where there are several instances
-    #[arg(long, value_name = "Q")]
-    queue: String,
+    #[command(flatten)]
+    from: FromQueue,
     /// Keep messages for which this holds: PATH=VALUE, PATH!=VALUE, or PATH (is there); all of them have to hold. A path
     /// leads from the document to values: customer/name, items/item/@sku, @id. Where it leads to several, any may fit
     #[arg(long = "where", value_name = "EXPR", required = true, value_parser = condition)]
@@ -39,11 +35,11 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { url, queue, conditions, workers, errors, common } = Flags::parse();
+    let Flags { from, conditions, workers, errors, common } = Flags::parse();
     // Instances that filter by something else are another pipeline.
     let name = Condition::name("amqp_xml_filter", &conditions);
     let pipeline = Pipeline::called(&name)
-        .source(Queue::new(url, queue))
+        .source(from.queue())
         .filter(move |document: &xml::Node| conditions.iter().all(|condition| holds(condition, document)))
         .named("XML-FILTER")
         .par(workers.workers)

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unused_imports, reason = "each example takes the flags that act in it, and leaves the others")]
 
+#[cfg(feature = "amqp")]
+pub(crate) mod amqp;
 mod condition;
 mod ends;
 mod errors;

@@ -18,6 +18,8 @@ const EXAMPLES: &[&str] = &[
     "count_words",
     "json_filter",
     #[cfg(feature = "kafka")]
+    "kafka_count",
+    #[cfg(feature = "kafka")]
     "kafka_to_file",
     #[cfg(feature = "kafka")]
     "kafka_to_kafka",

@@ -6,7 +6,7 @@ use lapin::types::AMQPValue;
 
 use super::client::{Client, unique};
 use super::flow::{Flow, until};
-use crate::support::proxy::{Proxy, To};
+use crate::support::proxy::{Cut, Kind, Proxy, To};
 use crate::support::rabbitmq::{RabbitMq, url};
 
 const QUORUM: [(&str, &str); 1] = [("x-queue-type", "quorum")];
@@ -35,21 +35,20 @@ fn a_broker_that_is_killed_under_load_loses_nothing() {
     assert!(came.repeats > 0, "nothing was in flight when the broker was killed: this shows nothing");
 }
 
-/// Cuts connections in the middle of what goes to the server, again and again.
-fn cut_while(of: &str, publishes: bool) {
+/// Cuts connections at frames of these kinds that go to the server, again and again.
+fn cut_while(of: &str, publishes: bool, frames: &[(Kind, Cut)]) {
     let Some(broker) = RabbitMq::shared() else { return };
     let queue = unique("cut");
     Client::new(&broker.url()).queue(&queue, &[]);
-    let proxy = Proxy::to(broker.port());
+    let proxy = broker.proxied();
     let (through, straight) = (url(proxy.port()), broker.url());
     let (publishes_at, reads_at) = if publishes { (through, straight) } else { (straight, through) };
     let flow = Flow { publishes_at, reads_at, queue, records: 40_000, pace: 600 };
     let flowing = flow.start();
-    for (percent, bytes) in (5..95).step_by(10).zip([1, 7, 20, 33, 60, 3, 12, 40, 11]) {
+    for (percent, (kind, cut)) in (5..95).step_by(10).zip(frames.iter().cycle()) {
         flowing.until_percent(percent);
         let before = proxy.cuts();
-        // A piece of a frame still passes.
-        proxy.cut_after(bytes, To::Server);
+        proxy.cut_at(*kind, 0, *cut);
         until("the cut", || proxy.cuts() > before);
     }
     let came = flowing.finish(true);
@@ -59,12 +58,13 @@ fn cut_while(of: &str, publishes: bool) {
 
 #[test]
 fn a_connection_that_is_cut_in_mid_publish_loses_nothing() {
-    cut_while("publish", true);
+    let within = [Kind::BASIC_PUBLISH, Kind::PROPERTIES, Kind::BODY].map(|kind| (kind, Cut::Within));
+    cut_while("publish", true, &[&within[..], &[(Kind::BODY, Cut::Behind), (Kind::BODY, Cut::Unanswered)]].concat());
 }
 
 #[test]
 fn a_connection_that_is_cut_in_mid_acknowledgement_loses_nothing() {
-    cut_while("acknowledgement", false);
+    cut_while("acknowledgement", false, &[(Kind::BASIC_ACK, Cut::Within), (Kind::BASIC_ACK, Cut::Behind)]);
 }
 
 /// A broker that answers nothing any more, on connections that stay: heartbeats find out.

@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 mod conformance;
+mod counts;
 mod exactly_once;
 mod faults;
 mod members;

@@ -21,7 +21,7 @@ mod file {
     use millstream_coders::gzip::Gzip;
     use millstream_coders::lines::Lines;
     use millstream_core::contracts::{Compression as _, Format as _, Framing as _, Scan, SinkFactory as _};
-    use millstream_core::data::{Bytes, Column as _, Packed, Typed};
+    use millstream_core::data::{Bytes, Column as _, Packed, Recycled};
     use millstream_core::testkit::conformance::{SinkUnderTest, Specimen};
     use millstream_sinks::file::Output;
     use tempfile::TempDir;
@@ -107,7 +107,7 @@ mod file {
         let schema = Schema::parse("\"string\"").expect("a schema");
         let text = String::from_utf8(record(number).to_vec()).expect("a text");
         let value = avro::Value::new(&schema, avro::types::Value::String(text)).expect("a string");
-        let (mut column, mut made) = (Typed::default(), Packed::<Bytes>::default());
+        let (mut column, mut made) = (Recycled::default(), Packed::<Bytes>::default());
         column.push(value);
         let encoder = avro::values().container(&strings()).encoder().expect("it writes");
         (encoder.make)().code(&column, &mut made, &mut Vec::new());

@@ -11,7 +11,7 @@ mod file {
     use millstream_coders::lines::Lines;
     use millstream_coders::xml;
     use millstream_core::contracts::{Compression as _, Format as _, Framing as _};
-    use millstream_core::data::{Bytes, Column as _, Packed, Typed};
+    use millstream_core::data::{Bytes, Column as _, Packed, Recycled};
     use millstream_core::testkit::conformance::SourceUnderTest;
     use millstream_sources::file::Files;
     use proptest::prelude::*;
@@ -150,7 +150,7 @@ mod file {
     fn container(numbers: std::ops::Range<usize>, codec: Codec) -> (Vec<u8>, Vec<Bytes>) {
         let schema = Schema::parse("\"string\"").expect("a schema");
         let container = Container::of(&schema).codec(codec).block_bytes(400);
-        let (mut column, mut made) = (Typed::default(), Packed::<Bytes>::default());
+        let (mut column, mut made) = (Recycled::default(), Packed::<Bytes>::default());
         for number in numbers {
             column.push(avro::Value::new(&schema, avro::types::Value::String(line(number))).expect("a string"));
         }

@@ -71,6 +71,7 @@ impl std::error::Error for Flaw {}
 const EMPTY_ITEMS: usize = 1 << 16;
 
 /// A place in a datum, and what may still come of it.
+#[derive(Clone)]
 pub(crate) struct Cursor<'a> {
     data: &'a [u8],
     at: usize,
@@ -148,12 +149,39 @@ impl<'a> Cursor<'a> {
             && first < 0x80
         {
             self.at += 1;
-            return Ok(i64::from(first >> 1) ^ -i64::from(first & 1));
+            return Ok(zigzag(u64::from(first)));
         }
-        self.long_of_several()
+        match self.several() {
+            Some((len, bits)) => {
+                self.at += len;
+                Ok(zigzag(together(bits)))
+            }
+            None => self.long_of_many(),
+        }
     }
 
-    fn long_of_several(&mut self) -> Result<i64> {
+    /// Goes behind a variable-length number.
+    #[inline]
+    pub(crate) fn pass_long(&mut self) -> Result<()> {
+        match self.several() {
+            Some((len, _)) => {
+                self.at += len;
+                Ok(())
+            }
+            None => self.long_of_many().map(drop),
+        }
+    }
+
+    /// The length of a number of up to eight bytes that has as many behind its beginning, and its bytes.
+    #[inline]
+    fn several(&self) -> Option<(usize, u64)> {
+        let word = u64::from_le_bytes(*self.data.get(self.at..)?.first_chunk()?);
+        let last = !word & 0x8080_8080_8080_8080;
+        // Up to the first byte without the bit that says that more follow.
+        (last != 0).then(|| (last.trailing_zeros() as usize / 8 + 1, word & (last ^ (last - 1))))
+    }
+
+    fn long_of_many(&mut self) -> Result<i64> {
         let (mut number, mut shift) = (0_u64, 0);
         for (read, &byte) in self.data[self.at..].iter().take(10).enumerate() {
             if shift == 63 && byte > 1 {
@@ -162,7 +190,7 @@ impl<'a> Cursor<'a> {
             number |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 self.at += read + 1;
-                return Ok((number >> 1) as i64 ^ -((number & 1) as i64));
+                return Ok(zigzag(number));
             }
             shift += 7;
         }
@@ -210,9 +238,16 @@ impl<'a> Cursor<'a> {
 
     /// The number of items of the next block of an array or a map, and how many bytes they have if that is said; 0 is
     /// the end.
+    #[inline]
     pub(crate) fn block(&mut self) -> Result<(usize, Option<usize>)> {
         let at = self.at;
-        let count = self.long()?;
+        match self.long()? {
+            0 => Ok((0, None)),
+            count => self.block_of(count, at),
+        }
+    }
+
+    fn block_of(&mut self, count: i64, at: usize) -> Result<(usize, Option<usize>)> {
         let wrong = |what: &str, found: i64| Flaw::new(format!("expected {what} of a block, found {found}")).at(at);
         let bytes = if count < 0 {
             let bytes = self.long()?;
@@ -240,4 +275,58 @@ impl<'a> Cursor<'a> {
     }
 }
 
+#[inline]
+fn zigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+/// Eight groups of seven bits, each in a byte, put together: in pairs, in fours, in eights.
+#[inline]
+fn together(word: u64) -> u64 {
+    let pairs = (word & 0x007f_007f_007f_007f) | ((word & 0x7f00_7f00_7f00_7f00) >> 1);
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | ((pairs & 0x3fff_0000_3fff_0000) >> 2);
+    (fours & 0x0fff_ffff) | ((fours & 0x0fff_ffff_0000_0000) >> 4)
+}
+
 const NUMBER: &str = "expected a number of 64 bits at most, found a longer one";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Cursor;
+    use crate::avro::write;
+
+    proptest! {
+        #[test]
+        fn numbers_of_every_length_are_what_was_written(
+            number in any::<i64>(), shift in 0_u32..64, behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let number = number >> shift;
+            let mut bytes = Vec::new();
+            write::long(number, &mut bytes);
+            let len = bytes.len();
+            bytes.extend_from_slice(&behind);
+            let (mut reads, mut passes) = (Cursor::new(&bytes, 1), Cursor::new(&bytes, 1));
+            prop_assert_eq!(reads.long().unwrap(), number);
+            passes.pass_long().unwrap();
+            prop_assert_eq!((reads.at(), passes.at()), (len, len));
+            // Cut off anywhere it is no number.
+            for cut in 0..len {
+                let mut cursor = Cursor::new(&bytes[..cut], 1);
+                prop_assert!(cursor.long().unwrap_err().to_string().contains("cut off"));
+                prop_assert!(cursor.pass_long().is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_of_more_than_64_bits_is_none() {
+        for bytes in [[0xff; 12], [0x80; 12]] {
+            assert!(Cursor::new(&bytes, 1).long().unwrap_err().to_string().contains("a longer one"));
+            assert!(Cursor::new(&bytes, 1).pass_long().is_err());
+        }
+        let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x02];
+        assert_eq!(Cursor::new(&most, 1).long().unwrap(), i64::MIN);
+    }
+}

@@ -18,8 +18,22 @@ use super::resolve::{Give, Plan, Read, Record, Step, StepId, Take};
 const DEFAULT_DEPTH: usize = 1024;
 
 /// The value that stands at the cursor.
+///
+/// Where a record has exactly the fields of a type, in its order, the type is given them in order and without their
+/// names. Few types, not derived, can't take them so. So what fails is tried once more with names, and what succeeds then
+/// is always read with them.
 pub(crate) fn read<T: DeserializeOwned>(plan: &Plan, from: &mut Cursor<'_>) -> Result<T> {
-    T::deserialize(De { plan, step: plan.root, from })
+    if plan.gives_names() {
+        return T::deserialize(De::new(plan, from));
+    }
+    let before = from.clone();
+    T::deserialize(De::new(plan, from)).or_else(|_| {
+        *from = before;
+        plan.give_names(true);
+        let read = T::deserialize(De::new(plan, from));
+        plan.give_names(read.is_ok());
+        read
+    })
 }
 
 impl de::Error for Box<Flaw> {
@@ -30,7 +44,7 @@ impl de::Error for Box<Flaw> {
 
 struct De<'p, 'c, 'd> {
     plan: &'p Plan,
-    step: StepId,
+    step: &'p Step,
     from: &'c mut Cursor<'d>,
 }
 
@@ -42,19 +56,23 @@ enum As {
     Bytes,
 }
 
-impl<'p, 'd> De<'p, '_, 'd> {
+impl<'p, 'c, 'd> De<'p, 'c, 'd> {
+    fn new(plan: &'p Plan, from: &'c mut Cursor<'d>) -> Self {
+        De { plan, step: plan.step(plan.root), from }
+    }
+
     /// Goes on with what a union holds, down to what is no union. Returns whether it is null.
     fn branch(&mut self) -> Result<Option<bool>> {
         let mut null = None;
         loop {
-            match self.plan.step(self.step) {
+            match self.step {
                 Step::Branches(branches) => {
                     let index = self.from.index(branches.len(), "a branch of a union")?;
-                    self.step = branches[index];
+                    self.step = self.plan.step(branches[index]);
                 }
                 Step::Branch { null: is_null, inner, .. } => {
                     null = Some(*is_null);
-                    self.step = *inner;
+                    self.step = self.plan.step(*inner);
                 }
                 _ => return Ok(null),
             }
@@ -62,12 +80,14 @@ impl<'p, 'd> De<'p, '_, 'd> {
     }
 
     fn inner(&mut self, step: StepId) -> De<'p, '_, 'd> {
-        De { plan: self.plan, step, from: &mut *self.from }
+        De { plan: self.plan, step: self.plan.step(step), from: &mut *self.from }
     }
 
     fn give<'de, V: Visitor<'de>>(mut self, visitor: V, wanted: As) -> Result<V::Value> {
-        self.branch()?;
-        match self.plan.step(self.step) {
+        if let Step::Branches(_) | Step::Branch { .. } = self.step {
+            self.branch()?;
+        }
+        match self.step {
             Step::Plain(read, give) => self.plain(*read, *give, visitor, wanted),
             Step::Fixed(size, give) => {
                 let bytes = self.from.take(*size)?;
@@ -129,9 +149,11 @@ impl<'p, 'd> De<'p, '_, 'd> {
     /// An array, item by item.
     fn items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let Self { plan, step, from } = self;
-        let Step::Array(items) = plan.step(step) else { return Err(from.flaw("expected an array")) };
+        let Step::Array(items) = step else { return Err(from.flaw("expected an array")) };
         from.enter()?;
-        let mut blocks = Blocks { plan, step: *items, from, left: 0, at: 0, ended: false };
+        let mut blocks = Blocks { plan, step: plan.step(*items), from, left: 0, at: 0, ended: false };
+        // How many there are is known before the first is asked for.
+        blocks.has_next()?;
         let value = visitor.visit_seq(&mut blocks)?;
         blocks.all_taken()?;
         blocks.from.leave();
@@ -142,9 +164,10 @@ impl<'p, 'd> De<'p, '_, 'd> {
     fn entries<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let Self { plan, step, from } = self;
         from.enter()?;
-        let value = match plan.step(step) {
+        let value = match step {
             Step::Map(values) => {
-                let mut blocks = Blocks { plan, step: *values, from: &mut *from, left: 0, at: 0, ended: false };
+                let mut blocks =
+                    Blocks { plan, step: plan.step(*values), from: &mut *from, left: 0, at: 0, ended: false };
                 let value = visitor.visit_map(&mut blocks)?;
                 blocks.all_taken()?;
                 value
@@ -168,16 +191,18 @@ impl<'p, 'd> De<'p, '_, 'd> {
             return Err(from.flaw("a tuple is read of a record with exactly its fields, in order"));
         }
         from.enter()?;
-        let mut fields = Fields { plan, record, from, next: 0, value: None };
+        let mut fields = InOrder { plan, record, from, next: 0 };
         let value = visitor.visit_seq(&mut fields)?;
-        fields.all_taken()?;
+        if fields.next < record.takes.len() {
+            return Err(fields.from.flaw(FEWER));
+        }
         fields.from.leave();
         Ok(value)
     }
 
     fn fixed<const N: usize>(&mut self) -> Result<Option<[u8; N]>> {
         self.branch()?;
-        match self.plan.step(self.step) {
+        match self.step {
             Step::Fixed(size, _) if *size == N => self.from.array().map(Some),
             _ => Ok(None),
         }
@@ -203,9 +228,38 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
     type Error = Box<Flaw>;
 
     whatever! {
-        deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8
-        deserialize_u16 deserialize_u32 deserialize_f32 deserialize_f64 deserialize_unit deserialize_seq deserialize_map
-        deserialize_ignored_any
+        deserialize_any deserialize_i8 deserialize_i16 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_f32
+        deserialize_unit deserialize_seq deserialize_map deserialize_ignored_any
+    }
+
+    // What most fields are is not looked for among all that it could be.
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.step {
+            Step::Plain(Read::Boolean, _) => visitor.visit_bool(self.from.boolean()?),
+            _ => self.give(visitor, As::Whatever),
+        }
+    }
+
+    fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.step {
+            Step::Plain(Read::Int, Give::Int) => visitor.visit_i32(self.from.int()?),
+            _ => self.give(visitor, As::Whatever),
+        }
+    }
+
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.step {
+            Step::Plain(Read::Long, Give::Long | Give::Logical(_)) => visitor.visit_i64(self.from.long()?),
+            _ => self.give(visitor, As::Whatever),
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.step {
+            Step::Plain(Read::Double, _) => visitor.visit_f64(f64::from_le_bytes(self.from.array()?)),
+            _ => self.give(visitor, As::Whatever),
+        }
     }
 
     /// The library writes it as a fixed of 8 bytes, since no number of Avro's holds all of them.
@@ -235,11 +289,17 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.give(visitor, As::Text)
+        match self.step {
+            Step::Plain(Read::String, Give::String) => visitor.visit_str(self.from.text()?),
+            _ => self.give(visitor, As::Text),
+        }
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.give(visitor, As::Text)
+        match self.step {
+            Step::Plain(Read::String, Give::String) => visitor.visit_str(self.from.text()?),
+            _ => self.give(visitor, As::Text),
+        }
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
@@ -251,16 +311,19 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
-        self.give(visitor, As::Bytes)
+        match self.step {
+            Step::Plain(Read::Bytes, Give::Bytes) => visitor.visit_bytes(self.from.bytes()?),
+            _ => self.give(visitor, As::Bytes),
+        }
     }
 
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         // An option of an enum may stand for a union of null and its variants: those are still to be told apart.
-        let null = match self.plan.step(self.step) {
+        let null = match self.step {
             Step::Branches(branches) => {
                 let index = self.from.index(branches.len(), "a branch of a union")?;
-                self.step = branches[index];
-                matches!(self.plan.step(self.step), Step::Branch { null: true, .. } | Step::Plain(Read::Null, _))
+                self.step = self.plan.step(branches[index]);
+                matches!(self.step, Step::Branch { null: true, .. } | Step::Plain(Read::Null, _))
             }
             step => matches!(step, Step::Branch { null: true, .. } | Step::Plain(Read::Null, _)),
         };
@@ -269,7 +332,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
 
     fn deserialize_unit_struct<V: Visitor<'de>>(mut self, _: &'static str, visitor: V) -> Result<V::Value> {
         self.branch()?;
-        match self.plan.step(self.step) {
+        match self.step {
             Step::Record(record) if record.names.is_empty() => {
                 for take in &record.takes {
                     if let Take::Skip(node) = take {
@@ -284,7 +347,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(mut self, name: &'static str, visitor: V) -> Result<V::Value> {
         self.branch()?;
-        match self.plan.step(self.step) {
+        match self.step {
             Step::Record(record) if record.name == name && record.in_order && record.takes.len() == 1 => {
                 match record.takes.first() {
                     Some(Take::Field(_, step)) => visitor.visit_newtype_struct(self.inner(*step)),
@@ -297,7 +360,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
 
     fn deserialize_tuple<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value> {
         self.branch()?;
-        match self.plan.step(self.step) {
+        match self.step {
             Step::Record(record) if record.names.len() == len => self.fields(record, visitor),
             Step::Array(_) => self.items(visitor),
             Step::Plain(Read::Null, _) if len == 0 => visitor.visit_unit(),
@@ -312,12 +375,16 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
-        self,
+        mut self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        self.give(visitor, As::Whatever)
+        self.branch()?;
+        match self.step {
+            Step::Record(record) if record.is_like(fields) && !self.plan.gives_names() => self.fields(record, visitor),
+            _ => self.give(visitor, As::Whatever),
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -326,13 +393,13 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value> {
-        if let Step::Branches(branches) = self.plan.step(self.step) {
+        if let Step::Branches(branches) = self.step {
             let index = self.from.index(branches.len(), "a branch of a union")?;
-            self.step = branches[index];
+            self.step = self.plan.step(branches[index]);
         }
-        match self.plan.step(self.step) {
+        match self.step {
             Step::Branch { inner, .. } if matches!(self.plan.step(*inner), Step::Enum(_)) => {
-                self.step = *inner;
+                self.step = self.plan.step(*inner);
                 visitor.visit_enum(Symbol(self))
             }
             Step::Branch { .. } => visitor.visit_enum(Variant(self)),
@@ -359,7 +426,7 @@ impl<'de> SeqAccess<'de> for One<'_, '_, '_> {
 /// The items of an array, or the entries of a map.
 struct Blocks<'p, 'c, 'd> {
     plan: &'p Plan,
-    step: StepId,
+    step: &'p Step,
     from: &'c mut Cursor<'d>,
     /// How many are left of the block.
     left: usize,
@@ -368,8 +435,13 @@ struct Blocks<'p, 'c, 'd> {
 }
 
 impl Blocks<'_, '_, '_> {
+    #[inline]
     fn has_next(&mut self) -> Result<bool> {
-        if self.left == 0 && !self.ended {
+        if self.left > 0 { Ok(true) } else { self.next_block() }
+    }
+
+    fn next_block(&mut self) -> Result<bool> {
+        if !self.ended {
             (self.left, _) = self.from.block()?;
             self.ended = self.left == 0;
         }
@@ -455,16 +527,17 @@ impl<'p> Fields<'p, '_, '_> {
     fn all_taken(&mut self) -> Result<()> {
         match self.field()? {
             None => Ok(()),
-            Some(_) => Err(self.from.flaw("the type took fewer fields than the record has")),
+            Some(_) => Err(self.from.flaw(FEWER)),
         }
     }
 
     fn value<'de, S: DeserializeSeed<'de>>(&mut self, field: Field<'p>, seed: S) -> Result<S::Value> {
         let plan = self.plan;
         let (at, value) = match field {
-            Field::There(at, step) => (at, seed.deserialize(De { plan, step, from: &mut *self.from })),
+            Field::There(at, step) => (at, seed.deserialize(De { plan, step: plan.step(step), from: &mut *self.from })),
             Field::Missing(at, step, datum) => {
-                (at, seed.deserialize(De { plan, step, from: &mut Cursor::new(datum, DEFAULT_DEPTH) }))
+                let from = &mut Cursor::new(datum, DEFAULT_DEPTH);
+                (at, seed.deserialize(De { plan, step: plan.step(step), from }))
             }
         };
         value.map_err(|flaw| flaw.within(self.record.names[at].as_str()))
@@ -489,14 +562,25 @@ impl<'de> MapAccess<'de> for &mut Fields<'_, '_, '_> {
     }
 }
 
-impl<'de> SeqAccess<'de> for &mut Fields<'_, '_, '_> {
+const FEWER: &str = "the type took fewer fields than the record has";
+
+/// The fields of a record that is read as it was written, without their names.
+struct InOrder<'p, 'c, 'd> {
+    plan: &'p Plan,
+    record: &'p Record,
+    from: &'c mut Cursor<'d>,
+    next: usize,
+}
+
+impl<'de> SeqAccess<'de> for &mut InOrder<'_, '_, '_> {
     type Error = Box<Flaw>;
 
+    #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        match self.field()? {
-            Some(field) => self.value(field, seed).map(Some),
-            None => Ok(None),
-        }
+        let Some(Take::Field(at, step)) = self.record.takes.get(self.next) else { return Ok(None) };
+        self.next += 1;
+        let value = seed.deserialize(De { plan: self.plan, step: self.plan.step(*step), from: &mut *self.from });
+        value.map(Some).map_err(|flaw| flaw.within(self.record.names[*at].as_str()))
     }
 }
 
@@ -509,7 +593,7 @@ impl<'de> EnumAccess<'de> for Symbol<'_, '_, '_> {
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
         let De { plan, step, from } = self.0;
-        let name = match plan.step(step) {
+        let name = match step {
             Step::Enum(symbols) => symbol(symbols, from)?.1,
             Step::Plain(Read::String, _) => from.text()?,
             Step::Mismatch(why) => return Err(from.flaw(why.clone())),
@@ -548,10 +632,10 @@ impl<'de> EnumAccess<'de> for Variant<'_, '_, '_> {
     type Variant = Self;
 
     fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Self)> {
-        let Step::Branch { index, inner, .. } = self.0.plan.step(self.0.step) else {
+        let Step::Branch { index, inner, .. } = self.0.step else {
             return Err(self.0.from.flaw("expected a union"));
         };
-        self.0.step = *inner;
+        self.0.step = self.0.plan.step(*inner);
         let number: U32Deserializer<Box<Flaw>> = index.into_deserializer();
         Ok((seed.deserialize(number)?, self))
     }

@@ -18,6 +18,8 @@ const DEPTH: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
+    /// How each node's fields are passed over, if it is a record.
+    passes: Vec<Vec<Pass>>,
     pub(crate) root: Id,
 }
 
@@ -91,12 +93,52 @@ pub(crate) struct Field {
     pub(crate) node: Id,
 }
 
+/// How a value is passed over: what a loop over a record's fields needs to know, and no more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pass {
+    /// So many bytes.
+    Bytes(usize),
+    /// A number of variable length.
+    Long,
+    /// Bytes behind their length.
+    Counted,
+    /// It has parts.
+    Parts(Id),
+}
+
+impl Pass {
+    pub(crate) fn over(id: Id, kind: &Kind) -> Self {
+        match kind {
+            Kind::Null => Self::Bytes(0),
+            Kind::Boolean => Self::Bytes(1),
+            Kind::Float => Self::Bytes(4),
+            Kind::Double => Self::Bytes(8),
+            Kind::Fixed { size, .. } => Self::Bytes(*size),
+            Kind::Int | Kind::Long | Kind::Enum { .. } => Self::Long,
+            Kind::Bytes | Kind::String => Self::Counted,
+            Kind::Array(_) | Kind::Map(_) | Kind::Union(_) | Kind::Record { .. } => Self::Parts(id),
+        }
+    }
+}
+
 impl Graph {
     pub(crate) fn of(schema: &Schema) -> Result<Self> {
         let mut making = Making::default();
         let root = making.node(schema, 0)?;
-        let nodes = making.nodes.into_iter().map(|node| node.ok_or_else(unfinished)).collect::<Result<_>>()?;
-        Ok(Self { nodes, root })
+        let nodes = making.nodes.into_iter().map(|node| node.ok_or_else(unfinished)).collect::<Result<Vec<_>>>()?;
+        let passes = nodes.iter().map(|node| match &node.kind {
+            Kind::Record { fields, .. } => {
+                fields.iter().map(|field| Pass::over(field.node, &nodes[field.node as usize].kind)).collect()
+            }
+            _ => Vec::new(),
+        });
+        Ok(Self { passes: passes.collect(), nodes, root })
+    }
+
+    /// How a record's fields are passed over.
+    #[inline]
+    pub(crate) fn passes(&self, record: Id) -> &[Pass] {
+        &self.passes[record as usize]
     }
 
     #[inline]

@@ -80,10 +80,8 @@ impl Model for Generic {
         column: &mut <Value as Data>::Column,
     ) -> Result<(), Box<Flaw>> {
         let mut from = Cursor::new(datum, depth);
-        let value = read::value(plan, plan.root, &mut from)?;
-        read::ended(&from)?;
-        column.push(Value::known(schema, value));
-        Ok(())
+        let filled = column.next().filled(schema, datum.len(), |value| read::fill(plan, plan.root, &mut from, value));
+        filled.and_then(|()| read::ended(&from)).inspect_err(|_| column.undo())
     }
 
     fn write(&self, schema: &Schema, value: &Value, out: &mut Vec<u8>) -> Result<(), Box<Flaw>> {

@@ -6,7 +6,7 @@ use apache_avro::types::Value;
 use apache_avro::{Decimal, Duration, Uuid};
 
 use super::cursor::{Cursor, Flaw, Result};
-use super::graph::{Graph, Id, Kind, Logical};
+use super::graph::{Graph, Id, Kind, Logical, Pass};
 use super::resolve::{Give, Missing, Plan, Read, Record, Step, StepId, Take};
 
 /// How many items are made room for before they are seen.
@@ -17,26 +17,37 @@ const DEFAULT_DEPTH: usize = 1024;
 
 /// The value that stands at the cursor.
 pub(crate) fn value(plan: &Plan, id: StepId, from: &mut Cursor<'_>) -> Result<Value> {
+    let mut value = Value::Null;
+    fill(plan, id, from, &mut value)?;
+    Ok(value)
+}
+
+/// Makes `value` the one that stands at the cursor. What it was before is filled again where it has the same shape.
+pub(crate) fn fill(plan: &Plan, id: StepId, from: &mut Cursor<'_>, value: &mut Value) -> Result<()> {
     match plan.step(id) {
-        Step::Plain(read, give) => plain(*read, *give, from),
-        Step::Fixed(size, give) => fixed(from.take(*size)?, *give, from),
+        Step::Plain(read, give) => plain(*read, *give, from, value)?,
+        Step::Fixed(size, give) => *value = fixed(from.take(*size)?, *give, from)?,
         Step::Enum(symbols) => {
-            let (at, symbol) = symbol(symbols, from)?;
-            Ok(Value::Enum(at, symbol.to_owned()))
+            let (number, symbol) = symbol(symbols, from)?;
+            match value {
+                Value::Enum(was, text) => {
+                    *was = number;
+                    symbol.clone_into(text);
+                }
+                other => *other = Value::Enum(number, symbol.to_owned()),
+            }
         }
-        Step::Array(items) => nested(from, |from| array(plan, *items, from)),
-        Step::Map(values) => nested(from, |from| map(plan, *values, from)),
+        Step::Array(items) => nested(from, |from| array(plan, *items, from, value))?,
+        Step::Map(values) => nested(from, |from| map(plan, *values, from, value))?,
         Step::Branches(branches) => {
             let index = from.index(branches.len(), "a branch of a union")?;
-            value(plan, branches[index], from)
+            return fill(plan, branches[index], from, value);
         }
-        Step::Branch { index, inner, .. } => {
-            let inner = nested(from, |from| value(plan, *inner, from))?;
-            Ok(Value::Union(*index, Box::new(inner)))
-        }
-        Step::Record(record) => nested(from, |from| self::record(plan, record, from)),
-        Step::Mismatch(why) => Err(from.flaw(why.clone())),
+        Step::Branch { index, inner, .. } => nested(from, |from| branch(plan, *index, *inner, from, value))?,
+        Step::Record(record) => nested(from, |from| self::record(plan, record, from, value))?,
+        Step::Mismatch(why) => return Err(from.flaw(why.clone())),
     }
+    Ok(())
 }
 
 #[inline]
@@ -59,53 +70,69 @@ pub(crate) fn symbol<'p>(
     }
 }
 
-fn record(plan: &Plan, record: &Record, from: &mut Cursor<'_>) -> Result<Value> {
-    let named = |at: usize, step, from: &mut Cursor<'_>| {
-        value(plan, step, from).map_err(|flaw| flaw.within(record.names[at].as_str()))
-    };
-    if record.in_order {
-        let mut fields = Vec::with_capacity(record.takes.len());
-        for take in &record.takes {
-            if let Take::Field(at, step) = take {
-                fields.push((record.names[*at].clone(), named(*at, *step, from)?));
-            }
-        }
-        return Ok(Value::Record(fields));
+fn branch(plan: &Plan, index: u32, inner: StepId, from: &mut Cursor<'_>, value: &mut Value) -> Result<()> {
+    if !matches!(value, Value::Union(..)) {
+        *value = Value::Union(index, Box::new(Value::Null));
     }
-    let mut fields: Vec<_> = record.names.iter().map(|name| (name.clone(), Value::Null)).collect();
+    let Value::Union(was, held) = value else { return Ok(()) };
+    *was = index;
+    fill(plan, inner, from, held)
+}
+
+fn record(plan: &Plan, record: &Record, from: &mut Cursor<'_>, value: &mut Value) -> Result<()> {
+    if !matches!(value, Value::Record(fields) if fields.len() == record.names.len()) {
+        *value = Value::Record(record.names.iter().map(|name| (name.clone(), Value::Null)).collect());
+    }
+    let Value::Record(fields) = value else { return Ok(()) };
+    let mut field = |at: usize, step, from: &mut Cursor<'_>| {
+        let ((was, field), name) = (&mut fields[at], &record.names[at]);
+        if was != name {
+            was.clone_from(name);
+        }
+        fill(plan, step, from, field).map_err(|flaw| flaw.within(name.as_str()))
+    };
     for take in &record.takes {
         match take {
-            Take::Field(at, step) => fields[*at].1 = named(*at, *step, from)?,
+            Take::Field(at, step) => field(*at, *step, from)?,
             Take::Skip(node) => skip(&plan.writer, *node, from)?,
         }
     }
-    for Missing { field, datum, step } in &record.defaults {
-        fields[*field].1 = named(*field, *step, &mut Cursor::new(datum, DEFAULT_DEPTH))?;
+    for Missing { field: at, datum, step } in &record.defaults {
+        field(*at, *step, &mut Cursor::new(datum, DEFAULT_DEPTH))?;
     }
-    Ok(Value::Record(fields))
+    Ok(())
 }
 
-fn array(plan: &Plan, items: StepId, from: &mut Cursor<'_>) -> Result<Value> {
-    let mut values = Vec::new();
+fn array(plan: &Plan, items: StepId, from: &mut Cursor<'_>, value: &mut Value) -> Result<()> {
+    if !matches!(value, Value::Array(_)) {
+        *value = Value::Array(Vec::new());
+    }
+    let Value::Array(values) = value else { return Ok(()) };
+    let mut at = 0;
     loop {
         let (count, _) = from.block()?;
         if count == 0 {
-            return Ok(Value::Array(values));
+            values.truncate(at);
+            return Ok(());
         }
-        values.reserve(count.min(ROOM));
+        values.reserve((at + count).saturating_sub(values.len()).min(ROOM));
         for _ in 0..count {
-            let at = values.len();
-            values.push(value(plan, items, from).map_err(|flaw| flaw.within(format!("[{at}]")))?);
+            if at == values.len() {
+                values.push(Value::Null);
+            }
+            fill(plan, items, from, &mut values[at]).map_err(|flaw| flaw.within(format!("[{at}]")))?;
+            at += 1;
         }
     }
 }
 
-fn map(plan: &Plan, values: StepId, from: &mut Cursor<'_>) -> Result<Value> {
+fn map(plan: &Plan, values: StepId, from: &mut Cursor<'_>, into: &mut Value) -> Result<()> {
     let mut entries = HashMap::new();
     loop {
         let (count, _) = from.block()?;
         if count == 0 {
-            return Ok(Value::Map(entries));
+            *into = Value::Map(entries);
+            return Ok(());
         }
         for _ in 0..count {
             let key = from.text()?;
@@ -115,8 +142,8 @@ fn map(plan: &Plan, values: StepId, from: &mut Cursor<'_>) -> Result<Value> {
     }
 }
 
-fn plain(read: Read, give: Give, from: &mut Cursor<'_>) -> Result<Value> {
-    Ok(match read {
+fn plain(read: Read, give: Give, from: &mut Cursor<'_>, value: &mut Value) -> Result<()> {
+    *value = match read {
         Read::Null => Value::Null,
         Read::Boolean => Value::Boolean(from.boolean()?),
         Read::Int => int(from.int()?, give),
@@ -126,9 +153,22 @@ fn plain(read: Read, give: Give, from: &mut Cursor<'_>) -> Result<Value> {
             if give == Give::Double { Value::Double(f64::from(float)) } else { Value::Float(float) }
         }
         Read::Double => Value::Double(f64::from_le_bytes(from.array()?)),
-        Read::Bytes => bytes(from.bytes()?, give, from)?,
-        Read::String => text(from.text()?, give, from)?,
-    })
+        Read::Bytes => match (from.bytes()?, give, &mut *value) {
+            (bytes, Give::Bytes, Value::Bytes(held)) => {
+                bytes.clone_into(held);
+                return Ok(());
+            }
+            (found, ..) => bytes(found, give, from)?,
+        },
+        Read::String => match (from.text()?, give, &mut *value) {
+            (text, Give::String, Value::String(held)) => {
+                text.clone_into(held);
+                return Ok(());
+            }
+            (found, ..) => text(found, give, from)?,
+        },
+    };
+    Ok(())
 }
 
 fn int(int: i32, give: Give) -> Value {
@@ -226,30 +266,37 @@ pub(crate) fn big_decimal(bytes: &[u8]) -> Result<apache_avro::BigDecimal> {
 /// Passes over what stands at the cursor.
 pub(crate) fn skip(graph: &Graph, id: Id, from: &mut Cursor<'_>) -> Result<()> {
     match graph.kind(id) {
-        Kind::Null => Ok(()),
-        Kind::Boolean => from.take(1).map(drop),
-        Kind::Int | Kind::Long | Kind::Enum { .. } => from.long().map(drop),
-        Kind::Float => from.take(4).map(drop),
-        Kind::Double => from.take(8).map(drop),
-        Kind::Bytes | Kind::String => from.bytes().map(drop),
-        Kind::Fixed { size, .. } => from.take(*size).map(drop),
-        Kind::Array(items) => nested(from, |from| skip_blocks(from, |from| skip(graph, *items, from))),
+        Kind::Record { fields, .. } => nested(from, |from| {
+            for (pass, field) in graph.passes(id).iter().zip(fields) {
+                skip_by(graph, *pass, from).map_err(|flaw| flaw.within(field.name.as_str()))?;
+            }
+            Ok(())
+        }),
+        Kind::Union(branches) => {
+            let index = from.index(branches.len(), "a branch of a union")?;
+            nested(from, |from| skip(graph, branches[index], from))
+        }
+        Kind::Array(items) => {
+            let pass = Pass::over(*items, graph.kind(*items));
+            nested(from, |from| skip_blocks(from, |from| skip_by(graph, pass, from)))
+        }
         Kind::Map(values) => nested(from, |from| {
             skip_blocks(from, |from| {
                 from.bytes()?;
                 skip(graph, *values, from)
             })
         }),
-        Kind::Union(branches) => {
-            let index = from.index(branches.len(), "a branch of a union")?;
-            nested(from, |from| skip(graph, branches[index], from))
-        }
-        Kind::Record { fields, .. } => nested(from, |from| {
-            for field in fields {
-                skip(graph, field.node, from).map_err(|flaw| flaw.within(field.name.as_str()))?;
-            }
-            Ok(())
-        }),
+        plain => skip_by(graph, Pass::over(id, plain), from),
+    }
+}
+
+#[inline]
+fn skip_by(graph: &Graph, pass: Pass, from: &mut Cursor<'_>) -> Result<()> {
+    match pass {
+        Pass::Bytes(size) => from.take(size).map(drop),
+        Pass::Long => from.pass_long(),
+        Pass::Counted => from.bytes().map(drop),
+        Pass::Parts(id) => skip(graph, id, from),
     }
 }
 

@@ -6,6 +6,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use super::cursor::Flaw;
 use super::graph::{Field, Graph, Id, Kind, Logical, Named, short};
@@ -24,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) writer: Arc<Graph>,
     steps: Vec<Step>,
     pub(crate) root: StepId,
+    /// Whether serde's types are given fields with their names, because one can't take them in order.
+    by_name: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -60,6 +64,28 @@ pub(crate) struct Record {
     pub(crate) defaults: Vec<Missing>,
     /// Whether the bytes have exactly the reader's fields, in its order.
     pub(crate) in_order: bool,
+    /// Where the names of a type's fields stand in memory that were found to be those of this record, in its order.
+    same_as: AtomicUsize,
+}
+
+impl Record {
+    /// Whether the bytes have exactly these fields, in this order.
+    #[inline]
+    pub(crate) fn is_like(&self, fields: &'static [&'static str]) -> bool {
+        let address = fields.as_ptr().addr();
+        // What is static is what it was when it was looked at.
+        self.in_order
+            && fields.len() == self.names.len()
+            && (self.same_as.load(Relaxed) == address || self.look_at(fields, address))
+    }
+
+    fn look_at(&self, fields: &[&str], address: usize) -> bool {
+        let same = self.names.iter().eq(fields);
+        if same && !fields.is_empty() {
+            self.same_as.store(address, Relaxed);
+        }
+        same
+    }
 }
 
 #[derive(Debug)]
@@ -117,7 +143,18 @@ impl Plan {
         }
         let lost = || Step::Mismatch("this part of the schema was never worked out".to_owned());
         let steps = making.steps.into_iter().map(|step| step.unwrap_or_else(lost)).collect();
-        Ok(Self { writer: writer.clone(), steps, root })
+        Ok(Self { writer: writer.clone(), steps, root, by_name: AtomicBool::new(false) })
+    }
+
+    /// Whether serde's types are given the fields of records with their names.
+    #[inline]
+    pub(crate) fn gives_names(&self) -> bool {
+        self.by_name.load(Relaxed)
+    }
+
+    /// From now on, or for a while: in order where the type has the same fields, or with their names.
+    pub(crate) fn give_names(&self, whether: bool) {
+        self.by_name.store(whether, Relaxed);
     }
 
     #[inline]
@@ -305,7 +342,8 @@ impl<'a> Making<'a> {
         let in_order = takes.len() == fields.len()
             && takes.iter().enumerate().all(|(at, take)| matches!(take, Take::Field(to, _) if *to == at));
         let names = fields.iter().map(|field| field.name.clone()).collect();
-        Step::Record(Box::new(Record { name: name.to_owned(), takes, names, defaults, in_order }))
+        let same_as = AtomicUsize::new(0);
+        Step::Record(Box::new(Record { name: name.to_owned(), takes, names, defaults, in_order, same_as }))
     }
 
     fn missing(&mut self, at: usize, field: &Field) -> Option<Missing> {

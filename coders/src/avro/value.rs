@@ -1,10 +1,11 @@
 //! [`Value`]: a value of any shape, with its schema.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use apache_avro::types;
 use millstream_core::contracts::CodeError;
-use millstream_core::data::{Data, Typed};
+use millstream_core::data::{Data, Recycled, Reuse};
 
 use super::{Schema, json, write};
 
@@ -19,11 +20,20 @@ use super::{Schema, json, write};
 /// assert_eq!(value.get("id"), Some(&types::Value::Long(7)));
 /// # Ok::<(), millstream_core::contracts::CodeError>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Value {
     schema: Schema,
     value: types::Value,
+    /// How many bytes it was read of.
+    read: usize,
 }
+
+/// Values that were read of more bytes than these give up their memory before they are filled again, and so do those that
+/// were not read at all.
+const KEPT: usize = 4 << 10;
+
+/// What values are of before they are of something.
+static NULL: LazyLock<Schema> = LazyLock::new(|| Schema::parse("\"null\"").expect("the schema of null is one"));
 
 impl Value {
     /// A value of this schema; an error says in which part it is of another.
@@ -41,7 +51,21 @@ impl Value {
 
     /// A value that was read by this schema.
     pub(crate) fn known(schema: &Schema, value: types::Value) -> Self {
-        Self { schema: schema.clone(), value }
+        Self { schema: schema.clone(), value, read: 0 }
+    }
+
+    /// Makes it one of this schema, which `read` makes of as many bytes. What it held before is there to be filled again.
+    pub(crate) fn filled<E>(
+        &mut self,
+        schema: &Schema,
+        bytes: usize,
+        read: impl FnOnce(&mut types::Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.schema.is(schema) {
+            self.schema = schema.clone();
+        }
+        self.read = bytes;
+        read(&mut self.value).inspect_err(|_| self.value = types::Value::Null)
     }
 
     /// Its schema.
@@ -97,7 +121,28 @@ fn inside(value: &types::Value) -> &types::Value {
 
 impl Data for Value {
     const NAME: &'static str = "Avro";
-    type Column = Typed<Self>;
+    type Column = Recycled<Self>;
+}
+
+/// Null.
+impl Default for Value {
+    fn default() -> Self {
+        Self::known(&NULL, types::Value::Null)
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.schema == other.schema && self.value == other.value
+    }
+}
+
+impl Reuse for Value {
+    fn reuse(&mut self) {
+        if !(1..=KEPT).contains(&self.read) {
+            self.value = types::Value::Null;
+        }
+    }
 }
 
 impl fmt::Debug for Value {

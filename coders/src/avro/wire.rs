@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Kind, decoder, encoder};
-use millstream_core::data::{Bytes, Column as _, Typed};
+use millstream_core::data::{Bytes, Recycled};
 
 use super::cursor::Cursor;
 use super::resolve::Plan;
@@ -77,14 +77,16 @@ impl Decoder for FromWire {
         "AVRO-FROM-WIRE".to_owned()
     }
 
-    fn decode(&self, bytes: Bytes, column: &mut Typed<Value>) -> Result<(), CodeError> {
+    fn decode(&self, bytes: Bytes, column: &mut Recycled<Value>) -> Result<(), CodeError> {
         let (len, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| CodeError::new(WRONG))?;
         let len = u32::from_le_bytes(*len) as usize;
         let (text, datum) = rest.split_at_checked(len).ok_or_else(|| CodeError::new(WRONG))?;
         let (schema, plan) = self.planned(text)?;
         let mut from = Cursor::new(datum, Limits::default().depth);
-        let value = read::value(&plan, plan.root, &mut from).and_then(|value| read::ended(&from).map(|()| value));
-        column.push(Value::known(&schema, value.map_err(|flaw| flaw.in_record(&bytes, 4 + len))?));
-        Ok(())
+        let filled = column.next().filled(&schema, datum.len(), |value| read::fill(&plan, plan.root, &mut from, value));
+        filled.and_then(|()| read::ended(&from)).map_err(|flaw| {
+            column.undo();
+            flaw.in_record(&bytes, 4 + len)
+        })
     }
 }

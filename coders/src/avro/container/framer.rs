@@ -186,7 +186,9 @@ impl Reading {
         let (prefix, graph) = (prefix(&header.schema), header.schema.graph());
         let left = block.count - self.given;
         let most = usize::try_from(left).unwrap_or(max).min(max);
-        let mut bytes = Vec::with_capacity((block.bytes.len() - block.at).min(most.saturating_mul(64)) + PREFIX);
+        let rest = block.bytes.len() - block.at;
+        let room = if most as u64 == left { rest } else { rest.min(most.saturating_mul(64)) };
+        let mut bytes = Vec::with_capacity(room + most.min(rest + EMPTY) * PREFIX);
         let before = self.given;
         let (from, mut ended) = (block.at, left == 0);
         while found.records.len() < most && bytes.len() < u32::MAX as usize / 2 {
@@ -208,9 +210,6 @@ impl Reading {
             self.given += 1;
             ended = self.given == block.count;
         }
-        let mut sum = crc32fast::Hasher::new_with_initial_len(self.sum, from as u64);
-        sum.update(&block.bytes[from..block.at]);
-        self.sum = sum.finalize();
         if ended && found.refused.is_empty() && block.at < block.bytes.len() {
             let more = block.bytes.len() - block.at;
             let flaw = Flaw::new(format!("{more} bytes are left behind the last of its values"));
@@ -222,6 +221,12 @@ impl Reading {
         }
         if !found.records.is_empty() {
             found.unpacked = Some(Unpacked { bytes: Bytes::from(bytes), before });
+        }
+        if !ended {
+            // A position within the block needs it.
+            let mut sum = crc32fast::Hasher::new_with_initial_len(self.sum, from as u64);
+            sum.update(&block.bytes[from..block.at]);
+            self.sum = sum.finalize();
         }
         ended
     }

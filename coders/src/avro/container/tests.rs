@@ -3,7 +3,7 @@
 use apache_avro::types::Value as Any;
 use apache_avro::{Codec as Theirs, DeflateSettings, Reader, Writer as TheirWriter, ZstandardSettings};
 use millstream_core::contracts::{Format, Framing, Scan};
-use millstream_core::data::{Bytes, Packed};
+use millstream_core::data::{Bytes, Data, Packed};
 use proptest::prelude::*;
 
 use super::{Codec, Container, LARGEST};
@@ -192,9 +192,8 @@ fn a_record_of_a_file_that_nobody_read_here_is_an_error_that_says_what_to_do() {
     let mut column = Packed::<Bytes>::default();
     column.append_bytes(&record(&schema(), 1));
     column.freeze();
-    let (mut made, mut faults) = (millstream_core::data::Typed::default(), Vec::new());
+    let (mut made, mut faults) = (<crate::avro::Value as Data>::Column::default(), Vec::new());
     (format.decoder().unwrap().make)().code(&column, &mut made, &mut faults);
-    let _: &millstream_core::data::Typed<crate::avro::Value> = &made;
     assert!(faults[0].1.to_string().contains("Container::knowing"), "{}", faults[0].1);
 }
 

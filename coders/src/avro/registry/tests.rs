@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use millstream_core::contracts::{Coder, Format as _, Halt};
-use millstream_core::data::{Bytes, Column as _, Packed, Typed};
+use millstream_core::data::{Bytes, Column as _, Packed, Recycled};
 
 use super::{Registry, Subject};
 use crate::avro::{Schema, Value, types, values};
@@ -105,7 +105,7 @@ fn decode(coder: &Coder, records: &[&[u8]], halt: Option<Halt>) -> Vec<Result<St
     let mut column = Packed::<Bytes>::default();
     records.iter().for_each(|record| column.append_bytes(record));
     column.freeze();
-    let (mut made, mut faults): (Typed<Value>, _) = (Typed::default(), Vec::new());
+    let (mut made, mut faults) = (Recycled::<Value>::default(), Vec::new());
     let mut code = (coder.make)();
     if let Some(halt) = halt {
         code.halt_by(&halt);
@@ -124,7 +124,7 @@ fn decode(coder: &Coder, records: &[&[u8]], halt: Option<Halt>) -> Vec<Result<St
 }
 
 fn encode(coder: &Coder, value: Value) -> Result<Vec<u8>, String> {
-    let (mut column, mut made, mut faults) = (Typed::default(), Packed::<Bytes>::default(), Vec::new());
+    let (mut column, mut made, mut faults) = (Recycled::default(), Packed::<Bytes>::default(), Vec::new());
     column.push(value);
     (coder.make)().code(&column, &mut made, &mut faults);
     match faults.pop() {

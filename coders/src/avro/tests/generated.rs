@@ -10,7 +10,9 @@ use serde_json::{Value as Json, json};
 
 use super::super::values;
 use super::{decode, encode, schema, value};
-use crate::avro::Value;
+use crate::avro::cursor::Cursor;
+use crate::avro::resolve::Plan;
+use crate::avro::{Value, read};
 
 /// A type whose named parts have no names yet, and a value of it.
 #[derive(Debug, Clone)]
@@ -116,7 +118,7 @@ proptest! {
         prop_assert_eq!(bits(&read), ours.clone());
         // Between instances.
         let [to_wire, from_wire] = <[_; 2]>::try_from(crate::avro::coders()).unwrap();
-        let mut column = millstream_core::data::Typed::default();
+        let mut column = millstream_core::data::Recycled::default();
         millstream_core::data::Column::push(&mut column, made.clone());
         let crossed: millstream_core::data::Bytes = super::code::<Value, _>(to_wire, &column).unwrap();
         let mut column = millstream_core::data::Packed::default();
@@ -131,5 +133,24 @@ proptest! {
         let single = encode(&values().single_object(&schema), made).unwrap();
         prop_assert_eq!(&single[10..], &ours[..]);
         prop_assert_eq!(bits(&decode(&values().single_object(&schema), &single).unwrap()), ours);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn a_value_that_is_filled_again_keeps_nothing_of_what_it_was(samples in prop::collection::vec(sample(), 2..4)) {
+        let mut filled = Any::Null;
+        // Each of them twice, so that it meets its own shape too.
+        for Sample { schema: mut json, value: of } in samples.iter().flat_map(|sample| [sample.clone(), sample.clone()]) {
+            named(&mut json, &mut 0);
+            let schema = schema(&json.to_string());
+            let datum = encode(&values().datum(&schema), value(&schema, of)).unwrap();
+            let plan = Plan::of(schema.graph(), schema.graph()).unwrap();
+            read::fill(&plan, plan.root, &mut Cursor::new(&datum, 64), &mut filled).unwrap();
+            let fresh = read::value(&plan, plan.root, &mut Cursor::new(&datum, 64)).unwrap();
+            prop_assert_eq!(format!("{filled:?}").len(), format!("{fresh:?}").len());
+            prop_assert_eq!(bits(&value(&schema, filled.clone())), datum);
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Decimal, Uuid};
+use millstream_core::contracts::Format as _;
+use millstream_core::data::{Bytes, Data, Packed};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -192,4 +194,70 @@ fn what_a_type_can_t_hold_is_an_error_with_its_way() {
     let datum = encode(&of::<Order>().datum(&schema(ORDER)), orders()[0].clone()).unwrap();
     let error = decode(&of::<Order>().datum(&schema(&text)), &datum).unwrap_err();
     assert!(error.contains("lines[0].sku"), "{error}");
+}
+
+#[test]
+fn types_that_can_only_take_fields_by_name_are_given_names() {
+    #[derive(Debug, Clone, PartialEq)]
+    struct Named(HashMap<String, i64>);
+    millstream_core::data!(Named);
+    impl Serialize for Named {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.0.serialize(serializer)
+        }
+    }
+    impl<'de> Deserialize<'de> for Named {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct ByName;
+            impl<'de> serde::de::Visitor<'de> for ByName {
+                type Value = Named;
+                fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    f.write_str("fields with names")
+                }
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Named, A::Error> {
+                    let mut named = HashMap::new();
+                    while let Some((name, value)) = map.next_entry()? {
+                        named.insert(name, value);
+                    }
+                    Ok(Named(named))
+                }
+            }
+            deserializer.deserialize_struct("Named", &["a", "b"], ByName)
+        }
+    }
+    let text = r#"{"type":"record","name":"N","fields":[{"name":"a","type":"long"},{"name":"b","type":"long"}]}"#;
+    let mut column = Packed::<Bytes>::default();
+    // What is wrong is wrong in both ways, and changes nothing for the others.
+    [&[2, 4][..], &[2], &[6, 8]].iter().for_each(|datum| column.append_bytes(datum));
+    column.freeze();
+    let (mut made, mut faults) = (<Named as Data>::Column::default(), Vec::new());
+    let coder = of::<Named>().datum(&schema(text)).decoder().unwrap();
+    (coder.make)().code(&column, &mut made, &mut faults);
+    let named = |a, b| Named(HashMap::from([("a".to_owned(), a), ("b".to_owned(), b)]));
+    assert_eq!(made.as_slice(), [named(1, 2), named(3, 4)]);
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].1.to_string().contains("in `b`"), "{}", faults[0].1);
+}
+
+#[test]
+fn fields_are_given_in_order_only_to_a_type_that_has_the_same() {
+    macro_rules! reads {
+        ($($name:ident { $($fields:tt)* } = $value:expr;)+) => {$({
+            #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+            struct $name { $($fields)* }
+            millstream_core::data!($name);
+            let text = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"long"},{"name":"b","type":"long"}]}"#;
+            assert_eq!(decode(&of::<$name>().datum(&schema(text)), &[2, 4]).unwrap(), $value);
+        })+};
+    }
+    reads! {
+        Same { a: i64, b: i64 } = Same { a: 1, b: 2 };
+        Turned { b: i64, a: i64 } = Turned { b: 2, a: 1 };
+        Fewer { b: i64 } = Fewer { b: 2 };
+        More { a: i64, b: i64, c: Option<i64> } = More { a: 1, b: 2, c: None };
+        Renamed { #[serde(rename = "b")] a: i64, #[serde(rename = "a")] b: i64 } = Renamed { a: 2, b: 1 };
+        Skipping { a: i64, #[serde(skip)] between: i64, b: i64 } = Skipping { a: 1, between: 0, b: 2 };
+        Aliased { a: i64, #[serde(alias = "b")] other: i64 } = Aliased { a: 1, other: 2 };
+        Defaulted { a: i64, #[serde(default)] b: i64 } = Defaulted { a: 1, b: 2 };
+    }
 }

@@ -1,20 +1,18 @@
-//! [`Worker`]: the thread that asks a registry. The calls are those of `schema_registry_converter`; its encoder and
-//! decoder are not used, since their caches have no bounds and keep what was refused for ever.
+//! [`Worker`]: the thread that asks a registry. The encoder and the decoder of `schema_registry_converter` are not used,
+//! since their caches have no bounds and keep what was refused for ever.
 
 use std::collections::HashSet;
-use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
-use schema_registry_converter::async_impl::schema_registry::{SrSettings, perform_sr_call};
-use schema_registry_converter::error::SRCError;
-use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, RegisteredReference, SrCall};
+use schema_registry_converter::schema_registry_common::{RawRegisteredSchema, RegisteredReference, SrCall};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::Settings;
 use super::asked::{Known, Question, Refusal, Shared, Written};
+use super::http::Http;
 use crate::avro::Schema;
 use crate::avro::resolve::Plan;
 
@@ -26,14 +24,14 @@ const MANY: usize = 256;
 pub(super) struct Worker(mpsc::UnboundedSender<Question>);
 
 /// Why an answer did not come.
-enum Trouble {
+pub(super) enum Trouble {
     /// It may come when it is asked again.
     Passing(String),
     /// It won't.
     Refused(String),
 }
 
-type Answer<T> = Result<T, Trouble>;
+pub(super) type Answer<T> = Result<T, Trouble>;
 
 impl Worker {
     /// Starts it. An error says what is wrong with the settings.
@@ -99,7 +97,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
 /// The calls.
 struct Calls {
     settings: Settings,
-    client: SrSettings,
+    http: Http,
 }
 
 impl Calls {
@@ -107,26 +105,10 @@ impl Calls {
         if let Some(wrong) = settings.wrong {
             return Err(wrong.to_owned());
         }
-        let mut urls = settings.urls.iter();
-        let first = urls.next().ok_or("a registry without a URL")?;
-        let mut builder = SrSettings::new_builder(first.clone());
-        for url in urls {
-            builder.add_url(url.clone());
+        if settings.urls.is_empty() {
+            return Err("a registry without a URL".to_owned());
         }
-        if let Some(token) = &settings.token {
-            builder.set_token_authorization(token);
-        }
-        if let Some((user, password)) = &settings.user {
-            builder.set_basic_authorization(user, Some(password));
-        }
-        builder.set_timeout(settings.patience);
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(settings)?)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent("millstream");
-        let client =
-            builder.build_with(http).map_err(|error| format!("the registry's settings are wrong: {}", error.error))?;
-        Ok(Self { settings: settings.clone(), client })
+        Ok(Self { settings: settings.clone(), http: Http::new(settings)? })
     }
 
     fn shown(&self) -> String {
@@ -136,7 +118,7 @@ impl Calls {
     async fn answer(&self, question: &Question) -> Answer<Known> {
         match question {
             Question::Id(id) => {
-                let found = self.call(SrCall::GetById(*id)).await;
+                let found = self.http.call(SrCall::GetById(*id)).await;
                 let found = found.map_err(|trouble| trouble.of(&format!("the schema of id {id}"), &self.shown()))?;
                 self.known(found, Some(*id)).await
             }
@@ -149,12 +131,12 @@ impl Calls {
                     Some(version) => format!("version {version} of the subject {subject}"),
                     None => format!("the latest version of the subject {subject}"),
                 };
-                let found = self.call(call).await.map_err(|trouble| trouble.of(&what, &self.shown()))?;
+                let found = self.http.call(call).await.map_err(|trouble| trouble.of(&what, &self.shown()))?;
                 self.known(found, None).await
             }
             Question::LookUp(subject, written) => {
                 let body = body(written);
-                match self.call(SrCall::PostForVersion(subject, &body)).await {
+                match self.http.call(SrCall::PostForVersion(subject, &body)).await {
                     Ok(found) => self.written(found, written),
                     Err(Trouble::Passing(why)) => Err(Trouble::Passing(why)),
                     Err(Trouble::Refused(why)) => {
@@ -170,7 +152,7 @@ impl Calls {
             }
             Question::Register(subject, written) => {
                 let body = body(written);
-                match self.call(SrCall::PostNew(subject, &body)).await {
+                match self.http.call(SrCall::PostNew(subject, &body)).await {
                     Ok(found) => self.written(found, written),
                     Err(Trouble::Passing(why)) => Err(Trouble::Passing(why)),
                     Err(Trouble::Refused(why)) => {
@@ -189,7 +171,7 @@ impl Calls {
 
     /// How a schema differs from the latest of the subject, as half a sentence; nothing if that can't be said.
     async fn differs(&self, subject: &str, schema: &Schema) -> String {
-        let Ok(found) = self.call(SrCall::GetLatest(subject)).await else { return String::new() };
+        let Ok(found) = self.http.call(SrCall::GetLatest(subject)).await else { return String::new() };
         let version = found.version.map_or_else(String::new, |version| format!(" (version {version})"));
         let Ok(latest) = self.known(found, None).await else { return String::new() };
         let mut lines = Vec::new();
@@ -255,7 +237,7 @@ impl Calls {
                 return Err(Trouble::Refused(text));
             }
             others.asked.insert((subject.to_owned(), version));
-            let found = self.call(SrCall::GetBySubjectAndVersion(subject, version)).await;
+            let found = self.http.call(SrCall::GetBySubjectAndVersion(subject, version)).await;
             let found = found.map_err(|trouble| trouble.of(&what, &self.shown()))?;
             for reference in few(found.references)? {
                 self.referred(&reference.subject, reference.version, others, deep - 1).await?;
@@ -268,10 +250,6 @@ impl Calls {
             }
             Ok(())
         })
-    }
-
-    async fn call(&self, call: SrCall<'_>) -> Answer<RawRegisteredSchema> {
-        perform_sr_call(&self.client, call).await.map_err(|error| trouble(&error))
     }
 }
 
@@ -299,26 +277,6 @@ impl Trouble {
             Self::Passing(why) => Self::Passing(why),
             Self::Refused(why) => Self::Refused(format!("{what} can't be had from {registry}: {why}")),
         }
-    }
-}
-
-/// What an error of the library comes to. What the registry says of itself (5xx) passes, as does what never reached it,
-/// being asked too much, and who asks not being let in: that is no fault of the record, and may be mended over there.
-fn trouble(error: &SRCError) -> Trouble {
-    let status = error.error.split("failed with status ").nth(1).and_then(|rest| rest.get(..3)?.parse::<u16>().ok());
-    let said = error.source().and_then(|source| source.downcast_ref::<RawError>());
-    let text = match (said, status) {
-        (Some(said), Some(status)) if said.error_code != 0 => {
-            format!("{} (status {status}, code {})", said.message, said.error_code)
-        }
-        (_, Some(status)) => format!("status {status}"),
-        _ => error.cause.clone().unwrap_or_else(|| error.error.clone()),
-    };
-    match status {
-        Some(401 | 403) => Trouble::Passing(format!("{text}: see to the user and the password, or the token")),
-        Some(408 | 429 | 500..) => Trouble::Passing(text),
-        None if error.retriable => Trouble::Passing(text),
-        _ => Trouble::Refused(text),
     }
 }
 
@@ -351,7 +309,7 @@ pub(super) fn plain(url: &str) -> Result<String, &'static str> {
 }
 
 /// TLS by ring, trusting the system's authorities and those that are given.
-fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
+pub(super) fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
 

@@ -12,13 +12,15 @@
 //! ```text
 //! subject.rs   under which subject schemas are
 //! asked.rs     what is asked, what is known, who waits
-//! client.rs    the thread that asks, on schema_registry_converter's calls
+//! client.rs    the thread that asks
+//! http.rs      one call, bounded
 //! coding.rs    registered records: how a coder uses it
 //! ```
 
 mod asked;
 mod client;
 mod coding;
+mod http;
 mod subject;
 
 #[cfg(test)]

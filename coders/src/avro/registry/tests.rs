@@ -407,3 +407,62 @@ fn a_url_that_may_hold_a_secret_is_refused_and_not_repeated() {
     }
     Registry::at("https://host:8081/path/").or_at("host:8081").check().unwrap();
 }
+
+#[test]
+fn an_answer_is_read_up_to_a_bound() {
+    let server = Server::with(|request, _| match request {
+        "GET /schemas/ids/1?deleted=true" => (200, schema_answer(&format!("{ORDER}{}", " ".repeat(17 << 20)))),
+        _ => (404, "x".repeat(1 << 20)),
+    });
+    let coder = values().registered(&server.registry().reading()).decoder().unwrap();
+    let errors = decode(&coder, &[&[0, 0, 0, 0, 1, 2], &[0, 0, 0, 0, 2, 2]], None);
+    let wanted = ["its answer has more than 16777216 bytes", "status 404"];
+    for (error, wanted) in errors.into_iter().zip(wanted) {
+        let error = error.unwrap_err();
+        assert!(error.contains(wanted) && error.len() < 1_000, "{error}");
+    }
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_asked_for_again() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = std::thread::spawn(move || {
+        let body = schema_answer(ORDER);
+        for end in [0, 9, body.len()] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4_096]).unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body[..end]).as_bytes()).unwrap();
+        }
+    });
+    let registry =
+        Registry::at(format!("http://127.0.0.1:{port}")).again(Duration::from_millis(5), Duration::from_millis(20));
+    let coder = values().registered(&registry.reading()).decoder().unwrap();
+    assert_eq!(decode(&coder, &[&[0, 0, 0, 0, 1, 2]], None)[0], Ok(r#"{"id":1}"#.to_owned()));
+    serving.join().unwrap();
+}
+
+#[test]
+fn what_one_url_has_refused_the_next_is_not_asked() {
+    let first = Server::with(|_, _| (404, r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned()));
+    let second = Server::with(|_, _| (200, schema_answer(ORDER)));
+    // Nor is it waited for one that is dead.
+    for next in [format!("http://127.0.0.1:{}", second.port), "http://127.0.0.1:9".to_owned()] {
+        let coder = values().registered(&first.registry().or_at(next).reading()).decoder().unwrap();
+        let error = decode(&coder, &[&[0, 0, 0, 0, 1, 2]], None).remove(0).unwrap_err();
+        assert!(error.contains("Schema not found"), "{error}");
+    }
+    assert_eq!((first.calls(), second.calls()), (2, 0));
+}
+
+#[test]
+fn a_subject_is_one_part_of_a_path() {
+    let server = Server::with(|request, _| {
+        assert_eq!(request, "GET /subjects/a%2Fb%3F%23%25%20%C3%A4..-value/versions/latest");
+        let answer = serde_json::json!({"subject": "", "version": 3, "id": 8, "schema": ORDER});
+        (200, answer.to_string())
+    });
+    assert!(server.registry().schema("a/b?#% ä..-value", None).is_ok());
+    assert_eq!(server.calls(), 1);
+}

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::behind::Behind;
 use super::channel::{self, Incoming, Outgoing};
-use super::control::{Control, Phase};
+use super::control::Control;
 use super::entry_end::{EntryEnd, Feed};
 use super::exit_end::ExitEnd;
 use super::fold::FoldEnd;
@@ -26,7 +26,7 @@ use super::source_end::{SourceEnd, SourceRequest};
 use super::steps::{Stepping, Steps};
 use super::summary::Ended;
 use super::turns::Turns;
-use crate::contracts::{Across, Cause, Error, Exit, Halt, Host, Result};
+use crate::contracts::{Across, Cause, Error, Exit, Host, Result};
 use crate::plan::{Factory, Inlet, Outlet, Runs, Stage, StageId, Step, Task};
 
 /// Puts the tasks of a part together.
@@ -195,7 +195,7 @@ impl<'a> Assembly<'a> {
             setup.policy(stage),
             each,
             every,
-            KeepBytes::of(&setup.job.graph, stage),
+            KeepBytes::of(&setup.job.graph, stage, &self.control.halt()),
             setup.fold_epoch(),
             setup.resolver(self.control),
             setup.settings.world.clock.clone(),
@@ -210,8 +210,7 @@ impl<'a> Assembly<'a> {
         match step {
             Step::Segment(segment) => {
                 let meters = self.setup.meters.clone();
-                let control = self.control.clone();
-                let halt = Halt::when(move || control.phase() == Phase::Aborting);
+                let halt = self.control.halt();
                 Segmented::new(segment, &job.graph, &job.factories, job.policy, meters, &halt).map(Stepping::Segment)
             }
             Step::Limit { stage, records } => {

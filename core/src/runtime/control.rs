@@ -1,11 +1,11 @@
 //! [`Control`]: what all tasks of a run listen to.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
-use crate::contracts::Error;
+use crate::contracts::{Error, Halt};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +109,12 @@ impl Control {
 
     pub(super) fn phase(&self) -> Phase {
         *self.phase.borrow()
+    }
+
+    /// When those who wait for something outside are to give up.
+    pub(super) fn halt(self: &Arc<Self>) -> Halt {
+        let control = self.clone();
+        Halt::when(move || control.phase() == Phase::Aborting)
     }
 
     pub(super) fn listen(&self) -> watch::Receiver<Phase> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::contracts::{Code, Faults};
+use crate::contracts::{Code, Faults, Halt};
 use crate::data::{AnyColumn, Bytes, Form, Marks, Packed, Position};
 use crate::plan::{Graph, StageId};
 
@@ -11,10 +11,14 @@ use crate::plan::{Graph, StageId};
 pub(super) struct KeepBytes(Option<Vec<(Box<dyn Code>, Form)>>);
 
 impl KeepBytes {
-    /// What the graph asks for of what `stage` emits.
-    pub(super) fn of(graph: &Graph, stage: StageId) -> Self {
+    /// What the graph asks for of what `stage` emits; coders that wait give up by `halt`.
+    pub(super) fn of(graph: &Graph, stage: StageId, halt: &Halt) -> Self {
         let keep = graph.keep_bytes.iter().find(|keep| keep.stage == stage);
-        let coder = |&coder: &usize| ((graph.coders[coder].make)(), graph.coders[coder].to.clone());
+        let coder = |&coder: &usize| {
+            let mut code = (graph.coders[coder].make)();
+            code.halt_by(halt);
+            (code, graph.coders[coder].to.clone())
+        };
         Self(keep.map(|keep| keep.coders.iter().map(coder).collect()))
     }
 
@@ -77,5 +81,55 @@ impl Marks for Blockless {
 
     fn place(&self, index: u32, _: &[u8], _: usize) -> String {
         self.0.place(index, &[], 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+    use crate::contracts::{CodeError, Coder, Kind};
+    use crate::data::{Column as _, Data, Typed};
+    use crate::plan;
+
+    /// Waits for what never comes.
+    #[derive(Default)]
+    struct Waiting(Option<Halt>);
+
+    impl Code for Waiting {
+        fn halt_by(&mut self, halt: &Halt) {
+            self.0 = Some(halt.clone());
+        }
+
+        fn code(&mut self, from: &dyn AnyColumn, _: &mut dyn AnyColumn, faults: &mut Faults) {
+            let halt = self.0.as_ref().expect("it was told when to give up");
+            while !halt.is_due() {
+                std::thread::yield_now();
+            }
+            faults.extend((0..from.rows() as u32).map(|row| (row, CodeError::new("given up").into())));
+        }
+    }
+
+    #[test]
+    fn a_coder_that_waits_to_keep_bytes_gives_up_when_the_run_breaks_off() {
+        let (name, from, to) = ("WAITING".to_owned(), u64::form(), Bytes::form());
+        let make = Arc::new(|| Box::<Waiting>::default() as Box<dyn Code>);
+        let waiting = Coder { name, from, to, kind: Kind::Encode, cost: 10, heavy: false, waits: true, make };
+        let graph = Graph {
+            stages: Vec::new(),
+            coders: vec![waiting],
+            tasks: Vec::new(),
+            channels: Vec::new(),
+            network: Vec::new(),
+            keep_bytes: vec![plan::KeepBytes { stage: 0, coders: vec![0] }],
+            emits: u64::form(),
+        };
+        let asked = Arc::new(AtomicUsize::new(0));
+        let halt = Halt::when(move || asked.fetch_add(1, Relaxed) == 3);
+        let mut column = Typed::<u64>::default();
+        column.push(7);
+        let kept = KeepBytes::of(&graph, 0, &halt).bytes(&column).expect("bytes for each");
+        assert_eq!((kept.len(), kept.get(0).len()), (1, 0), "it has none");
     }
 }

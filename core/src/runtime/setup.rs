@@ -140,7 +140,7 @@ impl Setup {
             control,
             self.settings.world.clock.clone(),
             self.meters.clone(),
-            KeepBytes::of(&self.job.graph, 0),
+            KeepBytes::of(&self.job.graph, 0, &control.halt()),
             others.map(|(reports, keep)| Others { reports, compare: self.compares_origins(), keep }),
         );
         source.open().await?;

@@ -170,7 +170,9 @@ impl<T> Topics<T> {
     }
 
     /// Ends when all partitions of this member have been read up to where they ended when they were assigned, instead of
-    /// waiting for more. Partitions that another member reads are not waited for.
+    /// waiting for more, and none is on its way from one member to another. Partitions that another member reads are not
+    /// waited for. Where the brokers don't tell how the group stands (`group.protocol=consumer`, or one of them is away), it
+    /// ends once the group has been silent for 10 seconds.
     #[must_use]
     pub fn until_end(mut self) -> Self {
         self.until_end = true;

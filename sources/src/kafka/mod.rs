@@ -11,6 +11,7 @@
 //! opened    one partition that is being read
 //! form      what becomes of a message
 //! marks     where the records of a batch stand
+//! rest      whether the group is at rest
 //! source    what the engine asks for
 //! ```
 
@@ -20,6 +21,7 @@ mod form;
 mod marks;
 mod member;
 mod opened;
+mod rest;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use super::config::{Expired, Fallback, Start, Topics, What};
 use super::form::Form;
 use super::member::{Context, Member, Notice, assign, unassign};
 use super::opened::{Most, Reading};
+use super::rest::Resting;
 
 /// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
 const FIRST: Duration = Duration::from_secs(3);
@@ -60,8 +61,12 @@ pub struct KafkaSource<T: Form> {
     /// A commit that is under way.
     committing: Option<Answer<Committed>>,
     revoking: Option<Revoking>,
-    /// Whether the group has assigned anything yet, if only that there is nothing for this member.
+    /// Whether the group has said what is this member's, if only that nothing is, and has taken nothing away since.
     assigned: bool,
+    /// Whether it has ever said it in this run.
+    begun: bool,
+    /// What is known of the group's being at rest, once the end may have come.
+    resting: Resting,
     /// When a commit that failed is tried again.
     commit_again: Option<Instant>,
     /// An error that was found beside records: told after them.
@@ -93,6 +98,7 @@ struct Parked {
     moved: HashSet<Place>,
     given_back: HashMap<Place, i64>,
     assigned: bool,
+    begun: bool,
     /// What was being read.
     reading: Vec<Place>,
     waiting: Option<(Vec<Place>, bool)>,
@@ -202,6 +208,8 @@ impl<T: Form> KafkaSource<T> {
             committing: None,
             revoking: None,
             assigned: false,
+            begun: false,
+            resting: Resting::new(),
             commit_again: None,
             wrong: None,
             late: 0,
@@ -240,10 +248,10 @@ impl<T: Form> KafkaSource<T> {
 
     /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
     async fn take_up(&mut self, parked: Parked) -> Result<()> {
-        let Parked { member, known, opened_at, floors, moved, given_back, assigned, reading, waiting, revoking } =
-            parked;
+        let Parked { member, known, opened_at, floors, moved, given_back, reading, waiting, revoking, .. } = parked;
+        (self.assigned, self.begun) = (parked.assigned, parked.begun);
         (self.known, self.opened_at, self.floors, self.moved) = (known, opened_at, floors, moved);
-        (self.given_back, self.assigned, self.waiting) = (given_back, assigned, waiting);
+        (self.given_back, self.waiting) = (given_back, waiting);
         self.joined(member);
         let (gone, kept) = match &revoking {
             Some(revoking) => reading.into_iter().partition(|place| revoking.places.contains(place)),
@@ -272,11 +280,10 @@ impl<T: Form> KafkaSource<T> {
     }
 
     async fn first_assignment(&mut self) -> Result<()> {
-        while !self.assigned {
+        self.take_notices()?;
+        while !self.assigned || self.waiting.is_some() {
+            self.wait().await?;
             self.take_notices()?;
-            if !self.assigned {
-                self.wait().await?;
-            }
         }
         Ok(())
     }
@@ -284,9 +291,10 @@ impl<T: Form> KafkaSource<T> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
-        let until = [self.revoking.as_ref().map(|revoking| revoking.until), self.commit_again, self.begin_again];
+        let given_up = self.revoking.as_ref().map(|revoking| revoking.until);
+        let until = [given_up, self.commit_again, self.begin_again, self.resting.again()];
         let until = until.into_iter().flatten().min();
-        let Self { beginning, committing, .. } = self;
+        let Self { beginning, committing, resting, .. } = self;
         tokio::select! {
             () = wake.notified() => Ok(()),
             committed = answered(committing) => {
@@ -298,6 +306,7 @@ impl<T: Form> KafkaSource<T> {
                 self.beginning = None;
                 self.begun(begun?)
             }
+            () = resting.heard() => Ok(()),
         }
     }
 
@@ -314,10 +323,15 @@ impl<T: Form> KafkaSource<T> {
         while let Some(notice) = self.member()?.inbox.take() {
             match notice {
                 Notice::Assigned(places) => {
-                    let first = !std::mem::replace(&mut self.assigned, true);
+                    (self.assigned, self.resting) = (true, Resting::new());
+                    let first = !std::mem::replace(&mut self.begun, true);
                     self.find_beginnings(places, first)?;
                 }
-                Notice::Revoked { places, lost } => self.revoke(places, lost)?,
+                Notice::Revoked { places, lost } => {
+                    // What is this member's is said again behind it.
+                    (self.assigned, self.resting) = (false, Resting::new());
+                    self.revoke(places, lost)?;
+                }
                 Notice::Failed(error) => self.judge("the consumer group", error)?,
             }
         }
@@ -509,11 +523,14 @@ impl<T: Form> KafkaSource<T> {
         Ok(None)
     }
 
-    fn is_at_end(&self) -> bool {
-        self.topics.until_end
-            && self.assigned
-            && self.waiting.is_none()
-            && self.open.iter().all(|reading| reading.at_end || self.is_revoked(reading))
+    /// Whether all that is this member's has been read to its end, and nothing more is on its way to it.
+    fn is_at_end(&mut self) -> bool {
+        let has_all = self.assigned && self.waiting.is_none() && self.revoking.is_none();
+        if !self.topics.until_end || !has_all || !self.open.iter().all(|reading| reading.at_end) {
+            return false;
+        }
+        let Self { resting, member, topics, known, .. } = self;
+        member.as_ref().is_some_and(|member| resting.find_out(member, &topics.group, known))
     }
 
     fn judge_partition(&self, turn: usize, error: KafkaError) -> Result<()> {
@@ -632,6 +649,7 @@ impl<T: Form> Drop for KafkaSource<T> {
                 moved: std::mem::take(&mut self.moved),
                 given_back: std::mem::take(&mut self.given_back),
                 assigned: self.assigned,
+                begun: self.begun,
                 reading,
                 waiting: self.waiting.take(),
                 revoking: self.revoking.take(),

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::client::{Load, committed, expected, progress, same, topic, unique, until};
+use bytes::Bytes;
+use millstream::kafka::Topics;
+use millstream::prelude::*;
+
+use super::client::{Load, committed, expected, fill_numbers, progress, same, topic, unique, until};
 use crate::support::example::Process;
 use crate::support::kafka::Kafka;
 
@@ -105,4 +109,75 @@ fn a_zombie_is_fenced() {
     zombie.drain();
     other.drain();
     copying.check(count);
+}
+
+/// A member of a group that reads to the end, slowly.
+struct Reading {
+    runtime: tokio::runtime::Runtime,
+    running: Running,
+    seen: Box<dyn Fn() -> Vec<u64>>,
+}
+
+impl Reading {
+    fn start(topics: &Topics, a_second: u64) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime can be had");
+        let out = Collect::<Bytes>::new();
+        let seen = out.collected();
+        let number = |value: &Bytes| std::str::from_utf8(value).expect("text").parse().expect("a number");
+        let seen = Box::new(move || seen.values().iter().map(number).collect());
+        // A copy is a member of its own.
+        let pipeline = Pipeline::source(topics.clone()).throttle(a_second, Duration::from_secs(1)).sink(out);
+        let running = runtime.block_on(pipeline.start(Settings::default())).expect("it starts");
+        Self { runtime, running, seen }
+    }
+
+    fn drain(self) -> Vec<u64> {
+        self.running.drain();
+        self.ends()
+    }
+
+    /// What it has read, once it has ended.
+    fn ends(self) -> Vec<u64> {
+        self.runtime.block_on(self.running.join()).expect("it ends well");
+        (self.seen)()
+    }
+}
+
+/// Each of these is there.
+#[track_caller]
+fn all_of(count: u64, mut found: Vec<u64>) {
+    let read = found.len() as u64;
+    found.sort_unstable();
+    found.dedup();
+    println!("{count} records, {} of them read again", read - found.len() as u64);
+    assert!(found.iter().copied().eq(0..count), "{} of {count} are there", found.len());
+}
+
+#[test]
+fn members_that_read_to_the_end_leave_nothing_to_each_other() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let from = topic(kafka, "from");
+    fill_numbers(&kafka.brokers(), &from, 0..4_000);
+    let topics = || {
+        let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).until_end().batch_records(50);
+        topics.property("heartbeat.interval.ms", "300").property("session.timeout.ms", "6000")
+    };
+    // One joins while another has everything: it waits for what is being given to it.
+    let group = topics();
+    let first = Reading::start(&group, 1_000);
+    until("the first records", || (first.seen)().len() > 200);
+    let second = Reading::start(&group, 1_000);
+    let (first, second) = (first.ends(), second.ends());
+    println!("joining: {} and {} records", first.len(), second.len());
+    assert!(!second.is_empty(), "the second has ended before it was given anything");
+    all_of(4_000, [first, second].concat());
+    // One leaves before its end: the other reads what that had.
+    let group = topics();
+    let [first, second] = [(); 2].map(|()| Reading::start(&group, 700));
+    until("both to read", || [&first, &second].iter().all(|reading| !(reading.seen)().is_empty()));
+    let (first, second) = (first.drain(), second.ends());
+    println!("leaving: {} and {} records", first.len(), second.len());
+    assert!(first.len() < 3_000, "the first has left too late");
+    all_of(4_000, [first, second].concat());
 }

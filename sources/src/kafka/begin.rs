@@ -6,10 +6,11 @@ use std::time::Duration;
 use millstream_core::contracts::{Cause, Error, Result};
 use millstream_net::kafka::{Place, failed, partition_name};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::config::{Fallback, Start, What};
+use super::known::Floor;
 use super::member::{Context, place};
 
 /// How long an answer of the brokers is waited for.
@@ -19,18 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Begin {
     pub(super) place: Place,
-    pub(super) offset: Offset,
+    pub(super) from: From,
+    /// The offset that this is.
+    pub(super) offset: i64,
     pub(super) end: Option<i64>,
+    /// What the group has committed.
+    pub(super) committed: Option<i64>,
 }
 
 /// A partition whose beginning is asked for.
+#[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) place: Place,
     pub(super) held: Option<Held>,
-    /// Where it began when this process read it before, if it did.
-    pub(super) floor: Option<Offset>,
-    /// Whether what the group has committed is of an earlier run, and the start says not to look at that.
-    pub(super) afresh: bool,
+    /// What this run knows of it, if it has read it before.
+    pub(super) floor: Option<Floor>,
     pub(super) start: Start,
 }
 
@@ -42,6 +46,35 @@ pub(super) enum Held {
     /// The partition begins there unless the group has gone further: it was given back since, and others may have read
     /// on.
     AtLeast(i64),
+}
+
+/// Where a partition begins, before the brokers have said which offset that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    Offset(i64),
+    /// With the first record that there is.
+    Earliest,
+    /// Behind the last one.
+    Latest,
+    /// With the first record of this time, in milliseconds since the Unix epoch, or later.
+    Time(i64),
+}
+
+impl Begin {
+    /// What librdkafka is told.
+    pub(super) fn told(&self) -> Offset {
+        match self.from {
+            // What there is may expire until it is read.
+            From::Earliest => Offset::Beginning,
+            _ => Offset::Offset(self.offset),
+        }
+    }
+
+    /// What the run knows of it from now on.
+    pub(super) fn floor(&self) -> Floor {
+        let Self { offset, end, committed, .. } = *self;
+        Floor { offset, end, before: committed, moved: false, given_back: None }
+    }
 }
 
 /// Sees that what is to be read is there, and returns how many partitions each topic has.
@@ -71,58 +104,70 @@ pub(super) fn look(consumer: &BaseConsumer<Context>, what: &What) -> Result<Hash
 
 /// Says where each begins.
 pub(super) fn begin(consumer: &BaseConsumer<Context>, asked: Vec<Asked>, until_end: bool) -> Result<Vec<Begin>> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
     let said = |what: &str, error| consumer.context().said().failed(&format!("can't ask {what}"), error);
-    let of_group = asked.iter().filter(|asked| asked.asks_group());
-    let of_group = list(of_group.map(|asked| (&asked.place, Offset::Invalid)));
-    let committed = match of_group.count() {
-        0 => HashMap::new(),
-        _ => {
-            let found = consumer.committed_offsets(of_group, PATIENCE);
-            offsets(&found.map_err(|error| said("where the group has committed", error))?)?
-        }
-    };
+    let of_group = list(asked.iter().map(|asked| (&asked.place, Offset::Invalid)));
+    let found = consumer.committed_offsets(of_group, PATIENCE);
+    let committed = offsets(&found.map_err(|error| said("where the group has committed", error))?)?;
     let mut begins = Vec::new();
-    for Asked { place, held, floor, start, .. } in asked {
-        let offset = match (held, committed.get(&place).copied()) {
-            (Some(Held::At(offset)), _) => Offset::Offset(offset),
-            (Some(Held::AtLeast(held)), committed) => Offset::Offset(committed.map_or(held, |offset| offset.max(held))),
-            (None, Some(committed)) => Offset::Offset(committed),
-            (None, None) => floor.map_or_else(|| fallback(&place, start), Ok)?,
-        };
-        begins.push(Begin { place, offset, end: None });
+    for asked in asked {
+        let committed = committed.get(&asked.place).copied();
+        let from = from(&asked, committed)?;
+        begins.push(Begin { place: asked.place, from, offset: 0, end: None, committed });
     }
     times(consumer, &mut begins).map_err(|error| said("for offsets by time", error))?;
     for begin in &mut begins {
-        if !until_end && begin.offset != Offset::End {
-            continue;
-        }
-        let ends = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
-        let (_, end) = ends.map_err(|error| said("where partitions end", error))?;
-        if begin.offset == Offset::End {
-            // What is the end is said once.
-            begin.offset = Offset::Offset(end);
-        }
-        begin.end = until_end.then_some(end);
+        let ends = || {
+            let ends = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
+            ends.map_err(|error| said("where partitions begin and end", error))
+        };
+        let (offset, end) = match begin.from {
+            From::Offset(offset) if until_end => (offset, ends()?.1),
+            From::Offset(offset) => (offset, offset),
+            From::Earliest => ends()?,
+            From::Latest | From::Time(_) => {
+                let (_, end) = ends()?;
+                (end, end)
+            }
+        };
+        (begin.offset, begin.end) = (offset, until_end.then_some(end));
     }
     Ok(begins)
 }
 
-impl Asked {
-    fn asks_group(&self) -> bool {
-        match self.held {
-            Some(Held::At(_)) => false,
-            Some(Held::AtLeast(_)) => true,
-            None => !self.afresh && (matches!(self.start, Start::Committed(_)) || self.floor.is_some()),
-        }
+/// Where a partition begins of which the group has committed this. Once a run has begun with it, what was committed before
+/// that is of an earlier run and doesn't count; what was committed since does.
+fn from(asked: &Asked, committed: Option<i64>) -> Result<From> {
+    let Asked { place, held, floor, start } = asked;
+    if let Some(Held::At(offset)) = held {
+        return Ok(From::Offset(*offset));
     }
+    let Some(floor) = floor else {
+        let group = committed.filter(|_| matches!(start, Start::Committed(_)));
+        return match (held, group) {
+            (Some(Held::AtLeast(held)), _) => Ok(From::Offset(committed.unwrap_or(*held).max(*held))),
+            (_, Some(offset)) => Ok(From::Offset(offset)),
+            (_, None) => fallback(place, *start),
+        };
+    };
+    let since = committed.filter(|_| floor.moved || committed != floor.before);
+    let offset = since.unwrap_or(floor.offset);
+    Ok(From::Offset(match held {
+        Some(Held::AtLeast(held)) => offset.max(*held),
+        _ => offset,
+    }))
 }
 
-/// Where a partition begins that nobody has committed anything of. A time is put as an offset from the tail for now.
-fn fallback(place: &Place, start: Start) -> Result<Offset> {
+/// Where a partition begins that nobody has committed anything of.
+fn fallback(place: &Place, start: Start) -> Result<From> {
     Ok(match start {
-        Start::Earliest | Start::Committed(Fallback::Earliest) => Offset::Beginning,
-        Start::Latest | Start::Committed(Fallback::Latest) => Offset::End,
-        Start::Timestamp(millis) | Start::Committed(Fallback::Timestamp(millis)) => Offset::OffsetTail(millis),
+        Start::Earliest | Start::Committed(Fallback::Earliest) => From::Earliest,
+        Start::Latest | Start::Committed(Fallback::Latest) => From::Latest,
+        // Brokers take other negative times for something else.
+        Start::Timestamp(..0) | Start::Committed(Fallback::Timestamp(..0)) => From::Earliest,
+        Start::Timestamp(millis) | Start::Committed(Fallback::Timestamp(millis)) => From::Time(millis),
         Start::Committed(Fallback::Fail) => {
             let name = partition_name(&place.topic, place.partition);
             let message = format!(
@@ -135,9 +180,10 @@ fn fallback(place: &Place, start: Start) -> Result<Offset> {
 }
 
 /// Turns times into offsets.
-fn times(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> rdkafka::error::KafkaResult<()> {
-    let by_time = begins.iter().filter_map(|begin| match begin.offset {
-        Offset::OffsetTail(millis) => Some((&begin.place, Offset::Offset(millis))),
+fn times(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> KafkaResult<()> {
+    let by_time = begins.iter().filter_map(|begin| match begin.from {
+        // Brokers are asked for a time where an offset stands otherwise.
+        From::Time(millis) => Some((&begin.place, Offset::Offset(millis))),
         _ => None,
     });
     let by_time = list(by_time);
@@ -149,10 +195,10 @@ fn times(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> rdkafka::err
         element.error()?;
         let place = place(element.topic(), element.partition());
         if let Some(begin) = begins.iter_mut().find(|begin| begin.place == place) {
-            begin.offset = match element.offset() {
-                Offset::Offset(offset) => Offset::Offset(offset),
+            begin.from = match element.offset() {
+                Offset::Offset(offset) => From::Offset(offset),
                 // Nothing of that time or later is there yet.
-                _ => Offset::End,
+                _ => From::Latest,
             };
         }
     }
@@ -165,7 +211,7 @@ pub(super) fn go_back(consumer: &BaseConsumer<Context>, begins: &[Begin]) -> Res
         return Ok(());
     }
     let wrong = |error| failed("can't go back to where the group has committed", error).retryable(true);
-    let sought = list(begins.iter().map(|begin| (&begin.place, begin.offset)));
+    let sought = list(begins.iter().map(|begin| (&begin.place, begin.told())));
     let sought = consumer.seek_partitions(sought, PATIENCE).map_err(wrong)?;
     sought.elements().iter().try_for_each(|element| element.error().map_err(wrong))
 }
@@ -180,7 +226,8 @@ pub(super) fn list<'a>(places: impl Iterator<Item = (&'a Place, Offset)>) -> Top
     list
 }
 
-fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, i64>> {
+/// The offsets that a list of the group's commits holds.
+pub(super) fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, i64>> {
     let mut found = HashMap::new();
     for element in list.elements() {
         element.error().map_err(|error| failed("the group's offsets can't be told", error))?;
@@ -189,4 +236,60 @@ fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, i64>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(start: Start) -> Asked {
+        Asked { place: place("orders", 0), held: None, floor: None, start }
+    }
+
+    /// A run that began at `offset` when the group had committed `before`.
+    fn again(offset: i64, before: Option<i64>) -> Asked {
+        let floor = Floor { offset, end: None, before, moved: false, given_back: None };
+        // Partitions that come later.
+        Asked { floor: Some(floor), ..asked(Start::Committed(Fallback::Earliest)) }
+    }
+
+    fn at(asked: &Asked, committed: Option<i64>) -> From {
+        from(asked, committed).expect("it can be said")
+    }
+
+    #[test]
+    fn a_run_begins_as_it_was_told_and_held_positions_win() {
+        assert_eq!(at(&asked(Start::Earliest), Some(100)), From::Earliest);
+        assert_eq!(at(&asked(Start::Latest), Some(100)), From::Latest);
+        assert_eq!(at(&asked(Start::Timestamp(7)), Some(100)), From::Time(7));
+        assert_eq!(at(&asked(Start::Timestamp(-7)), Some(100)), From::Earliest);
+        assert_eq!(at(&asked(Start::Committed(Fallback::Latest)), Some(100)), From::Offset(100));
+        assert_eq!(at(&asked(Start::Committed(Fallback::Latest)), None), From::Latest);
+        assert_eq!(at(&asked(Start::Committed(Fallback::Timestamp(7))), None), From::Time(7));
+        assert!(from(&asked(Start::Committed(Fallback::Fail)), None).is_err());
+        let held = Asked { held: Some(Held::At(50)), ..asked(Start::Earliest) };
+        assert_eq!(at(&held, Some(100)), From::Offset(50));
+    }
+
+    #[test]
+    fn what_was_committed_before_the_run_began_does_not_count_in_it() {
+        // It began with the earliest record, though an earlier run had come to 100; nothing has been committed since.
+        assert_eq!(at(&again(3, Some(100)), Some(100)), From::Offset(3));
+        // Another member, or this one, has come to 40 since.
+        assert_eq!(at(&again(3, Some(100)), Some(40)), From::Offset(40));
+        let mut moved = again(3, Some(100));
+        moved.floor.as_mut().expect("there is one").moved = true;
+        assert_eq!(at(&moved, Some(100)), From::Offset(100), "this run has come to just there");
+        assert_eq!(at(&again(500, None), None), From::Offset(500), "the latest is said once");
+        assert_eq!(at(&again(500, None), Some(510)), From::Offset(510));
+    }
+
+    #[test]
+    fn what_was_given_back_begins_no_earlier_than_it_is_held() {
+        let held = |asked: Asked| Asked { held: Some(Held::AtLeast(50)), ..asked };
+        assert_eq!(at(&held(again(3, Some(100))), Some(100)), From::Offset(50), "nobody has read on");
+        assert_eq!(at(&held(again(3, Some(100))), Some(80)), From::Offset(80));
+        assert_eq!(at(&held(again(3, Some(100))), Some(40)), From::Offset(50));
+        assert_eq!(at(&held(again(3, None)), None), From::Offset(50));
+    }
 }

@@ -9,6 +9,7 @@ use millstream_core::data::{Bytes, Kv};
 use millstream_net::kafka::{Cluster, Group, Message, Role};
 
 use super::form::Form;
+use super::known::Keeps;
 use super::source::KafkaSource;
 
 /// Kafka topics, read as a member of a consumer group: `Topics::new("127.0.0.1:9092", ["orders"], "billing")`.
@@ -30,13 +31,15 @@ pub struct Topics<T = Bytes> {
     pub(super) revoke_wait: Duration,
     /// What its sources share with a sink that commits the group's offsets.
     pub(super) shared: Arc<Group>,
+    /// What its run knows, while there is no source.
+    pub(super) known: Keeps,
     form: PhantomData<fn() -> T>,
 }
 
 /// A copy is another member of the group.
 impl<T> Clone for Topics<T> {
     fn clone(&self) -> Self {
-        Self { shared: Group::of(self.instance.clone()), ..self.same() }
+        Self { shared: Group::of(self.instance.clone()), known: Keeps::default(), ..self.same() }
     }
 }
 
@@ -117,6 +120,7 @@ impl<T> Topics<T> {
             batch_bytes: 1 << 20,
             revoke_wait: Duration::from_secs(20),
             shared: Arc::default(),
+            known: Keeps::default(),
             form: PhantomData,
         }
     }
@@ -135,6 +139,7 @@ impl<T> Topics<T> {
             batch_bytes: self.batch_bytes,
             revoke_wait: self.revoke_wait,
             shared: self.shared.clone(),
+            known: self.known.clone(),
             form: PhantomData,
         }
     }

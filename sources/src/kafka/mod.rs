@@ -8,6 +8,7 @@
 //! config    which topics, how, from where on
 //! member    membership in the group: the client, and the thread that serves it
 //! begin     where partitions that were assigned begin
+//! known     what a run knows of its partitions, over all sources that are made in it
 //! opened    one partition that is being read
 //! form      what becomes of a message
 //! marks     where the records of a batch stand
@@ -18,6 +19,7 @@
 mod begin;
 mod config;
 mod form;
+mod known;
 mod marks;
 mod member;
 mod opened;

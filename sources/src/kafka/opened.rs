@@ -6,7 +6,6 @@ use millstream_core::contracts::{Chunk, Refused};
 use millstream_core::data::{Column as _, Partition, PartitionId, Times};
 use millstream_net::kafka::{Place, partition_name};
 use rdkafka::Message as _;
-use rdkafka::Offset;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
 use std::time::Duration;
@@ -48,8 +47,8 @@ pub(super) struct Most {
 
 impl Reading {
     pub(super) fn new(id: PartitionId, begin: Begin, queue: PartitionQueue<Context>) -> Self {
-        let Begin { place, offset, end } = begin;
-        let at_end = matches!((offset, end), (Offset::Offset(offset), Some(end)) if offset >= end) || end == Some(0);
+        let Begin { place, offset, end, .. } = begin;
+        let at_end = end.is_some_and(|end| offset >= end);
         Self {
             id,
             name: partition_name(&place.topic, place.partition),

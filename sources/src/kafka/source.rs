@@ -1,6 +1,6 @@
 //! [`KafkaSource`]: reads the partitions that the group has assigned to this member, and commits what has arrived.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::begin::{self, Asked, Begin, list};
 use super::config::{Expired, Fallback, Start, Topics, What};
 use super::form::Form;
+use super::known::Known;
 use super::member::{Context, Member, Notice, assign, unassign};
 use super::opened::{Most, Reading};
 use super::rest::Resting;
@@ -34,13 +35,8 @@ pub struct KafkaSource<T: Form> {
     topics: Topics<T>,
     held: Held,
     member: Option<Member>,
-    /// How many partitions each topic had when the run began.
-    known: HashMap<String, i32>,
-    /// When that was, in milliseconds since the Unix epoch.
-    opened_at: i64,
+    known: Known,
     open: Vec<Reading>,
-    /// Where partitions stood that were given back.
-    given_back: HashMap<Place, i64>,
     /// What was being read by the source before, as long as it isn't read here.
     parked_with: Vec<Place>,
     /// What is to be told before anything else.
@@ -48,10 +44,6 @@ pub struct KafkaSource<T: Form> {
     next_id: PartitionId,
     /// Where to begin with the next look for messages.
     turn: usize,
-    /// Where partitions began and ended when this process read them first.
-    floors: HashMap<Place, (Offset, Option<i64>)>,
-    /// Partitions of which this process has committed something.
-    moved: HashSet<Place>,
     /// Partitions that were assigned and are not read yet, and whether the run begins with them.
     waiting: Option<(Vec<Place>, bool)>,
     /// When it is asked again where they begin.
@@ -63,8 +55,6 @@ pub struct KafkaSource<T: Form> {
     revoking: Option<Revoking>,
     /// Whether the group has said what is this member's, if only that nothing is, and has taken nothing away since.
     assigned: bool,
-    /// Whether it has ever said it in this run.
-    begun: bool,
     /// What is known of the group's being at rest, once the end may have come.
     resting: Resting,
     /// When a commit that failed is tried again.
@@ -92,13 +82,7 @@ struct Revoking {
 /// What the next source of the same declaration takes up, when one was dropped and not closed.
 struct Parked {
     member: Member,
-    known: HashMap<String, i32>,
-    opened_at: i64,
-    floors: HashMap<Place, (Offset, Option<i64>)>,
-    moved: HashSet<Place>,
-    given_back: HashMap<Place, i64>,
     assigned: bool,
-    begun: bool,
     /// What was being read.
     reading: Vec<Place>,
     waiting: Option<(Vec<Place>, bool)>,
@@ -113,6 +97,7 @@ impl<T: Form> Source for KafkaSource<T> {
         for (_, position) in held.all() {
             decode(&position)?;
         }
+        self.known = self.topics.known.take();
         match self.topics.shared.unpark().and_then(|parked| parked.downcast::<Parked>().ok()) {
             Some(parked) => self.take_up(*parked).await?,
             None => self.join().await?,
@@ -151,9 +136,9 @@ impl<T: Form> Source for KafkaSource<T> {
             match self.open.iter_mut().find(|reading| reading.id == *id) {
                 Some(reading) => {
                     reading.wanted = reading.wanted.max(offset);
-                    self.moved.insert(reading.place.clone());
                     if stored {
                         reading.stored = reading.wanted;
+                        self.known.moved(&reading.place);
                     }
                 }
                 None => self.late += 1,
@@ -170,6 +155,7 @@ impl<T: Form> Source for KafkaSource<T> {
         };
         self.open.clear();
         self.beginning = None;
+        self.known = Known::default();
         if let Some(member) = self.member.take() {
             member.leave().await;
         }
@@ -192,23 +178,18 @@ impl<T: Form> KafkaSource<T> {
             topics,
             held: Held::default(),
             member: None,
-            known: HashMap::new(),
-            opened_at: 0,
+            known: Known::default(),
             open: Vec::new(),
-            given_back: HashMap::new(),
             parked_with: Vec::new(),
             ready: VecDeque::new(),
             next_id: 0,
             turn: 0,
-            floors: HashMap::new(),
-            moved: HashSet::new(),
             waiting: None,
             begin_again: None,
             beginning: None,
             committing: None,
             revoking: None,
             assigned: false,
-            begun: false,
             resting: Resting::new(),
             commit_again: None,
             wrong: None,
@@ -228,12 +209,17 @@ impl<T: Form> KafkaSource<T> {
             What::Pattern(pattern) => vec![pattern.as_str()],
         };
         let member = Member::new(&self.topics.client_config())?;
-        self.opened_at = rdkafka::message::Timestamp::now().to_millis().unwrap_or_default();
+        let now = rdkafka::message::Timestamp::now().to_millis();
         let looked = member.ask({
             let what = what.clone();
             move |consumer| begin::look(consumer, &what)
         });
-        self.known = looked.await.map_err(unanswered)??;
+        let counts = looked.await.map_err(unanswered)??;
+        match self.known.opened_at {
+            None => (self.known.opened_at, self.known.counts) = (now, counts),
+            // A member of the same run, which was not kept for so long.
+            Some(_) => self.known.give_all_back(),
+        }
         // Only now: who doesn't know its topics yet is a member without partitions.
         member.join(&names)?;
         self.joined(member);
@@ -248,16 +234,14 @@ impl<T: Form> KafkaSource<T> {
 
     /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
     async fn take_up(&mut self, parked: Parked) -> Result<()> {
-        let Parked { member, known, opened_at, floors, moved, given_back, reading, waiting, revoking, .. } = parked;
-        (self.assigned, self.begun) = (parked.assigned, parked.begun);
-        (self.known, self.opened_at, self.floors, self.moved) = (known, opened_at, floors, moved);
-        (self.given_back, self.waiting) = (given_back, waiting);
+        let Parked { member, assigned, reading, waiting, revoking } = parked;
+        (self.assigned, self.waiting) = (assigned, waiting);
         self.joined(member);
         let (gone, kept) = match &revoking {
             Some(revoking) => reading.into_iter().partition(|place| revoking.places.contains(place)),
             None => (Vec::new(), reading),
         };
-        self.given_back.extend(gone.into_iter().map(|place| (place, -1)));
+        gone.iter().for_each(|place| self.known.give_back(place, -1));
         if let Some(revoking) = revoking {
             self.unassign(&revoking.places)?;
         }
@@ -324,7 +308,7 @@ impl<T: Form> KafkaSource<T> {
             match notice {
                 Notice::Assigned(places) => {
                     (self.assigned, self.resting) = (true, Resting::new());
-                    let first = !std::mem::replace(&mut self.begun, true);
+                    let first = !std::mem::replace(&mut self.known.begun, true);
                     self.find_beginnings(places, first)?;
                 }
                 Notice::Revoked { places, lost } => {
@@ -349,12 +333,9 @@ impl<T: Form> KafkaSource<T> {
 
     fn asked(&self, places: &[Place], first: bool) -> Result<Vec<Asked>> {
         let asked = places.iter().map(|place| {
-            let held = self.held_of(place)?;
             let start = if first { self.topics.start } else { Start::Committed(self.later(place)) };
-            let floor = self.floors.get(place).map(|floor| floor.0);
-            let ours = floor.is_some() && !self.moved.contains(place) && !self.given_back.contains_key(place);
-            let afresh = ours && !matches!(self.topics.start, Start::Committed(_));
-            Ok(Asked { place: place.clone(), held, floor, afresh, start })
+            let floor = self.known.floors.get(place).cloned();
+            Ok(Asked { place: place.clone(), held: self.held_of(place)?, floor, start })
         });
         asked.collect()
     }
@@ -367,9 +348,9 @@ impl<T: Form> KafkaSource<T> {
         }
         let held = self.held.position(&partition_name(&place.topic, place.partition));
         let held = held.as_ref().map(decode).transpose()?;
-        Ok(match self.given_back.get(place) {
+        Ok(match self.known.floors.get(place).and_then(|floor| floor.given_back) {
             None => held.map(begin::Held::At),
-            Some(before) => held.max(Some(*before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
+            Some(before) => held.max(Some(before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
         })
     }
 
@@ -378,7 +359,7 @@ impl<T: Form> KafkaSource<T> {
         match begun {
             Ok(begins) => {
                 self.waiting = None;
-                let partitions = list(begins.iter().map(|begin| (&begin.place, begin.offset)));
+                let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
                 let queues = self.queues(&begins)?;
                 // Messages come into these queues from then on, and into no other.
                 let assigned = assign(self.member()?.consumer(), &partitions);
@@ -398,10 +379,12 @@ impl<T: Form> KafkaSource<T> {
     /// Where a partition begins that comes later and of which the group has committed nothing: what is *latest* was said
     /// when the run began, and one that was made since has nothing older.
     fn later(&self, place: &Place) -> Fallback {
-        let is_new = self.known.get(&place.topic).is_none_or(|&count| place.partition >= count);
+        let is_new = self.known.counts.get(&place.topic).is_none_or(|&count| place.partition >= count);
         match self.topics.start {
             Start::Timestamp(millis) => Fallback::Timestamp(millis),
-            Start::Latest | Start::Committed(Fallback::Latest) if !is_new => Fallback::Timestamp(self.opened_at),
+            Start::Latest | Start::Committed(Fallback::Latest) if !is_new => {
+                Fallback::Timestamp(self.known.opened_at.unwrap_or_default())
+            }
             Start::Committed(Fallback::Fail) if !is_new => Fallback::Fail,
             Start::Committed(Fallback::Timestamp(millis)) => Fallback::Timestamp(millis),
             _ => Fallback::Earliest,
@@ -432,8 +415,8 @@ impl<T: Form> KafkaSource<T> {
     fn read(&mut self, begins: Vec<Begin>, queues: Vec<PartitionQueue<Context>>) {
         self.topics.shared.takes(begins.iter().map(|begin| begin.place.clone()));
         for (mut begin, queue) in begins.into_iter().zip(queues) {
-            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.offset, "reads");
-            begin.end = self.floors.entry(begin.place.clone()).or_insert((begin.offset, begin.end)).1;
+            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.from, "reads");
+            begin.end = self.known.floors.entry(begin.place.clone()).or_insert_with(|| begin.floor()).end;
             let reading = Reading::new(self.next_id, begin, queue);
             self.next_id += 1;
             self.ready.push_back(Event::Opened(reading.name.clone()));
@@ -492,7 +475,7 @@ impl<T: Form> KafkaSource<T> {
             tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");
         }
         self.ready.push_back(Event::Closed(reading.id));
-        self.given_back.insert(reading.place.clone(), reading.stored);
+        self.known.give_back(&reading.place, reading.stored);
     }
 
     /// The records of the next partition that has any.
@@ -530,7 +513,7 @@ impl<T: Form> KafkaSource<T> {
             return false;
         }
         let Self { resting, member, topics, known, .. } = self;
-        member.as_ref().is_some_and(|member| resting.find_out(member, &topics.group, known))
+        member.as_ref().is_some_and(|member| resting.find_out(member, &topics.group, &known.counts))
     }
 
     fn judge_partition(&self, turn: usize, error: KafkaError) -> Result<()> {
@@ -597,7 +580,10 @@ impl<T: Form> KafkaSource<T> {
         let Committed { offsets, result } = committed;
         for (place, offset) in offsets {
             match self.open.iter_mut().find(|reading| reading.place == place) {
-                Some(reading) if result.is_ok() => reading.stored = reading.stored.max(offset),
+                Some(reading) if result.is_ok() => {
+                    reading.stored = reading.stored.max(offset);
+                    self.known.moved(&place);
+                }
                 // It is tried again for as long as the partition is ours; that it isn't is told by the group.
                 Some(_) => {}
                 None => self.late += 1,
@@ -640,16 +626,13 @@ impl<T: Form> Drop for KafkaSource<T> {
     fn drop(&mut self) {
         let reading = self.open.drain(..).map(|reading| reading.place);
         let reading = reading.chain(self.parked_with.drain(..)).collect();
+        if self.known.opened_at.is_some() {
+            self.topics.known.keep(std::mem::take(&mut self.known));
+        }
         if let Some(member) = self.member.take() {
             self.topics.shared.park(Box::new(Parked {
                 member,
-                known: std::mem::take(&mut self.known),
-                opened_at: self.opened_at,
-                floors: std::mem::take(&mut self.floors),
-                moved: std::mem::take(&mut self.moved),
-                given_back: std::mem::take(&mut self.given_back),
                 assigned: self.assigned,
-                begun: self.begun,
                 reading,
                 waiting: self.waiting.take(),
                 revoking: self.revoking.take(),

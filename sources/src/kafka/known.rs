@@ -1,0 +1,73 @@
+//! [`Known`]: what a run knows of the partitions that it reads, over all sources that are made in it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millstream_net::kafka::Place;
+
+/// What a run knows of the partitions that it reads.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// When the run began, in milliseconds since the Unix epoch.
+    pub(super) opened_at: Option<i64>,
+    /// How many partitions each topic had then.
+    pub(super) counts: HashMap<String, i32>,
+    /// Whether the group has ever said what is this member's.
+    pub(super) begun: bool,
+    pub(super) floors: HashMap<Place, Floor>,
+}
+
+/// A partition that the run has begun to read: nothing before its beginning is ever wanted, nor is anything behind that
+/// left out that nobody has committed since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Floor {
+    /// Where the run began.
+    pub(super) offset: i64,
+    /// Where the partition ended then, if that is where the run ends.
+    pub(super) end: Option<i64>,
+    /// What the group had committed by then: in an earlier run.
+    pub(super) before: Option<i64>,
+    /// Whether this run is known to have committed something of it.
+    pub(super) moved: bool,
+    /// Where it stood when it was given back, if it ever was: others may have read on since.
+    pub(super) given_back: Option<i64>,
+}
+
+impl Known {
+    /// Others may have got all of it: the membership in the group was lost.
+    pub(super) fn give_all_back(&mut self) {
+        for floor in self.floors.values_mut() {
+            floor.given_back.get_or_insert(-1);
+        }
+    }
+
+    /// A partition was given back where this had been stored of it; -1 for nothing.
+    pub(super) fn give_back(&mut self, place: &Place, stored: i64) {
+        if let Some(floor) = self.floors.get_mut(place) {
+            floor.given_back = floor.given_back.max(Some(stored));
+        }
+    }
+
+    /// The group has stored something of this run.
+    pub(super) fn moved(&mut self, place: &Place) {
+        if let Some(floor) = self.floors.get_mut(place) {
+            floor.moved = true;
+        }
+    }
+}
+
+/// Where it is kept while there is no source: for as long as the declaration.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Keeps(Arc<Mutex<Known>>);
+
+impl Keeps {
+    /// What was kept.
+    pub(super) fn take(&self) -> Known {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps it for the next source of the run.
+    pub(super) fn keep(&self, known: Known) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}

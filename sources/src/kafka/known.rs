@@ -15,6 +15,8 @@ pub(super) struct Known {
     /// Whether the group has ever said what is this member's.
     pub(super) begun: bool,
     pub(super) floors: HashMap<Place, Floor>,
+    /// Commits that came too late.
+    late: u64,
 }
 
 /// A partition that the run has begun to read: nothing before its beginning is ever wanted, nor is anything behind that
@@ -46,6 +48,12 @@ impl Known {
         if let Some(floor) = self.floors.get_mut(place) {
             floor.given_back = floor.given_back.max(Some(stored));
         }
+    }
+
+    /// What was to be committed of a partition comes too late: it has been taken away.
+    pub(super) fn late(&mut self, partition: impl std::fmt::Display) {
+        self.late += 1;
+        tracing::warn!(%partition, late = self.late, "a commit came too late and was dropped: what it was of is read again");
     }
 
     /// The group has stored something of this run.

@@ -1,19 +1,22 @@
 //! [`Member`]: membership in a consumer group. A thread of its own serves the client, so that the group hears from this
 //! member however long the pipeline takes; messages wait in a queue of their partition until the source takes them.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use millstream_core::contracts::Result;
-use millstream_net::kafka::{Answer, Place, Questions, Said, failed, thread};
+use millstream_net::kafka::{Answer, Group, Place, Questions, Said, failed, thread};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientConfig, ClientContext, Message as _, Statistics, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList};
 use tokio::sync::{Notify, oneshot};
+
+use super::begin::list;
+use super::commit::Committed;
 
 /// How long the thread waits for something to serve before it looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,18 +24,40 @@ const TICK: Duration = Duration::from_millis(100);
 /// What the client has said.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// These partitions are ours, once they have been assigned.
+    /// These partitions are ours, once they have been assigned; with none, that has been done.
     Assigned(Vec<Place>),
-    /// These are to be given back; `lost`: others may have them already.
-    Revoked { places: Vec<Place>, lost: bool },
+    /// These are to be given back; `lost`: others may have them already. Told by its number, the how-manyth it is.
+    Revoked { number: u64, places: Vec<Place>, lost: bool },
     /// An error that belongs to no partition.
     Failed(KafkaError),
+}
+
+/// Partitions that were taken away and are not given back yet.
+#[derive(Debug)]
+struct Revoked {
+    number: u64,
+    places: Vec<Place>,
+    /// When they are given back, whatever the pipeline does.
+    until: Instant,
+}
+
+/// What is this member's.
+#[derive(Debug, Default)]
+struct Ours {
+    places: HashSet<Place>,
+    /// Offsets of them are being committed: nothing is given back meanwhile.
+    committing: bool,
 }
 
 /// Where the client leaves what it says.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     notices: Mutex<VecDeque<Notice>>,
+    /// There is never a second: the client waits for the first to be given back.
+    revoked: Mutex<Option<Revoked>>,
+    ours: Mutex<Ours>,
+    /// How often something was revoked.
+    revocations: AtomicU64,
     /// Something has come: a notice, or messages of a partition.
     pub(super) wake: Arc<Notify>,
     /// Nobody asks any more: what is revoked is given back at once.
@@ -41,53 +66,116 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
+    /// Gives back the partitions of this revocation, if that has not been done. `false`: it has to wait for the end of a
+    /// commit.
+    fn give_back(&self, consumer: &BaseConsumer<Context>, number: u64) -> KafkaResult<bool> {
+        let mut revoked = lock(&self.revoked);
+        let mut ours = lock(&self.ours);
+        if revoked.as_ref().is_none_or(|revoked| revoked.number != number) {
+            return Ok(true);
+        }
+        if ours.committing {
+            return Ok(false);
+        }
+        let places = revoked.take().map(|revoked| revoked.places).unwrap_or_default();
+        places.iter().for_each(|place| {
+            ours.places.remove(place);
+        });
+        unassign(consumer, &list(places.iter().map(|place| (place, Offset::Invalid))))?;
+        Ok(true)
+    }
+
+    /// What is due to be given back.
+    fn due(&self) -> Option<(u64, Vec<Place>)> {
+        let revoked = lock(&self.revoked);
+        let due = revoked.as_ref().filter(|revoked| revoked.until <= Instant::now())?;
+        Some((due.number, due.places.clone()))
+    }
+
+    /// Commits offsets of those partitions that are still this member's.
+    fn commit(&self, consumer: &BaseConsumer<Context>, offsets: Vec<(Place, i64)>) -> Committed {
+        let offsets = {
+            let mut ours = lock(&self.ours);
+            ours.committing = true;
+            offsets.into_iter().filter(|(place, _)| ours.places.contains(place)).collect()
+        };
+        let committed = Committed::now(consumer, offsets);
+        lock(&self.ours).committing = false;
+        committed
+    }
+
     pub(super) fn take(&self) -> Option<Notice> {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        lock(&self.notices).pop_front()
     }
 
     fn put(&self, notice: Notice) {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner).push_back(notice);
+        lock(&self.notices).push_back(notice);
         self.wake.notify_one();
     }
 }
 
 /// What librdkafka calls.
-pub(super) struct Context(Arc<Inbox>);
+pub(super) struct Context {
+    inbox: Arc<Inbox>,
+    /// How long what is revoked is kept at most.
+    revoke_wait: Duration,
+}
 
 impl Context {
     /// What the library said last.
     pub(super) fn said(&self) -> &Said {
-        &self.0.said
+        &self.inbox.said
     }
+
+    fn revoked(&self, places: Vec<Place>, lost: bool) {
+        let mut revoked = lock(&self.inbox.revoked);
+        let number = self.inbox.revocations.fetch_add(1, Ordering::SeqCst);
+        // Others may read what is lost: nothing is gained by keeping it.
+        let until = if lost { Instant::now() } else { Instant::now() + self.revoke_wait };
+        *revoked = Some(Revoked { number, places: places.clone(), until });
+        drop(revoked);
+        self.inbox.put(Notice::Revoked { number, places, lost });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        self.0.said.log(level, facility, text);
+        self.inbox.said.log(level, facility, text);
     }
 
     fn stats(&self, _: Statistics) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.said.error(&error, reason);
+        self.inbox.said.error(&error, reason);
     }
 }
 
 impl ConsumerContext for Context {
-    /// Only takes note of it: the source assigns and gives back, once it has done what that takes.
+    /// Only takes note of it: the source assigns and gives back, once it has done what that takes. Where there is nothing
+    /// to do, that is not waited for: the group may wait for this member.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.0.leaving.load(Ordering::SeqCst) {
+        if self.inbox.leaving.load(Ordering::SeqCst) {
             if !assigned && let Err(error) = unassign(consumer, partitions) {
                 tracing::warn!(%error, "partitions could not be given back while leaving the group");
             }
             return;
         }
-        let places = partitions.elements().iter().map(|element| place(element.topic(), element.partition())).collect();
-        self.0.put(match assigned {
-            true => Notice::Assigned(places),
-            false => Notice::Revoked { places, lost: consumer.assignment_lost() },
-        });
+        let places = partitions.elements();
+        let places: Vec<_> = places.iter().map(|element| place(element.topic(), element.partition())).collect();
+        if !assigned {
+            return self.revoked(places, consumer.assignment_lost());
+        }
+        if places.is_empty()
+            && let Err(error) = assign(consumer, partitions)
+        {
+            self.inbox.put(Notice::Failed(error));
+        }
+        self.inbox.put(Notice::Assigned(places));
     }
 }
 
@@ -95,16 +183,18 @@ pub(super) fn place(topic: &str, partition: i32) -> Place {
     Place { topic: topic.to_owned(), partition }
 }
 
-/// Gives partitions back, in the way of the group's protocol.
-pub(super) fn unassign(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+/// Gives partitions back, in the way of the group's protocol. It waits for the client's own thread alone, which waits for
+/// nothing outside itself.
+fn unassign(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
         _ => consumer.unassign(),
     }
 }
 
-/// Takes partitions over, in the way of the group's protocol.
-pub(super) fn assign(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+/// Takes partitions over, in the way of the group's protocol. It waits for the client's own thread alone, as [`unassign`]
+/// does.
+fn assign(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_assign(partitions),
         _ => consumer.assign(partitions),
@@ -122,16 +212,18 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// Makes the client of one that is no member yet.
-    pub(super) fn new(config: &ClientConfig) -> Result<Self> {
+    /// Makes the client of one that is no member yet. What is revoked it keeps for so long at most, and while `group` commits
+    /// something of it.
+    pub(super) fn new(config: &ClientConfig, revoke_wait: Duration, group: Arc<Group>) -> Result<Self> {
         let inbox = Arc::new(Inbox::default());
-        let made: KafkaResult<BaseConsumer<Context>> = config.create_with_context(Context(inbox.clone()));
+        let context = Context { inbox: inbox.clone(), revoke_wait };
+        let made: KafkaResult<BaseConsumer<Context>> = config.create_with_context(context);
         let consumer = Arc::new(made.map_err(|error| failed("can't make a Kafka client", error))?);
         let stop = Arc::new(AtomicBool::new(false));
         let (done, left) = oneshot::channel();
         let (served, until) = (consumer.clone(), stop.clone());
         thread("kafka group", move || {
-            serve(served, &until);
+            serve(served, &until, &group);
             let _ = done.send(());
         })?;
         let questions = Questions::new()?;
@@ -150,6 +242,37 @@ impl Member {
     ) -> Answer<T> {
         let consumer = self.consumer().clone();
         self.questions.ask(move || question(&consumer))
+    }
+
+    /// Takes partitions over that the group has assigned, from these offsets on.
+    pub(super) fn assign(&self, places: impl Iterator<Item = Place>, partitions: &TopicPartitionList) -> Result<()> {
+        lock(&self.inbox.ours).places.extend(places);
+        assign(self.consumer(), partitions).map_err(|error| failed("can't take over partitions", error))
+    }
+
+    /// Whether the partitions of this revocation have been given back.
+    pub(super) fn has_given_back(&self, number: u64) -> bool {
+        lock(&self.inbox.revoked).as_ref().is_none_or(|revoked| revoked.number != number)
+    }
+
+    /// Gives the partitions of this revocation back, if that has not been done. `false`: not yet, since offsets are being
+    /// committed.
+    pub(super) fn give_back(&self, number: u64) -> Result<bool> {
+        let given_back = self.inbox.give_back(self.consumer(), number);
+        given_back.map_err(|error| failed("can't give back partitions", error))
+    }
+
+    /// Has the partitions of this revocation given back as soon as no commit is under way.
+    pub(super) fn hasten(&self, number: u64) {
+        if let Some(revoked) = lock(&self.inbox.revoked).as_mut().filter(|revoked| revoked.number == number) {
+            revoked.until = Instant::now();
+        }
+    }
+
+    /// Commits offsets of those partitions that are still this member's.
+    pub(super) fn commit(&self, offsets: Vec<(Place, i64)>) -> Answer<Committed> {
+        let inbox = self.inbox.clone();
+        self.ask(move |consumer| inbox.commit(consumer, offsets))
     }
 
     /// Tells the group's sink how this member is known.
@@ -191,22 +314,40 @@ impl Drop for Member {
 }
 
 /// Serves the client until it is not wanted any more, and then leaves the group.
-fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool) {
+fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool, group: &Group) {
+    let inbox = &consumer.context().inbox;
     while !stop.load(Ordering::SeqCst) {
         match consumer.poll(TICK) {
-            Some(Err(error)) => consumer.context().0.put(Notice::Failed(error)),
+            Some(Err(error)) => inbox.put(Notice::Failed(error)),
             // Every partition has a queue of its own before it is assigned.
             Some(Ok(message)) => {
                 tracing::error!(topic = message.topic(), offset = message.offset(), "a message outside of its queue");
                 let code = rdkafka::error::RDKafkaErrorCode::Inconsistent;
-                consumer.context().0.put(Notice::Failed(KafkaError::MessageConsumptionFatal(code)));
+                inbox.put(Notice::Failed(KafkaError::MessageConsumptionFatal(code)));
             }
             None => {}
         }
+        give_up(&consumer, group);
     }
     // What was revoked and not yet given back, is now.
-    let rest = std::mem::take(&mut *consumer.context().0.notices.lock().unwrap_or_else(PoisonError::into_inner));
-    if rest.iter().any(|notice| matches!(notice, Notice::Assigned(_) | Notice::Revoked { .. })) {
+    let rest = std::mem::take(&mut *lock(&inbox.notices));
+    let revoked = lock(&inbox.revoked).take();
+    if revoked.is_some() || rest.iter().any(|notice| matches!(notice, Notice::Assigned(_))) {
         let _ = consumer.unassign();
+    }
+}
+
+/// Gives back what was revoked once its time is up: the source may be held up by what is behind it, and hears of it later.
+fn give_up(consumer: &BaseConsumer<Context>, group: &Group) {
+    let inbox = &consumer.context().inbox;
+    let Some((number, places)) = inbox.due() else { return };
+    // Not while a transaction is being committed that may hold some of it.
+    if !group.lets_go(&places) {
+        return;
+    }
+    match inbox.give_back(consumer, number) {
+        Ok(true) => inbox.wake.notify_one(),
+        Ok(false) => {}
+        Err(error) => inbox.put(Notice::Failed(error)),
     }
 }

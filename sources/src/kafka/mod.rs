@@ -8,6 +8,7 @@
 //! config    which topics, how, from where on
 //! member    membership in the group: the client, and the thread that serves it
 //! begin     where partitions that were assigned begin
+//! commit    commits of the group's offsets, and what became of them
 //! known     what a run knows of its partitions, over all sources that are made in it
 //! opened    one partition that is being read
 //! form      what becomes of a message
@@ -17,6 +18,7 @@
 //! ```
 
 mod begin;
+mod commit;
 mod config;
 mod form;
 mod known;

@@ -6,18 +6,17 @@ use std::time::Duration;
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
 use millstream_core::data::{Partition, PartitionId, Position};
 use millstream_net::kafka::{Answer, Meaning, Place, decode, failed, meaning, partition_name, unanswered};
-use rdkafka::Offset;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::begin::{self, Asked, Begin, list};
+use super::commit::Committed;
 use super::config::{Expired, Fallback, Start, Topics, What};
 use super::form::Form;
 use super::known::Known;
-use super::member::{Context, Member, Notice, assign, unassign};
+use super::member::{Context, Member, Notice};
 use super::opened::{Most, Reading};
 use super::rest::Resting;
 
@@ -61,20 +60,12 @@ pub struct KafkaSource<T: Form> {
     commit_again: Option<Instant>,
     /// An error that was found beside records: told after them.
     wrong: Option<Error>,
-    /// Commits that came too late.
-    late: u64,
-}
-
-/// What became of a commit: where it was to, and whether the group has stored it.
-struct Committed {
-    offsets: Vec<(Place, i64)>,
-    result: KafkaResult<()>,
 }
 
 /// Partitions that are being taken away.
 struct Revoking {
+    number: u64,
     places: Vec<Place>,
-    until: Instant,
     /// Others may have them already.
     lost: bool,
 }
@@ -116,6 +107,7 @@ impl<T: Form> Source for KafkaSource<T> {
             }
             self.take_notices()?;
             self.give_back_what_has_settled()?;
+            self.ask_for_commits()?;
             if !self.ready.is_empty() {
                 continue;
             }
@@ -131,6 +123,11 @@ impl<T: Form> Source for KafkaSource<T> {
 
     async fn commit(&mut self, positions: &[(PartitionId, Position)]) -> Result<()> {
         let stored = self.topics.shared.has_transactions();
+        if !stored {
+            // What has been given back meanwhile is others'.
+            self.take_notices()?;
+            self.give_back_what_has_settled()?;
+        }
         for (id, position) in positions {
             let offset = decode(position)?;
             match self.open.iter_mut().find(|reading| reading.id == *id) {
@@ -141,10 +138,11 @@ impl<T: Form> Source for KafkaSource<T> {
                         self.known.moved(&reading.place);
                     }
                 }
-                None => self.late += 1,
+                // What a transaction holds has been stored with it.
+                None if stored => {}
+                None => self.known.late(position.label()),
             }
         }
-        self.take_notices()?;
         self.ask_for_commits()
     }
 
@@ -158,9 +156,6 @@ impl<T: Form> Source for KafkaSource<T> {
         self.known = Known::default();
         if let Some(member) = self.member.take() {
             member.leave().await;
-        }
-        if self.late > 0 {
-            tracing::warn!(late = self.late, "commits of partitions that had been taken away were dropped");
         }
         committed.unwrap_or_else(|_| {
             let message = format!(
@@ -193,7 +188,6 @@ impl<T: Form> KafkaSource<T> {
             resting: Resting::new(),
             commit_again: None,
             wrong: None,
-            late: 0,
         }
     }
 
@@ -208,7 +202,8 @@ impl<T: Form> KafkaSource<T> {
             What::Topics(topics) => topics.iter().map(String::as_str).collect(),
             What::Pattern(pattern) => vec![pattern.as_str()],
         };
-        let member = Member::new(&self.topics.client_config())?;
+        let Topics { revoke_wait, shared, .. } = &self.topics;
+        let member = Member::new(&self.topics.client_config(), *revoke_wait, shared.clone())?;
         let now = rdkafka::message::Timestamp::now().to_millis();
         let looked = member.ask({
             let what = what.clone();
@@ -237,14 +232,11 @@ impl<T: Form> KafkaSource<T> {
         let Parked { member, assigned, reading, waiting, revoking } = parked;
         (self.assigned, self.waiting) = (assigned, waiting);
         self.joined(member);
-        let (gone, kept) = match &revoking {
-            Some(revoking) => reading.into_iter().partition(|place| revoking.places.contains(place)),
-            None => (Vec::new(), reading),
-        };
-        gone.iter().for_each(|place| self.known.give_back(place, -1));
-        if let Some(revoking) = revoking {
-            self.unassign(&revoking.places)?;
+        let mut kept = reading;
+        if let Some(Revoking { number, places, .. }) = revoking {
+            self.give_back_unread(&mut kept, number, &places)?;
         }
+        self.take_up_notices(&mut kept)?;
         let asked = self.asked(&kept, false)?;
         let until_end = self.topics.until_end;
         let begun = self.member()?.ask(move |consumer| {
@@ -263,6 +255,38 @@ impl<T: Form> KafkaSource<T> {
         Ok(())
     }
 
+    /// What the group has said while there was no source.
+    fn take_up_notices(&mut self, kept: &mut Vec<Place>) -> Result<()> {
+        while let Some(notice) = self.member()?.inbox.take() {
+            match notice {
+                Notice::Assigned(places) => {
+                    self.assigned = true;
+                    let first = !std::mem::replace(&mut self.known.begun, true);
+                    if !places.is_empty() {
+                        self.waiting = Some((places, first));
+                    }
+                }
+                Notice::Revoked { number, places, .. } => {
+                    self.assigned = false;
+                    self.give_back_unread(kept, number, &places)?;
+                }
+                Notice::Failed(error) => self.judge("the consumer group", error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what nobody has read on meanwhile.
+    fn give_back_unread(&mut self, kept: &mut Vec<Place>, number: u64, places: &[Place]) -> Result<()> {
+        kept.retain(|place| !places.contains(place));
+        places.iter().for_each(|place| self.known.give_back(place, -1));
+        if !self.member()?.give_back(number)? {
+            // A commit of the source before is under way. The group's thread gives them back behind it.
+            self.member()?.hasten(number);
+        }
+        Ok(())
+    }
+
     async fn first_assignment(&mut self) -> Result<()> {
         self.take_notices()?;
         while !self.assigned || self.waiting.is_some() {
@@ -275,8 +299,7 @@ impl<T: Form> KafkaSource<T> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
-        let given_up = self.revoking.as_ref().map(|revoking| revoking.until);
-        let until = [given_up, self.commit_again, self.begin_again, self.resting.again()];
+        let until = [self.commit_again, self.begin_again, self.resting.again()];
         let until = until.into_iter().flatten().min();
         let Self { beginning, committing, resting, .. } = self;
         tokio::select! {
@@ -297,7 +320,6 @@ impl<T: Form> KafkaSource<T> {
     fn take_notices(&mut self) -> Result<()> {
         if self.commit_again.is_some_and(|again| again <= Instant::now()) {
             self.commit_again = None;
-            self.ask_for_commits()?;
         }
         if self.begin_again.is_some_and(|again| again <= Instant::now())
             && let Some((places, first)) = self.waiting.take()
@@ -309,12 +331,16 @@ impl<T: Form> KafkaSource<T> {
                 Notice::Assigned(places) => {
                     (self.assigned, self.resting) = (true, Resting::new());
                     let first = !std::mem::replace(&mut self.known.begun, true);
-                    self.find_beginnings(places, first)?;
+                    if !places.is_empty() {
+                        self.find_beginnings(places, first)?;
+                    }
                 }
-                Notice::Revoked { places, lost } => {
+                Notice::Revoked { number, places, lost } => {
                     // What is this member's is said again behind it.
                     (self.assigned, self.resting) = (false, Resting::new());
-                    self.revoke(places, lost)?;
+                    tracing::info!(partitions = places.len(), lost, "revoked");
+                    self.revoking = Some(Revoking { number, places, lost });
+                    self.give_back_what_has_settled()?;
                 }
                 Notice::Failed(error) => self.judge("the consumer group", error)?,
             }
@@ -362,8 +388,7 @@ impl<T: Form> KafkaSource<T> {
                 let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
                 let queues = self.queues(&begins)?;
                 // Messages come into these queues from then on, and into no other.
-                let assigned = assign(self.member()?.consumer(), &partitions);
-                assigned.map_err(|error| failed("can't take over partitions", error))?;
+                self.member()?.assign(begins.iter().map(|begin| begin.place.clone()), &partitions)?;
                 self.read(begins, queues);
                 Ok(())
             }
@@ -428,28 +453,16 @@ impl<T: Form> KafkaSource<T> {
         }
     }
 
-    fn unassign(&self, places: &[Place]) -> Result<()> {
-        let partitions = list(places.iter().map(|place| (place, Offset::Invalid)));
-        let given_back = unassign(self.member()?.consumer(), &partitions);
-        given_back.map_err(|error| failed("can't give back partitions", error))
-    }
-
-    /// Partitions are taken away.
-    fn revoke(&mut self, places: Vec<Place>, lost: bool) -> Result<()> {
-        tracing::info!(partitions = places.len(), lost, "revoked");
-        self.revoking = Some(Revoking { places, until: Instant::now() + self.topics.revoke_wait, lost });
-        self.give_back_what_has_settled()
-    }
-
     fn is_revoked(&self, reading: &Reading) -> bool {
         self.revoking.as_ref().is_some_and(|revoking| revoking.places.contains(&reading.place))
     }
 
-    /// Closes partitions that are being taken away, once everything that was emitted of them is committed, or the time
-    /// is up; and gives all of them back when none is left.
+    /// Closes partitions that are being taken away, once everything that was emitted of them is committed, or their time
+    /// was up; and gives all of them back when none is left.
     fn give_back_what_has_settled(&mut self) -> Result<()> {
-        let Some(Revoking { until, lost, .. }) = self.revoking else { return Ok(()) };
-        let given_up = lost || until <= Instant::now();
+        let Some(Revoking { number, lost, .. }) = self.revoking else { return Ok(()) };
+        self.hear_of_commit()?;
+        let given_up = self.member()?.has_given_back(number);
         let goes = |reading: &Reading| self.is_revoked(reading) && (given_up || reading.is_settled());
         let going: Vec<_> = self.open.iter().filter(|reading| goes(reading)).map(|it| it.place.clone()).collect();
         if !self.topics.shared.lets_go(&going) {
@@ -461,10 +474,9 @@ impl<T: Form> KafkaSource<T> {
         for reading in Vec::from_iter(gone) {
             self.close_reading(reading, lost);
         }
-        if !self.open.iter().any(|reading| self.is_revoked(reading))
-            && let Some(revoking) = self.revoking.take()
-        {
-            self.unassign(&revoking.places)?;
+        // While something is being committed it is not given back; the answer to that wakes.
+        if !self.open.iter().any(|reading| self.is_revoked(reading)) && self.member()?.give_back(number)? {
+            self.revoking = None;
         }
         Ok(())
     }
@@ -473,6 +485,9 @@ impl<T: Form> KafkaSource<T> {
         if !reading.is_settled() {
             let stored = reading.stored;
             tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");
+        }
+        if reading.wanted > reading.stored {
+            self.known.late(&reading.name);
         }
         self.ready.push_back(Event::Closed(reading.id));
         self.known.give_back(&reading.place, reading.stored);
@@ -549,54 +564,46 @@ impl<T: Form> KafkaSource<T> {
         }
     }
 
+    /// Hears what became of the commit that is under way, if that is known by now.
+    fn hear_of_commit(&mut self) -> Result<()> {
+        match self.committing.as_mut().map(Answer::try_recv) {
+            Some(Ok(committed)) => {
+                self.committing = None;
+                self.committed(committed)
+            }
+            Some(Err(TryRecvError::Closed)) => {
+                self.committing = None;
+                Ok(())
+            }
+            Some(Err(TryRecvError::Empty)) | None => Ok(()),
+        }
+    }
+
     /// Asks the group to store what the engine wants to be committed, one commit at a time.
     fn ask_for_commits(&mut self) -> Result<()> {
-        if let Some(committing) = &mut self.committing {
-            match committing.try_recv() {
-                Ok(committed) => {
-                    self.committing = None;
-                    self.committed(committed)?;
-                }
-                Err(TryRecvError::Empty) => return Ok(()),
-                Err(TryRecvError::Closed) => self.committing = None,
-            }
-        }
+        self.hear_of_commit()?;
         let moved = self.open.iter().filter(|reading| reading.wanted > reading.stored);
         let offsets: Vec<_> = moved.map(|reading| (reading.place.clone(), reading.wanted)).collect();
-        if offsets.is_empty() || self.commit_again.is_some() {
-            return Ok(());
+        if !offsets.is_empty() && self.committing.is_none() && self.commit_again.is_none() {
+            self.committing = Some(self.member()?.commit(offsets));
         }
-        self.committing = Some(self.member()?.ask(move |consumer| {
-            let list = list(offsets.iter().map(|(place, offset)| (place, Offset::Offset(*offset))));
-            // Of a commit that isn't waited for, nothing would be heard.
-            let result = consumer.commit(&list, CommitMode::Sync);
-            Committed { offsets, result }
-        }));
         Ok(())
     }
 
-    /// Hears what became of a commit.
+    /// Takes note of what became of a commit. What was not stored is tried again for as long as the partition is ours; that
+    /// it isn't is told by the group.
     fn committed(&mut self, committed: Committed) -> Result<()> {
-        let Committed { offsets, result } = committed;
-        for (place, offset) in offsets {
-            match self.open.iter_mut().find(|reading| reading.place == place) {
-                Some(reading) if result.is_ok() => {
-                    reading.stored = reading.stored.max(offset);
-                    self.known.moved(&place);
-                }
-                // It is tried again for as long as the partition is ours; that it isn't is told by the group.
-                Some(_) => {}
-                None => self.late += 1,
+        for (place, offset) in committed.stored {
+            if let Some(reading) = self.open.iter_mut().find(|reading| reading.place == place) {
+                reading.stored = reading.stored.max(offset);
             }
+            self.known.moved(&place);
         }
-        match result {
-            Ok(()) => self.ask_for_commits(),
-            Err(error) => {
-                self.judge("the consumer group", error)?;
-                self.commit_again = Some(Instant::now() + AGAIN);
-                Ok(())
-            }
+        if let Err(error) = committed.result {
+            self.judge("the consumer group", error)?;
+            self.commit_again = Some(Instant::now() + AGAIN);
         }
+        Ok(())
     }
 
     /// Waits until the group has stored all that the engine wants to be committed.

@@ -74,7 +74,9 @@ fn cut_while(what: &str, kind: Kind, cut: Cut, exactly_once: bool) {
     assert!(cuts > 0, "nothing was cut: this shows nothing");
     let Some(mut found) = committed(kafka, &to) else { return };
     if !exactly_once {
+        let written: usize = found.iter().map(Vec::len).sum();
         found.iter_mut().for_each(|found| found.dedup());
+        println!("{} of them are there twice", written as u64 - RECORDS.min(written as u64));
     }
     same(&found, &expected(RECORDS));
 }
@@ -89,6 +91,7 @@ fn a_connection_that_is_cut_in_mid_publish_loses_and_doubles_nothing() {
 fn a_connection_that_is_cut_before_the_answer_loses_and_doubles_nothing() {
     cut_while("before a publish is answered", PRODUCE, Cut::Unanswered, false);
     cut_while("before a publish in a transaction is answered", PRODUCE, Cut::Unanswered, true);
+    cut_while("within the commit of offsets", OFFSET_COMMIT, Cut::Within, false);
     cut_while("before the commit of offsets is answered", OFFSET_COMMIT, Cut::Unanswered, false);
     cut_while("before the commit of a transaction is answered", END_TXN, Cut::Unanswered, true);
 }

@@ -1,6 +1,7 @@
 //! [`Error`]: what went wrong while running, classified once.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Who has to do something about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +19,12 @@ pub enum Cause {
 }
 
 /// What went wrong while running. The message says where, what was expected, what was found, and what to do; the cause
-/// below it is its [`source`](std::error::Error::source) and not repeated in the text.
-#[derive(Debug)]
+/// below it is its [`source`](std::error::Error::source) and not repeated in the text. A copy tells the same: what is broken
+/// for good says so to each who asks.
+#[derive(Debug, Clone)]
 pub struct Error(Box<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     cause: Cause,
     message: String,
@@ -30,7 +32,7 @@ struct Inner {
     place: Option<String>,
     retry: bool,
     anew: bool,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// A result whose error is [`Error`].
@@ -54,7 +56,7 @@ impl Error {
     /// With the error that lies below it.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -34,9 +34,10 @@ struct State {
     metadata: Option<Metadata>,
     /// The partitions that are being read.
     ours: HashSet<Place>,
-    /// A transaction is being committed.
-    committing: bool,
-    /// Told when it is not any more.
+    /// How many transactions are being committed: of a sink that was given up one may still be under way when the next
+    /// commits.
+    committing: usize,
+    /// Told when one is not any more.
     wake: Option<Arc<Notify>>,
     parked: Option<Box<dyn Any + Send>>,
     /// How often something was parked.
@@ -88,7 +89,7 @@ impl Group {
     #[must_use]
     pub fn lets_go(&self, places: &[Place]) -> bool {
         let mut state = self.state();
-        if state.committing {
+        if state.committing > 0 {
             return false;
         }
         places.iter().for_each(|place| {
@@ -104,7 +105,7 @@ impl Group {
         if !places.iter().all(|place| state.ours.contains(place)) {
             return None;
         }
-        state.committing = true;
+        state.committing += 1;
         Some(Committing(self.clone()))
     }
 
@@ -159,7 +160,7 @@ impl Committing {
 impl Drop for Committing {
     fn drop(&mut self) {
         let mut state = self.0.state();
-        state.committing = false;
+        state.committing -= 1;
         if let Some(wake) = &state.wake {
             wake.notify_one();
         }
@@ -195,7 +196,12 @@ mod tests {
         drop(committing);
         assert!(group.lets_go(&[place(0)]));
         assert!(group.commit(&[place(0)]).is_none(), "not ours any more");
-        assert!(group.commit(&[place(1)]).is_some());
+        let (first, second) = (group.commit(&[place(1)]), group.commit(&[place(1)]));
+        assert!(first.is_some() && second.is_some());
+        drop(first);
+        assert!(!group.lets_go(&[place(1)]), "the other is under way");
+        drop(second);
+        assert!(group.lets_go(&[place(1)]));
     }
 
     #[test]

@@ -18,7 +18,8 @@ use super::sink::KafkaSink;
 /// (`enable.idempotence=true`), so that its own retries neither double nor reorder anything. What is sent is compressed by
 /// lz4 and waits for others for up to 5 milliseconds (`compression.type`, `linger.ms`); at most 100,000 records and
 /// 64 MiB wait at once (`queue.buffering.max.messages`, `queue.buffering.max.kbytes`). All of that can be changed by
-/// [properties](Cluster::property).
+/// [properties](Cluster::property). No batch of it is larger than the topic allows (`batch.size` against the topic's
+/// `max.message.bytes`, which is asked for), and a record that the topic may refuse is sent by itself: so it is refused alone.
 pub struct Topic<T: Form = Bytes> {
     pub(super) cluster: Cluster,
     pub(super) topic: String,
@@ -174,8 +175,13 @@ impl<T: Form> Topic<T> {
         self
     }
 
-    /// librdkafka's configuration; with this name, for transactions.
-    pub(super) fn client_config(&self, transactions: Option<&str>) -> rdkafka::ClientConfig {
+    /// The most bytes of a batch of records.
+    pub(super) fn batch_size(&self) -> usize {
+        self.cluster.get("batch.size").and_then(|size| size.parse().ok()).unwrap_or(1_000_000)
+    }
+
+    /// librdkafka's configuration, with batches of so many bytes at most; with this name, for transactions.
+    pub(super) fn client_config(&self, batch_size: usize, transactions: Option<&str>) -> rdkafka::ClientConfig {
         let mut defaults = vec![
             ("client.id", "millstream"),
             ("enable.idempotence", "true"),
@@ -184,7 +190,8 @@ impl<T: Form> Topic<T> {
             ("partitioner", "murmur2_random"),
             ("queue.buffering.max.kbytes", "65536"),
         ];
-        let mut own = vec![("delivery.report.only.error", "false")];
+        let batch_size = batch_size.to_string();
+        let mut own = vec![("delivery.report.only.error", "false"), ("batch.size", &batch_size)];
         if let Some(name) = transactions {
             defaults.push(("transaction.timeout.ms", "10000"));
             own.extend([("transactional.id", name), ("enable.idempotence", "true")]);

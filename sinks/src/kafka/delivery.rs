@@ -63,7 +63,14 @@ struct State {
 /// Records that broke a transaction, by their source positions: when they come again they are tried alone, and those that
 /// failed alone are failures.
 #[derive(Debug, Default)]
-pub(super) struct Poison(Mutex<HashMap<Key, Verdict>>);
+pub(super) struct Poison(Mutex<HashMap<Key, Known>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    verdict: Verdict,
+    /// It has come again since all began anew: the next commit is behind it.
+    met: bool,
+}
 
 /// A record of the source: its partition, and the position behind it.
 pub(super) type Key = (Partition, Bytes);
@@ -78,24 +85,26 @@ pub(super) enum Verdict {
 }
 
 impl Poison {
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, Verdict>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of a record of this batch.
-    pub(super) fn of(&self, shared: &Shared, record: u32) -> Option<Verdict> {
-        let known = self.known();
+    /// What is known of a record of this batch, which is about to be sent.
+    pub(super) fn meet(&self, shared: &Shared, record: u32) -> Option<Verdict> {
+        let mut known = self.known();
         if known.is_empty() {
             return None;
         }
-        known.get(&key(shared, record)?).copied()
+        let known = known.get_mut(&key(shared, record)?)?;
+        known.met = true;
+        Some(known.verdict)
     }
 
     fn remember(&self, shared: &Shared, record: u32, verdict: Verdict) {
         if let Some(key) = key(shared, record) {
             let mut known = self.known();
-            if known.get(&key).is_none_or(|before| *before == Verdict::Suspect) {
-                known.insert(key, verdict);
+            if known.get(&key).is_none_or(|before| before.verdict == Verdict::Suspect) {
+                known.insert(key, Known { verdict, met: true });
             }
         }
     }
@@ -107,9 +116,14 @@ impl Poison {
         }
     }
 
-    /// What was remembered is committed, in one way or the other.
-    pub(super) fn forget(&self) {
-        self.known().clear();
+    /// What was met since all began anew is committed, in one way or the other; the rest is still to come.
+    pub(super) fn forget_met(&self) {
+        self.known().retain(|_, known| !known.met);
+    }
+
+    /// All begins anew, from the last commit.
+    pub(super) fn comes_again(&self) {
+        self.known().values_mut().for_each(|known| known.met = false);
     }
 }
 
@@ -256,9 +270,9 @@ impl Deliveries {
         self.state().failures = failures;
     }
 
-    /// Why nothing more can be sent, if that is so.
+    /// Why nothing more can be sent, if that is so. It stays so.
     pub(super) fn broken(&self) -> Option<Error> {
-        self.state().broken.take()
+        self.state().broken.clone()
     }
 }
 
@@ -359,4 +373,69 @@ pub(super) fn is_of_request(code: RDKafkaErrorCode) -> bool {
         Code::InvalidTimestamp,
     ]
     .contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_core::data::{EventTime, Marks, Position, Times};
+
+    use super::*;
+
+    /// Each record's position is its number.
+    #[derive(Debug)]
+    struct Numbers;
+
+    impl Marks for Numbers {
+        fn position(&self, count: u32) -> Result<Option<Position>, String> {
+            Ok(Some(Position::new(vec![count as u8], count.to_string()).map_err(|error| error.to_string())?))
+        }
+
+        fn place(&self, record: u32, _: &[u8], _: usize) -> String {
+            record.to_string()
+        }
+    }
+
+    fn shared() -> Arc<Shared> {
+        Arc::new(Shared {
+            stage: "source".into(),
+            partition: Partition::new("p"),
+            instance: 0,
+            epoch: 0,
+            first: 0,
+            len: 9,
+            times: Times::Uniform(EventTime { micros: 0, ingested: true }),
+            marks: Arc::new(Numbers),
+            raw: None,
+            late: false,
+            turns: None,
+            dealt: None,
+        })
+    }
+
+    #[test]
+    fn what_broke_a_transaction_is_known_until_a_commit_behind_it() {
+        let (poison, shared) = (Poison::default(), shared());
+        poison.remember(&shared, 2, Verdict::Suspect);
+        poison.remember(&shared, 7, Verdict::Guilty(RDKafkaErrorCode::InvalidRecord));
+        poison.remember(&shared, 7, Verdict::Suspect);
+        poison.comes_again();
+        assert_eq!(poison.meet(&shared, 2), Some(Verdict::Suspect));
+        poison.forget_met();
+        assert_eq!(poison.meet(&shared, 2), None);
+        assert_eq!(poison.meet(&shared, 7), Some(Verdict::Guilty(RDKafkaErrorCode::InvalidRecord)));
+        poison.comes_again();
+        poison.forget_met();
+        assert!(poison.meet(&shared, 7).is_some(), "the commit was before it");
+        poison.forget_met();
+        assert_eq!(poison.meet(&shared, 7), None);
+    }
+
+    #[test]
+    fn what_is_broken_stays_broken() {
+        let deliveries = Deliveries::default();
+        deliveries.break_down(KafkaError::Global(RDKafkaErrorCode::Fatal), "it is over");
+        let [first, second] = [(); 2].map(|()| deliveries.broken().map(|error| error.chain()));
+        assert!(first.as_ref().is_some_and(|first| first.contains("it is over")), "{first:?}");
+        assert_eq!(first, second);
+    }
 }

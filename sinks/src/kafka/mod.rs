@@ -8,17 +8,23 @@
 //! config     which topic, and what becomes of a record
 //! form       what a record is in Kafka
 //! delivery   what is under way, and what became of it
+//! row        a record as it is handed over
+//! limits     what a topic asks of its records
+//! admin      what is asked of the brokers about topics
 //! producer   the client, and the thread that hears its reports
 //! transactions  records and positions, committed together
 //! positions  the topic that positions are kept in
 //! sink       what the engine asks for
 //! ```
 
+mod admin;
 mod config;
 mod delivery;
 mod form;
+mod limits;
 mod positions;
 mod producer;
+mod row;
 mod sink;
 #[cfg(test)]
 mod tests;

@@ -6,31 +6,43 @@ use std::time::{Duration, Instant};
 use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result};
 use millstream_core::data::Position;
 use millstream_net::kafka::{Cluster, failed};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::transactions::read;
+use super::admin::{Settings, make_compacted, settings};
+use super::transactions::{Said, read};
 
 /// How long the brokers may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Makes the topic, compacted and with one partition, unless it is there.
+/// Makes the topic, compacted and with one partition, unless it is there. What is there has to be compacted: where old
+/// messages are deleted, so is a position that has not moved for long.
 pub(super) async fn provide(cluster: &Cluster, topic: &str) -> Result<()> {
     let wrong = |error| failed(format!("the topic {topic}, which keeps positions, can't be made"), error);
-    let config = cluster.client_config(&[("client.id", "millstream")], &[]);
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(wrong)?;
-    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
-    for made in admin.create_topics([&new], &options).await.map_err(wrong)? {
-        match made {
-            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(wrong(KafkaError::AdminOp(code))),
+    if make_compacted(cluster, topic).await?.map_err(wrong)? {
+        return Ok(());
+    }
+    match settings(cluster, topic).await? {
+        Ok(settings) => check(topic, &settings),
+        Err(error) => {
+            tracing::warn!(%error, topic, "the settings of the topic that keeps positions can't be seen: it has to be compacted");
+            Ok(())
         }
     }
-    Ok(())
+}
+
+fn check(topic: &str, settings: &Settings) -> Result<()> {
+    let policy = settings.get("cleanup.policy").map_or("", String::as_str);
+    // Unknown: a broker that says none.
+    if policy.is_empty() || policy.split(',').any(|policy| policy.trim() == "compact") {
+        return Ok(());
+    }
+    let message = format!(
+        "the topic {topic} can't keep positions: expected `cleanup.policy=compact`, found `{policy}`, with which they are \
+         deleted some day; set it on the topic, or name another one by `positions_topic`"
+    );
+    Err(Error::new(Cause::State, message))
 }
 
 /// All positions of this pipeline that the topic holds. Blocks its thread.
@@ -42,6 +54,8 @@ pub(super) fn load(cluster: &Cluster, topic: &str, pipeline: &str) -> Result<Vec
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
+        // The end is known when a fetch brings nothing.
+        ("fetch.wait.max.ms", "10"),
         ("auto.offset.reset", "earliest"),
         ("isolation.level", "read_committed"),
     ];
@@ -54,12 +68,12 @@ pub(super) fn load(cluster: &Cluster, topic: &str, pipeline: &str) -> Result<Vec
     while Instant::now() < until {
         match consumer.poll(Duration::from_millis(100)) {
             None => continue,
-            Some(Ok(message)) => {
-                let found = read(message.key().unwrap_or_default(), message.payload().unwrap_or_default());
-                if let Some(Checkpoint { key, position }) = found.filter(|found| found.key.pipeline == pipeline) {
-                    held.insert(key, position);
-                }
-            }
+            Some(Ok(message)) => match read(message.key().unwrap_or_default(), message.payload(), pipeline) {
+                Said::Other => {}
+                Said::Gone(key) => drop(held.remove(&key)),
+                Said::Holds(Checkpoint { key, position }) => drop(held.insert(key, position)),
+                Said::Unreadable(found) => return Err(unreadable(topic, message.offset(), &found)),
+            },
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 return Ok(held.into_iter().map(|(key, position)| Checkpoint { key, position }).collect());
             }
@@ -75,4 +89,27 @@ pub(super) fn load(cluster: &Cluster, topic: &str, pipeline: &str) -> Result<Vec
     }
     let message = format!("the topic {topic}, which keeps positions, could not be read to its end within {PATIENCE:?}");
     Err(Error::new(Cause::Outside, message))
+}
+
+fn unreadable(topic: &str, offset: i64, found: &str) -> Error {
+    let message = format!(
+        "offset {offset} of the topic {topic}, which keeps positions: expected a position of this pipeline, found {found}; run \
+         the version that wrote it, or name another topic by `positions_topic` to begin anew"
+    );
+    Error::new(Cause::State, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_deletes_is_no_place_for_positions() {
+        let of = |policy: &str| check("positions", &[("cleanup.policy".to_owned(), policy.to_owned())].into());
+        assert!(of("compact").is_ok() && of("compact,delete").is_ok() && of("delete, compact").is_ok());
+        let error = of("delete").expect_err("it deletes");
+        assert_eq!(error.cause(), Cause::State);
+        assert!(error.message().contains("positions_topic"), "{error}");
+        assert!(check("positions", &Settings::new()).is_ok());
+    }
 }

@@ -1,8 +1,9 @@
 //! [`KafkaSink`]: sends what it is given, and settles it as the brokers' reports come in.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError};
@@ -14,11 +15,14 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use tokio::time::timeout;
 
+use super::admin::settings;
 use super::config::Topic;
 use super::delivery::{Deliveries, RowId, Suspect, Told, Verdict, why};
 use super::form::{Form, When};
+use super::limits::Limits;
 use super::positions::{load, provide};
 use super::producer::Producer;
+use super::row::{Key, Ready};
 use super::transactions::{Positions, Transactions, message};
 
 /// How long the brokers may take to say whether the topic is there.
@@ -32,6 +36,8 @@ pub struct KafkaSink<T: Form> {
     topic: Topic<T>,
     deliveries: Arc<Deliveries>,
     producer: Option<Producer>,
+    /// What the topic asks of its records, as far as that is known.
+    limits: Limits,
     /// Where records are sent in transactions.
     transactions: Option<Transactions>,
 }
@@ -43,12 +49,7 @@ impl<T: Form> Sink for KafkaSink<T> {
         self.deliveries.tell_failures(context.failures.clone());
         let positions = self.positions(context);
         let name = positions.as_ref().map(|positions| self.name(positions, context));
-        let by_record = self.topic.topic_by.is_some();
-        let config = self.topic.client_config(name.as_deref());
-        let producer = Producer::new(&config, self.deliveries.clone(), by_record)?;
-        if !by_record {
-            look(&producer, &self.topic.topic).await?;
-        }
+        let producer = self.connect(name.as_deref()).await?;
         let held = match positions {
             Some(positions) => Some(self.begin(&producer, positions, &context.pipeline).await?),
             None => None,
@@ -67,8 +68,13 @@ impl<T: Form> Sink for KafkaSink<T> {
         }
         self.try_suspects().await?;
         let batch = self.deliveries.begin(ticket.take(), records.shared(), record_of_each(&records));
+        let now = now();
         for row in 0..records.len() {
-            self.send(&records, row, Deliveries::id(batch, row)).await?;
+            let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
+            match self.limits.may_refuse(&ready.told(), now) {
+                true => self.send_by_itself(ready, id).await?,
+                false => self.send(ready, id).await?,
+            }
         }
         Ok(())
     }
@@ -92,7 +98,7 @@ impl<T: Form> Sink for KafkaSink<T> {
         if transactions.is_empty(&moved) {
             return Ok(());
         }
-        transactions.begin(producer)?;
+        transactions.begin(producer).await?;
         if let Some(topic) = transactions.topic() {
             for checkpoint in &moved {
                 send_position(producer, &self.deliveries, topic, checkpoint)?;
@@ -103,7 +109,7 @@ impl<T: Form> Sink for KafkaSink<T> {
             self.deliveries.broken().map_or(Ok(()), Err)?;
         }
         transactions.commit(producer, &moved).await?;
-        self.topic.kept.poison.forget();
+        self.topic.kept.poison.forget_met();
         Ok(())
     }
 
@@ -133,7 +139,34 @@ fn send_position(producer: &Producer, deliveries: &Deliveries, topic: &str, posi
 
 impl<T: Form> KafkaSink<T> {
     pub(super) fn new(topic: Topic<T>) -> Self {
-        Self { topic, deliveries: Arc::default(), producer: None, transactions: None }
+        Self { topic, deliveries: Arc::default(), producer: None, limits: Limits::default(), transactions: None }
+    }
+
+    /// The client, whose topic is there, if there is one for all.
+    async fn connect(&mut self, transactions: Option<&str>) -> Result<Producer> {
+        let by_record = self.topic.topic_by.is_some();
+        let make = |batch_size| {
+            let config = self.topic.client_config(batch_size, transactions);
+            Producer::new(&config, self.deliveries.clone(), by_record)
+        };
+        let batch_size = self.topic.batch_size();
+        let producer = make(batch_size)?;
+        if by_record {
+            return Ok(producer);
+        }
+        look(&producer, &self.topic.topic).await?;
+        self.limits = match settings(&self.topic.cluster, &self.topic.topic).await? {
+            Ok(settings) => Limits::of(&settings),
+            Err(error) => {
+                tracing::info!(%error, topic = self.topic.topic, "the topic's settings can't be seen: it goes on without");
+                Limits::default()
+            }
+        };
+        match self.limits.largest {
+            // Nothing was sent yet.
+            Some(largest) if largest < batch_size => make(largest.max(1)),
+            _ => Ok(producer),
+        }
     }
 
     /// Where the positions go that its transactions hold, if it sends in transactions.
@@ -165,6 +198,7 @@ impl<T: Form> KafkaSink<T> {
     /// Ends what was left behind, and says what is held.
     async fn begin(&mut self, producer: &Producer, positions: Positions, pipeline: &str) -> Result<Vec<Checkpoint>> {
         self.deliveries.in_transactions(&self.topic.kept);
+        self.topic.kept.poison.comes_again();
         if let Positions::Group(group) = &positions {
             group.set_transactions(true);
         }
@@ -189,15 +223,20 @@ impl<T: Form> KafkaSink<T> {
     async fn write_in_transaction(&mut self, records: Records<'_, T::Column>) -> Result<(), WriteError> {
         self.whole()?;
         if let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) {
-            transactions.begin(producer)?;
+            transactions.begin(producer).await?;
         }
         let rows = record_of_each(&records);
         let batch = self.deliveries.begin(None, records.shared(), rows);
+        let now = now();
         for row in 0..records.len() {
-            let id = Deliveries::id(batch, row);
-            match self.topic.kept.poison.of(records.shared(), records.record(row)) {
-                None => self.send(&records, row, id).await?,
-                Some(Verdict::Suspect) => self.send_by_itself(&records, row, id).await?,
+            let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
+            match self.topic.kept.poison.meet(records.shared(), records.record(row)) {
+                None if self.limits.may_refuse(&ready.told(), now) => self.send_by_itself(ready, id).await?,
+                None => self.send(ready, id).await?,
+                Some(Verdict::Suspect) => {
+                    self.send_by_itself(ready, id).await?;
+                    self.topic.kept.poison.clear(records.shared(), records.record(row));
+                }
                 Some(Verdict::Guilty(code)) => {
                     self.deliveries.leave_out(batch, row);
                     let error = why(KafkaError::MessageProduction(code), self.topic.topic_by.is_some());
@@ -205,16 +244,20 @@ impl<T: Form> KafkaSink<T> {
                 }
             }
         }
-        Ok(())
+        // A row that was refused at once is not taken over.
+        Ok(self.whole()?)
     }
 
-    async fn send_by_itself(&self, records: &Records<'_, T::Column>, row: usize, id: RowId) -> Result<()> {
+    /// Sends a row while nothing else is under way: if it is refused, it is to blame.
+    async fn send_by_itself(&self, ready: Ready<'_>, id: RowId) -> Result<()> {
         self.settled().await?;
+        while self.deliveries.has_suspects() {
+            self.try_suspects().await?;
+        }
         self.producer()?.send_alone(true);
-        self.send(records, row, id).await?;
+        self.send(ready, id).await?;
         self.settled().await?;
         self.producer()?.send_alone(false);
-        self.topic.kept.poison.clear(records.shared(), records.record(row));
         Ok(())
     }
 
@@ -241,17 +284,20 @@ impl<T: Form> KafkaSink<T> {
     }
 
     /// Hands one row to the client, once it has room.
-    async fn send(&self, records: &Records<'_, T::Column>, row: usize, id: RowId) -> Result<()> {
+    async fn send(&self, mut ready: Ready<'_>, id: RowId) -> Result<()> {
+        let client = self.producer()?.client();
+        let mut record = ready.record(id);
         loop {
             self.whole()?;
             self.deliveries.hand_over();
-            match self.offer(records, row, id)? {
+            match client.send(record) {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
                     self.deliveries.take_back();
+                    record = again;
                     self.news().await;
                 }
-                Err(error) => {
+                Err((error, _)) => {
                     self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some());
                     return Ok(());
                 }
@@ -259,33 +305,29 @@ impl<T: Form> KafkaSink<T> {
         }
     }
 
-    fn offer(
-        &self,
-        records: &Records<'_, T::Column>,
-        row: usize,
-        id: RowId,
-    ) -> Result<std::result::Result<(), KafkaError>> {
+    /// What a row is in Kafka.
+    fn ready<'a>(&'a self, records: &'a Records<'_, T::Column>, row: usize) -> Ready<'a> {
         let Topic { topic, topic_by, partition_by, key_by, headers_by, timestamp_by, .. } = &self.topic;
         let column = records.column();
         let view = T::view(column, row);
         let topic_of = topic_by.as_ref().map(|by| column.with(row, |record| by(record)));
         let key_of: Option<Option<Bytes>> = key_by.as_ref().map(|by| column.with(row, |record| by(record)));
-        let key = key_of.as_ref().map_or(view.key, Option::as_deref);
-        let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(topic_of.as_ref().unwrap_or(topic), id.into());
-        record.key = key;
-        record.payload = view.value;
-        record.partition = partition_by.as_ref().and_then(|by| column.with(row, |record| by(record)));
-        record.headers = match headers_by {
-            Some(by) => Some(owned(column.with(row, |record| by(record)))),
-            None => view.headers,
-        };
-        record.timestamp = match (timestamp_by, view.timestamp) {
-            (Some(by), _) => column.with(row, |record| by(record)),
-            (None, When::At(millis)) => Some(millis),
-            (None, When::Sent) => None,
-            (None, When::EventTime) => event_millis(records.shared().times.at(records.record(row))),
-        };
-        Ok(self.producer()?.client().send(record).map_err(|(error, _)| error))
+        Ready {
+            topic: topic_of.map_or(Cow::Borrowed(topic), Cow::Owned),
+            key: key_of.map_or(view.key.map(Key::Of), |key| key.map(Key::Made)),
+            value: view.value,
+            partition: partition_by.as_ref().and_then(|by| column.with(row, |record| by(record))),
+            headers: match headers_by {
+                Some(by) => Some(owned(column.with(row, |record| by(record)))),
+                None => view.headers,
+            },
+            timestamp: match (timestamp_by, view.timestamp) {
+                (Some(by), _) => column.with(row, |record| by(record)),
+                (None, When::At(millis)) => Some(millis),
+                (None, When::Sent) => None,
+                (None, When::EventTime) => event_millis(records.shared().times.at(records.record(row))),
+            },
+        }
     }
 
     /// Sends rows one at a time whose request was refused: one of them is to blame, and the others are not.
@@ -346,6 +388,12 @@ fn owned(headers: Vec<Header>) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |owned, header| {
         owned.insert(rdkafka::message::Header { key: &header.name, value: header.value.as_deref() })
     })
+}
+
+/// Our time, in milliseconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Kafka's milliseconds, for a time that the source has said.

@@ -71,9 +71,10 @@ impl Transactions {
     }
 
     /// Begins a transaction unless there is one.
-    pub(super) fn begin(&mut self, producer: &Producer) -> Result<()> {
+    pub(super) async fn begin(&mut self, producer: &Producer) -> Result<()> {
         if !self.begun {
-            producer.client().begin_transaction().map_err(|error| self.broken(error))?;
+            let begun = producer.ask(|client| client.begin_transaction()).await?;
+            begun.map_err(|error| self.broken(error))?;
             self.begun = true;
         }
         Ok(())
@@ -179,15 +180,46 @@ pub(super) fn message(checkpoint: &Checkpoint) -> (Vec<u8>, Vec<u8>) {
     (name, value)
 }
 
-/// The position that a message stands for; `None`: it is none, or of another version.
-pub(super) fn read(key: &[u8], value: &[u8]) -> Option<Checkpoint> {
-    let (pipeline, rest) = text(key)?;
-    let (stage, partition) = text(rest)?;
-    let partition = Partition::new(std::str::from_utf8(partition).ok()?);
-    let (&VERSION, rest) = value.split_first()? else { return None };
-    let (bytes, label) = piece(rest)?;
-    let position = Position::new(bytes.to_vec(), std::str::from_utf8(label).ok()?).ok()?;
-    Some(Checkpoint { key: Key { pipeline, stage, partition }, position })
+/// What a message of the topic says of a pipeline's positions.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// It is none, or one of another pipeline.
+    Other,
+    /// This position is not held any more.
+    Gone(Key),
+    Holds(Checkpoint),
+    /// It is one of this pipeline, and can't be read: what is wrong with it.
+    Unreadable(String),
+}
+
+/// Reads a message for this pipeline; without a value it takes back what was said before.
+pub(super) fn read(key: &[u8], value: Option<&[u8]>, pipeline: &str) -> Said {
+    let Some((found, rest)) = text(key) else { return Said::Other };
+    if found != pipeline {
+        return Said::Other;
+    }
+    let partition = |(stage, partition)| Some((stage, Partition::new(std::str::from_utf8(partition).ok()?)));
+    let Some((stage, partition)) = text(rest).and_then(partition) else {
+        return Said::Unreadable("a key that names no stage and partition".into());
+    };
+    let key = Key { pipeline: found, stage, partition };
+    match value.map(position) {
+        None => Said::Gone(key),
+        Some(Ok(position)) => Said::Holds(Checkpoint { key, position }),
+        Some(Err(found)) => Said::Unreadable(format!("{found} for partition {} of {}", key.partition, key.stage)),
+    }
+}
+
+fn position(value: &[u8]) -> Result<Position, String> {
+    let cut = || "a position that ends early".to_owned();
+    let rest = match value.split_first() {
+        Some((&VERSION, rest)) => rest,
+        Some((version, _)) => return Err(format!("a position of version {version}")),
+        None => return Err(cut()),
+    };
+    let (bytes, label) = piece(rest).ok_or_else(cut)?;
+    let label = std::str::from_utf8(label).map_err(|_| "a position without a text that names it".to_owned())?;
+    Position::new(bytes.to_vec(), label).map_err(|error| error.to_string())
 }
 
 fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
@@ -218,17 +250,23 @@ mod tests {
             let [pipeline, stage, partition] = names;
             let key = Key { pipeline, stage, partition: Partition::new(partition) };
             let position = Position::new(bytes, label.clone()).unwrap();
-            let (name, value) = message(&Checkpoint { key: key.clone(), position: position.clone() });
-            let found = read(&name, &value).unwrap();
-            prop_assert_eq!((found.key, found.position.bytes(), found.position.label()), (key, position.bytes(), &*label));
+            let (name, mut value) = message(&Checkpoint { key: key.clone(), position: position.clone() });
+            let Said::Holds(found) = read(&name, Some(&value), &key.pipeline) else { panic!("it is a position") };
+            prop_assert_eq!((&found.key, found.position.bytes(), found.position.label()), (&key, position.bytes(), &*label));
             for cut in 0..value.len().min(3 + position.bytes().len()) {
-                prop_assert!(read(&name, &value[..cut]).is_none());
+                let unreadable = matches!(read(&name, Some(&value[..cut]), &key.pipeline), Said::Unreadable(_));
+                prop_assert!(unreadable, "cut to {cut}");
             }
+            value[0] = VERSION + 1;
+            prop_assert!(matches!(read(&name, Some(&value), &key.pipeline), Said::Unreadable(_)));
+            prop_assert!(matches!(read(&name, Some(&value), "another pipeline"), Said::Other));
+            let gone = read(&name, None, &key.pipeline);
+            prop_assert!(matches!(gone, Said::Gone(gone) if gone == key));
         }
 
         #[test]
-        fn what_is_no_position_is_none(key in any::<Vec<u8>>(), value in any::<Vec<u8>>()) {
-            let _ = read(&key, &value);
+        fn whatever_stands_there_is_read_or_is_none(key in any::<Vec<u8>>(), value in any::<Vec<u8>>()) {
+            let _ = read(&key, Some(&value), "");
         }
     }
 }

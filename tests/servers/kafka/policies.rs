@@ -28,6 +28,24 @@ fn number_of(value: &Bytes) -> u64 {
     text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// How it writes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum How {
+    ToATopic,
+    /// What its topics ask of their records is not known.
+    ByRecord,
+    ExactlyOnce,
+    ExactlyOnceByRecord,
+}
+
+impl How {
+    const ALL: [Self; 4] = [Self::ToATopic, Self::ByRecord, Self::ExactlyOnce, Self::ExactlyOnceByRecord];
+
+    fn is_exactly_once(self) -> bool {
+        matches!(self, Self::ExactlyOnce | Self::ExactlyOnceByRecord)
+    }
+}
+
 struct Copying {
     from: String,
     to: String,
@@ -43,13 +61,20 @@ impl Copying {
         names
     }
 
-    /// Copies in requests of many records, of which one spoils all.
-    fn pipeline(&self, kafka: &Kafka, exactly_once: bool) -> Pipeline {
+    /// Copies in requests of many records, of which one would spoil all.
+    fn pipeline(&self, kafka: &Kafka, how: How) -> Pipeline {
         let brokers = kafka.brokers();
         let read = Topics::new(&*brokers, [&*self.from], &*self.group).until_end();
         let write = Topic::new(&*brokers, &*self.to).property("compression.type", "none");
         let write = write.property("batch.size", "1000000").property("linger.ms", "5");
-        Pipeline::called("poison").source(read).sink(if exactly_once { write.exactly_once() } else { write })
+        let to = self.to.clone();
+        let write = match how {
+            How::ToATopic => write,
+            How::ByRecord => write.topic_by(move |_| to.clone()),
+            How::ExactlyOnce => write.exactly_once(),
+            How::ExactlyOnceByRecord => write.exactly_once().topic_by(move |_| to.clone()),
+        };
+        Pipeline::called("poison").source(read).sink(write)
     }
 
     fn found(&self, kafka: &Kafka) -> Vec<u64> {
@@ -64,17 +89,18 @@ impl Copying {
 #[test]
 fn what_is_too_large_is_skipped_and_nothing_else() {
     let Some(kafka) = Kafka::shared() else { return };
-    for exactly_once in [false, true] {
+    for how in How::ALL {
         let copying = Copying::new(kafka);
-        let summary = run(copying.pipeline(kafka, exactly_once).on_any_error(OnError::Skip)).expect("it ends well");
+        let summary = run(copying.pipeline(kafka, how).on_any_error(OnError::Skip)).expect("it ends well");
         let found = copying.found(kafka);
-        println!("skip, exactly once {exactly_once}: {} delivered, {} skipped", found.len(), summary.skipped);
+        println!("skip, {how:?}: {} delivered, {} skipped", found.len(), summary.skipped);
         // What a transaction that was aborted had skipped is skipped again.
-        assert!(summary.skipped == 3 || (exactly_once && summary.skipped > 3), "{}", summary.skipped);
+        assert!(summary.skipped == 3 || (how.is_exactly_once() && summary.skipped > 3), "{}", summary.skipped);
         let wanted: Vec<u64> = (0..RECORDS).filter(|number| !is_large(*number)).collect();
-        match exactly_once {
-            true => assert_eq!(found, wanted),
-            false => assert_eq!(BTreeSet::from_iter(found), BTreeSet::from_iter(wanted)),
+        match how {
+            // What was refused together is sent again one by one.
+            How::ByRecord => assert_eq!(BTreeSet::from_iter(found), BTreeSet::from_iter(wanted)),
+            _ => assert_eq!(found, wanted, "in its order"),
         }
         assert_eq!(kafka.committed(&copying.group, &copying.from, 0), Some(RECORDS as i64));
     }
@@ -83,31 +109,97 @@ fn what_is_too_large_is_skipped_and_nothing_else() {
 #[test]
 fn what_is_too_large_becomes_a_dead_letter() {
     let Some(kafka) = Kafka::shared() else { return };
-    for exactly_once in [false, true] {
+    for how in How::ALL {
         let (copying, letters) = (Copying::new(kafka), unique("letters"));
         kafka.add_topic(&letters, 1, &[]);
         let policy = OnError::dead_letter(Topic::new(kafka.brokers(), &letters));
-        let summary = run(copying.pipeline(kafka, exactly_once).on_any_error(policy)).expect("it ends well");
+        let summary = run(copying.pipeline(kafka, how).on_any_error(policy)).expect("it ends well");
         assert_eq!(copying.found(kafka).len(), RECORDS as usize - 3);
         let (first, end) = kafka.offsets(&letters, 0);
-        println!("dead letters, exactly once {exactly_once}: {}", end - first);
+        println!("dead letters, {how:?}: {}", end - first);
         assert_eq!(end - first, summary.dead_lettered as i64);
         // Letters are written outside of the transaction: of one that was aborted they come again.
-        assert!(end - first == 3 || (exactly_once && end - first > 3), "{}", end - first);
+        assert!(end - first == 3 || (how.is_exactly_once() && end - first > 3), "{}", end - first);
     }
 }
 
 #[test]
 fn what_is_too_large_ends_the_run_before_it() {
     let Some(kafka) = Kafka::shared() else { return };
-    for exactly_once in [false, true] {
+    for (how, retries) in How::ALL.into_iter().flat_map(|how| [(how, None), (how, Some(2))]) {
         let copying = Copying::new(kafka);
-        let error = run(copying.pipeline(kafka, exactly_once)).expect_err("it fails");
+        // It is as large when it is tried again.
+        let pipeline = copying.pipeline(kafka, how);
+        let pipeline = match retries {
+            Some(times) => pipeline.retry(times),
+            None => pipeline,
+        };
+        let error = run(pipeline).expect_err("it fails");
         let text = error.to_string();
-        println!("fail, exactly once {exactly_once}: {text}");
+        println!("fail, {how:?}, retries {retries:?}: {text}");
         assert!(text.contains("max.message.bytes") && text.contains("offset 50"), "{text}");
         let committed = kafka.committed(&copying.group, &copying.from, 0).unwrap_or(0);
         assert!(committed <= 50, "{committed} is past what failed");
+        let found = copying.found(kafka);
+        if how.is_exactly_once() {
+            assert_eq!(found.len() as i64, committed);
+        }
+        assert!(found.starts_with(&(0..committed as u64).collect::<Vec<_>>()), "{committed} are committed: {found:?}");
+    }
+}
+
+#[test]
+fn what_the_client_itself_refuses_is_not_taken_for_delivered() {
+    let Some(kafka) = Kafka::shared() else { return };
+    for (exactly_once, policy) in [(false, OnError::Skip), (true, OnError::Skip), (true, OnError::Fail)] {
+        let copying = Copying::new(kafka);
+        let read = Topics::new(kafka.brokers(), [&*copying.from], &*copying.group).until_end();
+        let write = Topic::new(kafka.brokers(), &*copying.to).property("message.max.bytes", "3000");
+        let write = if exactly_once { write.exactly_once() } else { write };
+        let fails = matches!(policy, OnError::Fail);
+        let ended = run(Pipeline::called("poison").source(read).sink(write).retry(2).on_any_error(policy));
+        let found = copying.found(kafka);
+        println!("refused here, exactly once {exactly_once}, fails {fails}: {} delivered", found.len());
+        match ended {
+            Err(error) if fails => assert!(error.to_string().contains("offset 50"), "{error}"),
+            Ok(_) if !fails => {
+                let wanted: Vec<u64> = (0..RECORDS).filter(|number| !is_large(*number)).collect();
+                assert_eq!(found, wanted);
+            }
+            ended => panic!("{ended:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_a_compacted_topic_or_its_bounds_of_time_refuse_is_skipped_and_order_stays() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let odd = |number: u64| number % 50 == 25;
+    let hour = 3_600_000;
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis() as i64;
+    let cases: [(&str, (&str, &str), fn(Message) -> Message); 2] = [
+        ("no key", ("cleanup.policy", "compact"), |message| Message { key: None, ..message }),
+        ("too old", ("message.timestamp.before.max.ms", "86400000"), |message| Message {
+            timestamp: message.timestamp.map(|time| time - 90_000_000),
+            ..message
+        }),
+    ];
+    for (what, setting, spoil) in cases {
+        let to = unique("to");
+        kafka.add_topic(&to, 1, &[setting]);
+        let message = |number: u64| {
+            let message = Message::new(format!("{number} ")).with_key(format!("{number}"));
+            let message = Message { timestamp: Some(now - hour), ..message };
+            if odd(number) { spoil(message) } else { message }
+        };
+        let sink = Topic::new(kafka.brokers(), &to).messages();
+        let messages: Vec<Message> = (0..RECORDS).map(message).collect();
+        let summary = run(Pipeline::source(List::new(messages)).sink(sink).on_any_error(OnError::Skip));
+        let skipped = summary.expect("it ends well").skipped;
+        let found = Copying { from: String::new(), to, group: String::new() }.found(kafka);
+        println!("{what}: {} delivered, {skipped} skipped", found.len());
+        assert_eq!(skipped, RECORDS / 50);
+        assert_eq!(found, (0..RECORDS).filter(|number| !odd(*number)).collect::<Vec<_>>());
     }
 }
 

@@ -34,7 +34,7 @@ struct Alone {
     setup: Arc<Setup>,
     store: Option<SharedStore>,
     shown: Arc<Shown>,
-    /// How often it was opened: the epoch that the source's stamps carry next.
+    /// How often it was opened.
     lives: u64,
     /// Of the source as it was opened last.
     partitions: Option<Arc<Partitions>>,
@@ -70,7 +70,8 @@ impl Alone {
         }
         let tasks = 0..setup.job.graph.tasks.len();
         let control = Arc::new(Control::new());
-        let (source, partitions) = setup.open_source(held, self.lives, &control, None).await?;
+        let epoch = self.partitions.as_ref().map_or(0, |partitions| partitions.next_epoch());
+        let (source, partitions) = setup.open_source(held, epoch, &control, None).await?;
         if let Some(store) = &self.store {
             upstream::begins(store).await?;
         }

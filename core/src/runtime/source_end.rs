@@ -1,6 +1,6 @@
 //! The source's end of a pipeline: reads, stamps, and passes on to the source what is acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,8 +36,9 @@ pub(super) struct How {
 /// The partitions of a source, shared with whoever commits.
 pub(super) struct Partitions {
     pub(super) kept: Kept,
-    /// The instance and the epoch that stamps carry.
+    /// The instance that stamps carry, and their epoch where a partition was opened once.
     pub(super) opened_as: (u16, u64),
+    epochs: Mutex<Epochs>,
     pub(super) how: How,
     /// By number; `None` once closed.
     ledgers: Mutex<Vec<Option<Arc<Ledger>>>>,
@@ -46,6 +47,13 @@ pub(super) struct Partitions {
     pub(super) room: Arc<Room>,
     /// What limits on this instance have counted.
     tallies: Vec<Arc<Tally>>,
+}
+
+/// Sequence numbers begin anew whenever a partition is opened, and so does the epoch that tells them apart.
+struct Epochs {
+    /// The newest of this life.
+    newest: u64,
+    opened: HashSet<Partition>,
 }
 
 impl Partitions {
@@ -59,6 +67,7 @@ impl Partitions {
         Arc::new(Self {
             kept,
             opened_as,
+            epochs: Mutex::new(Epochs { newest: opened_as.1, opened: HashSet::new() }),
             how,
             ledgers: Mutex::default(),
             taken_back: Mutex::default(),
@@ -84,11 +93,27 @@ impl Partitions {
     }
 
     fn open(&self, partition: Partition) -> Arc<Ledger> {
+        let epoch = self.epoch_of(&partition);
         let mut ledgers = self.ledgers.lock().unwrap_or_else(PoisonError::into_inner);
         let id = ledgers.len() as PartitionId;
-        let ledger = Ledger::new(id, (partition, self.opened_as.1), self.how.pessimistic, self.room.clone());
+        let ledger = Ledger::new(id, (partition, epoch), self.how.pessimistic, self.room.clone());
         ledgers.push(Some(ledger.clone()));
         ledger
+    }
+
+    /// The epoch of a partition that is opened now: one that was closed and comes again in the same life has another.
+    fn epoch_of(&self, partition: &Partition) -> u64 {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        if epochs.opened.insert(partition.clone()) {
+            return self.opened_as.1;
+        }
+        epochs.newest += 1;
+        epochs.newest
+    }
+
+    /// The epoch of the next life: none of this one has had it.
+    pub(super) fn next_epoch(&self) -> u64 {
+        self.epochs.lock().unwrap_or_else(PoisonError::into_inner).newest + 1
     }
 
     /// How many acknowledgements came too late or twice.
@@ -392,7 +417,7 @@ impl SourceEnd {
             Some(raw) => (Some(raw), marks),
             None => self.keep_bytes.keep(&*column, marks),
         };
-        let (instance, epoch) = self.partitions.opened_as;
+        let (instance, epoch) = (self.partitions.opened_as.0, ledger.epoch);
         let shared = Shared {
             stage: self.partitions.kept.stage.clone(),
             partition,
@@ -443,5 +468,31 @@ impl SourceEnd {
 
     fn named(&self, error: Error) -> Error {
         error.in_stage(self.partitions.kept.stage.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commit::Bounds;
+
+    fn life(epoch: u64) -> Arc<Partitions> {
+        let kept = Kept::new("pipeline", "SOURCE", Vec::new());
+        let how = How { pessimistic: false, sink_keeps: false, forgets: true };
+        Partitions::new(kept, (0, epoch), how, Bounds { records: 10, bytes: 1_000 }, Vec::new())
+    }
+
+    #[test]
+    fn a_partition_that_comes_again_has_another_epoch_in_all_lives() {
+        let (mut epoch, mut stamps) = (0, HashSet::new());
+        for _ in 0..3 {
+            let partitions = life(epoch);
+            for name in ["a", "b", "a", "a", "b"] {
+                let ledger = partitions.open(Partition::new(name));
+                assert!(stamps.insert((name, ledger.epoch)), "{name} was opened as {} before", ledger.epoch);
+                partitions.close(ledger.id);
+            }
+            epoch = partitions.next_epoch();
+        }
     }
 }

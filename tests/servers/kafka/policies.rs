@@ -177,7 +177,8 @@ fn what_a_compacted_topic_or_its_bounds_of_time_refuse_is_skipped_and_order_stay
     let odd = |number: u64| number % 50 == 25;
     let hour = 3_600_000;
     let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis() as i64;
-    let cases: [(&str, (&str, &str), fn(Message) -> Message); 2] = [
+    type Spoils = fn(Message) -> Message;
+    let cases: [(&str, (&str, &str), Spoils); 2] = [
         ("no key", ("cleanup.policy", "compact"), |message| Message { key: None, ..message }),
         ("too old", ("message.timestamp.before.max.ms", "86400000"), |message| Message {
             timestamp: message.timestamp.map(|time| time - 90_000_000),

@@ -61,6 +61,25 @@ fn the_quick_start_has_two_commands() {
     assert!(!section.split("```sh\n").nth(1).is_some_and(|rest| rest.contains("```sh")), "one block");
 }
 
+/// Pages name a test by its file, a colon, and then the names of functions in it.
+#[test]
+fn tests_that_pages_name_are_there() {
+    let (mut found, mut gone) = (0, Vec::new());
+    let page = read("docs/delivery.md");
+    for row in page.lines().filter(|line| line.contains("`tests/")) {
+        let mut source = String::new();
+        for name in row.split('`').skip(1).step_by(2).skip_while(|name| !name.starts_with("tests/")) {
+            match name.strip_prefix("tests/") {
+                Some(_) => source = read(name),
+                None if source.contains(&format!("fn {name}(")) => found += 1,
+                None => gone.push(name.to_owned()),
+            }
+        }
+    }
+    assert!(gone.is_empty(), "docs/delivery.md names tests that are not there: {gone:?}");
+    assert!(found > 10, "only {found} tests were found: this test no longer reads them");
+}
+
 #[test]
 fn a_difference_is_found() {
     assert!(matches("a\nb 12 c\n", "a\nb [..] c\n"));

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use millstream::prelude::*;
 use support::kafka::Brokers;
-use support::{Common, Errors, Input, State};
+use support::{Common, Errors, Input, State, registry};
 
 /// Write lines of JSON to a topic as Avro
 #[derive(Parser)]
@@ -26,10 +26,8 @@ struct Flags {
     /// Topic to write
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Schema registry: http[s]://host:port[/path]; several: the next is asked when those before it don't
-    /// answer
-    #[arg(long, value_name = "URL", required = true)]
-    registry: Vec<String>,
+    #[command(flatten)]
+    registry: registry::One,
     /// File with the schema of the values
     #[arg(long, value_name = "F")]
     schema: PathBuf,
@@ -47,7 +45,7 @@ struct Flags {
 fn main() -> ExitCode {
     let Flags { input, brokers, topic, registry, schema, look_up, errors, state, common } = Flags::parse();
     let schema = support::schema(&schema);
-    let mut written = support::registry(&registry).writing(avro::Subject::value_of(&topic), &schema);
+    let mut written = registry.registry().writing(avro::Subject::value_of(&topic), &schema);
     if !look_up {
         written = written.registering();
     }

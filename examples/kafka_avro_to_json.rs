@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use millstream::prelude::*;
 use support::kafka::Brokers;
-use support::{Common, Errors};
+use support::{Common, Errors, registry};
 
 /// Write a topic's values, which are Avro, as lines of JSON
 #[derive(Parser)]
@@ -24,10 +24,8 @@ struct Flags {
     /// Topic to read
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Schema registry: http[s]://host:port[/path]; several: the next is asked when those before it don't
-    /// answer
-    #[arg(long, value_name = "URL", required = true)]
-    registry: Vec<String>,
+    #[command(flatten)]
+    registry: registry::One,
     /// Consumer group
     #[arg(long, value_name = "G")]
     group: String,
@@ -56,7 +54,7 @@ fn main() -> ExitCode {
     if until_end {
         read = read.until_end();
     }
-    let mut format = avro::values().registered(&support::registry(&registry).reading());
+    let mut format = avro::values().registered(&registry.registry().reading());
     if let Some(path) = reader_schema {
         format = format.reader(&support::schema(&path));
     }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use millstream::prelude::*;
 use support::kafka::Brokers;
-use support::{Common, Errors};
+use support::{Common, Errors, registry};
 
 /// Copy a topic's values from under one schema registry to under another
 #[derive(Parser)]
@@ -24,16 +24,13 @@ struct Flags {
     /// Topic to read
     #[arg(long, value_name = "T")]
     from: String,
-    /// Schema registry of what is read: http[s]://host:port[/path]; several: the next is asked when those
-    /// before it don't answer
-    #[arg(long, value_name = "URL", required = true)]
-    registry: Vec<String>,
+    #[command(flatten)]
+    registry: registry::One,
     /// Topic to write
     #[arg(long, value_name = "T")]
     to: String,
-    /// Schema registry of what is written
-    #[arg(long, value_name = "URL", required = true)]
-    to_registry: Vec<String>,
+    #[command(flatten)]
+    to_registry: registry::Other,
     /// Consumer group
     #[arg(long, value_name = "G")]
     group: String,
@@ -56,8 +53,8 @@ fn main() -> ExitCode {
         read = read.until_end();
     }
     let subject = avro::Subject::value_of(&to);
-    let one = avro::values().registered(&support::registry(&registry).reading());
-    let other = avro::values().registered(&support::registry(&to_registry).writing_own(subject).registering());
+    let one = avro::values().registered(&registry.registry().reading());
+    let other = avro::values().registered(&to_registry.registry().writing_own(subject).registering());
     let (topic, pipeline) = (kafka::Topic::new(brokers.cluster(), to), Pipeline::called("registry_to_registry"));
     let pipeline = if keyed {
         // Of a pair each side is coded by itself: the keys stay the bytes that they are.

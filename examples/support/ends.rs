@@ -55,15 +55,6 @@ pub(crate) fn schema(path: &Path) -> avro::Schema {
     avro::Schema::from_file(path).unwrap_or_else(|error| super::refuse(error.chain()))
 }
 
-/// The schema registry at these URLs.
-pub(crate) fn registry(urls: &[String]) -> avro::Registry {
-    let mut urls = urls.iter();
-    let first = avro::Registry::at(urls.next().map_or("", |url| url));
-    let registry = urls.fold(first, |registry, url| registry.or_at(url));
-    registry.check().unwrap_or_else(|error| super::refuse(error.chain()));
-    registry
-}
-
 /// Ends a pipeline by writing its records there, a line each.
 #[track_caller]
 pub(crate) fn write<T: Data, M>(records: Stream<T, M>, path: &Path) -> Pipeline {

@@ -10,6 +10,8 @@ mod errors;
 #[cfg(feature = "kafka")]
 pub(crate) mod kafka;
 mod peers;
+#[cfg(feature = "registry")]
+pub(crate) mod registry;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ use millstream::prelude::*;
 use millstream::terminal::{self, Form, Options};
 
 pub(crate) use condition::{Condition, Test};
-pub(crate) use ends::{Input, Output, State, is_standard, registry, schema, write};
+pub(crate) use ends::{Input, Output, State, is_standard, schema, write};
 pub(crate) use errors::Errors;
 
 /// The library chooses no allocator; programs do well with this one.

@@ -17,6 +17,181 @@ const EXAMPLES: [(&str, &[&str]); 6] = [
     ("custom_stage", &[]),
 ];
 
+/// A connector's example with the least it takes, and what its plan says: which guarantee, and where records go from and
+/// to. Nobody listens where they are told to look, and no schema registry has to answer for a plan.
+struct OfServers {
+    name: &'static str,
+    args: &'static [&'static str],
+    guarantee: &'static str,
+    ends: [&'static str; 2],
+}
+
+const fn of_servers(
+    name: &'static str,
+    args: &'static [&'static str],
+    guarantee: &'static str,
+    ends: [&'static str; 2],
+) -> OfServers {
+    OfServers { name, args, guarantee, ends }
+}
+
+const OF_SERVERS: &[OfServers] = &[
+    #[cfg(feature = "amqp")]
+    of_servers(
+        "amqp_xml_filter",
+        &["--url", AMQP, "--queue", "q", "--where", "status=paid"],
+        "at-least-once",
+        ["AMQP-QUEUE", "STD-OUT"],
+    ),
+    #[cfg(feature = "amqp")]
+    of_servers(
+        "amqp_to_file",
+        &["--url", AMQP, "--queue", "q", "--output", "missing/out", "--state", "missing/state"],
+        "at-least-once",
+        ["AMQP-QUEUE", "FILE"],
+    ),
+    #[cfg(feature = "amqp")]
+    of_servers(
+        "lines_to_amqp",
+        &["--input", USERS_FILE, "--url", AMQP, "--exchange", "e", "--routing-key", "k"],
+        "at-least-once",
+        ["FILE", "AMQP-EXCHANGE"],
+    ),
+    #[cfg(all(feature = "amqp", feature = "kafka"))]
+    of_servers(
+        "amqp_to_kafka",
+        &["--url", AMQP, "--queue", "q", "--brokers", NOWHERE, "--topic", "t"],
+        "at-least-once",
+        ["AMQP-QUEUE", "KAFKA"],
+    ),
+    #[cfg(feature = "kafka")]
+    of_servers(
+        "kafka_to_kafka",
+        &["--brokers", NOWHERE, "--from", "a", "--to", "b", "--group", "g", "--where", "status=paid", "--exactly-once"],
+        "exactly-once",
+        ["KAFKA", "KAFKA"],
+    ),
+    #[cfg(feature = "kafka")]
+    of_servers(
+        "kafka_to_file",
+        &["--brokers", NOWHERE, "--topic", "t", "--group", "g", "--output", "missing/out", "--state", "missing/state"],
+        "exactly-once",
+        ["KAFKA", "FILE"],
+    ),
+    #[cfg(feature = "kafka")]
+    of_servers(
+        "lines_to_kafka",
+        &["--input", USERS_FILE, "--brokers", NOWHERE, "--topic", "t", "--exactly-once", "--state", "missing/state"],
+        "exactly-once",
+        ["FILE", "KAFKA"],
+    ),
+    #[cfg(feature = "kafka")]
+    of_servers(
+        "kafka_count",
+        &["--brokers", NOWHERE, "--topic", "t", "--group", "g", "--every-ms", "100"],
+        "at-least-once",
+        ["KAFKA", "STD-OUT"],
+    ),
+    #[cfg(all(feature = "kafka", feature = "registry"))]
+    of_servers(
+        "kafka_avro_to_json",
+        &["--brokers", NOWHERE, "--topic", "t", "--group", "g", "--registry", REGISTRY, "--output", "-"],
+        "at-least-once",
+        ["KAFKA", "STD-OUT"],
+    ),
+    #[cfg(all(feature = "kafka", feature = "registry"))]
+    of_servers(
+        "json_to_kafka_avro",
+        &[
+            "--input",
+            "examples/data/weather.json",
+            "--brokers",
+            NOWHERE,
+            "--topic",
+            "t",
+            "--registry",
+            REGISTRY,
+            "--schema",
+            "examples/data/weather.avsc",
+        ],
+        "at-least-once",
+        ["FILE", "KAFKA"],
+    ),
+    #[cfg(all(feature = "kafka", feature = "registry"))]
+    of_servers(
+        "registry_to_registry",
+        &[
+            "--brokers",
+            NOWHERE,
+            "--from",
+            "a",
+            "--to",
+            "b",
+            "--group",
+            "g",
+            "--registry",
+            REGISTRY,
+            "--to-registry",
+            REGISTRY,
+        ],
+        "at-least-once",
+        ["KAFKA", "KAFKA"],
+    ),
+    #[cfg(feature = "avro")]
+    of_servers(
+        "avro_to_json",
+        &["--input", "examples/data/weather.avro", "--output", "-"],
+        "at-least-once",
+        ["FILE", "STD-OUT"],
+    ),
+    #[cfg(feature = "avro")]
+    of_servers(
+        "json_to_avro",
+        &[
+            "--schema",
+            "examples/data/weather.avsc",
+            "--input",
+            "examples/data/weather.json",
+            "--output",
+            "missing/out",
+            "--state",
+            "missing/state",
+        ],
+        "exactly-once",
+        ["FILE", "FILE"],
+    ),
+];
+
+#[cfg(feature = "amqp")]
+const AMQP: &str = "amqp://me:s3cret@127.0.0.1:9";
+#[cfg(feature = "kafka")]
+const NOWHERE: &str = "127.0.0.1:9";
+#[cfg(all(feature = "kafka", feature = "registry"))]
+const REGISTRY: &str = "http://127.0.0.1:9";
+
+#[test]
+fn every_example_of_a_server_explains_itself_and_reaches_nobody() {
+    for OfServers { name, args, guarantee, ends: [source, sink] } in OF_SERVERS {
+        let plan = run(name, &[args, &["--explain"][..]].concat());
+        let text = plan.text();
+        assert!(text.starts_with("Declared pipeline:\n"), "{name}: {text}");
+        assert!(text.contains(&format!("Guarantee\n\n    {guarantee}")), "{name}: {text}");
+        assert!(!text.contains("s3cret"), "{name}: {text}");
+        assert_eq!(plan.err, "", "{name}");
+        let json = run(name, &[args, &["--explain=json"][..]].concat());
+        let json: Value = serde_json::from_str(json.text()).expect("it is JSON");
+        let located = json["located"].as_array().expect("a list");
+        let stage = |at: Option<&Value>| at.expect("a stage")["stage"].as_str().expect("a name").to_owned();
+        let (first, last) = (stage(located.first()), stage(located.last()));
+        assert!(first.starts_with(source) && last.starts_with(sink), "{name}: from {first} to {last}");
+        for flag in ["--explain", "--instances", "--quiet", "--on-error", "--peers"] {
+            assert!(run(name, &["--help"]).text().contains(flag), "{name} has {flag}");
+        }
+        assert_eq!(run(name, &[]).code, Some(2), "{name} takes flags");
+    }
+    assert!(!std::path::Path::new("missing").exists(), "a plan made something");
+}
+
 #[test]
 fn every_example_explains_itself_and_runs_nothing() {
     for (name, args) in EXAMPLES {

@@ -17,6 +17,10 @@ const EXAMPLES: &[&str] = &[
     "copy_lines",
     "count_words",
     "json_filter",
+    #[cfg(all(feature = "kafka", feature = "registry"))]
+    "json_to_kafka_avro",
+    #[cfg(all(feature = "kafka", feature = "registry"))]
+    "kafka_avro_to_json",
     #[cfg(feature = "kafka")]
     "kafka_count",
     #[cfg(feature = "kafka")]
@@ -27,6 +31,8 @@ const EXAMPLES: &[&str] = &[
     "lines_to_amqp",
     #[cfg(feature = "kafka")]
     "lines_to_kafka",
+    #[cfg(all(feature = "kafka", feature = "registry"))]
+    "registry_to_registry",
     "xml_filter",
 ];
 

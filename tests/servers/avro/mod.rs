@@ -1,6 +1,10 @@
 //! Avro beside what others read and write, and under a real schema registry.
 
 mod others;
+#[cfg(all(feature = "kafka", feature = "registry"))]
+mod policies;
+#[cfg(all(feature = "kafka", feature = "registry"))]
+mod programs;
 #[cfg(feature = "registry")]
 mod registry;
 #[cfg(all(feature = "kafka", feature = "registry"))]

@@ -196,14 +196,14 @@ async fn a_drain_ends_within_its_grace_period_while_the_registry_is_away() {
 }
 
 /// Passes on to the registry what comes with this authorization, and refuses all else. Counts both.
-struct Guard {
-    port: u16,
+pub(super) struct Guard {
+    pub(super) port: u16,
     passed: Arc<AtomicU64>,
     refused: Arc<AtomicU64>,
 }
 
 impl Guard {
-    fn before(server: u16, authorization: &'static str) -> Self {
+    pub(super) fn before(server: u16, authorization: &'static str) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = listener.local_addr().expect("it listens").port();
         let guard = Self { port, passed: Arc::default(), refused: Arc::default() };
@@ -224,6 +224,11 @@ impl Guard {
             }
         });
         guard
+    }
+
+    /// How many requests were passed on.
+    pub(super) fn passed(&self) -> u64 {
+        self.passed.load(SeqCst)
     }
 }
 
@@ -272,7 +277,7 @@ async fn who_asks_says_who_it_is() {
     let registry = registry.basic_auth("orders", "secret");
     encoded(&registry.writing(subject, &schema).registering()).await.expect("registered");
     assert!(!format!("{registry:?}").contains("secret"));
-    let (passed, refused) = (guard.passed.load(SeqCst), guard.refused.load(SeqCst));
+    let (passed, refused) = (guard.passed(), guard.refused.load(SeqCst));
     assert!(passed >= 1 && refused >= 1);
     println!("{passed} requests were let through, {refused} were not");
 }

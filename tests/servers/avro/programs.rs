@@ -1,0 +1,80 @@
+//! The examples of Avro in topics, as programs.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use millstream::prelude::Bytes;
+
+use super::everything;
+use super::registry::{Guard, json_of};
+use crate::built::example;
+use crate::support::kafka::Kafka;
+use crate::support::registry::{Registry, url};
+
+const VALUES: i64 = 2_000;
+
+/// Runs an example to its end; who asks registries is in the environment.
+fn run(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(example(name));
+    command.args(arguments).args(["--quiet"]).env_remove("RUST_LOG").envs(environment.iter().copied());
+    command.output().expect("an example starts")
+}
+
+#[track_caller]
+fn ends_well(name: &str, arguments: &[&str], environment: &[(&str, &str)]) {
+    let ran = run(name, arguments, environment);
+    assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+}
+
+fn lines_of(path: &Path) -> Vec<Bytes> {
+    let text = std::fs::read_to_string(path).expect("it was written");
+    json_of(text.lines().map(|line| Bytes::from(line.to_owned())).collect())
+}
+
+#[test]
+fn from_json_to_a_topic_to_another_registrys_and_back_to_json() {
+    let (Some(kafka), Some(one), Some(other)) = (Kafka::shared(), Registry::shared(), Registry::own()) else { return };
+    kafka.add_topic("programs-one", 1, &[]);
+    kafka.add_topic("programs-other", 1, &[]);
+    // The ids there are others.
+    for number in 0..5 {
+        other.register(&format!("else-{number}"), &format!(r#"{{"type":"fixed","name":"F","size":{number}}}"#));
+    }
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (input, schema, output) = (path("in.jsonl"), path("every.avsc"), path("out.jsonl"));
+    let (lines, _) = everything(VALUES);
+    let text: String = lines.iter().map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect();
+    std::fs::write(&input, text).expect("a file can be written");
+    std::fs::write(&schema, super::EVERY).expect("a file can be written");
+
+    // One lets in only who says the password (orders:secret), the other is asked over TLS.
+    let guard = Guard::before(one.port(), "Basic b3JkZXJzOnNlY3JldA==");
+    let (brokers, one, two) = (kafka.brokers(), url(guard.port), other.tls_url());
+    let authority = other.certs().authority().display().to_string();
+    let who = ["--registry", &one, "--registry-user", "orders"];
+    let to = ["--brokers", &brokers, "--topic", "programs-one"];
+    let writes = [&["--input", &input, "--schema", &schema], &to[..], &who[..]].concat();
+    let unknown = run("json_to_kafka_avro", &writes, &[]);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(unknown.status.code() == Some(2) && said.contains("REGISTRY_PASSWORD"), "{said}");
+    let password = [("REGISTRY_PASSWORD", "secret")];
+    ends_well("json_to_kafka_avro", &writes, &password);
+
+    let copied =
+        ["--brokers", &brokers, "--from", "programs-one", "--to", "programs-other", "--group", "programs-copy"];
+    let there = ["--to-registry", &two, "--to-registry-ca", &authority, "--until-end"];
+    ends_well("registry_to_registry", &[&copied[..], &who[..], &there[..]].concat(), &password);
+
+    let read = ["--brokers", &brokers, "--topic", "programs-other", "--group", "programs-read", "--until-end"];
+    let there = ["--registry", &two, "--registry-ca", &authority];
+    let to = ["--output", &output, "--state", &path("state")];
+    ends_well("kafka_avro_to_json", &[&read[..], &there[..], &to[..]].concat(), &[]);
+
+    let found = lines_of(output.as_ref());
+    assert_eq!(found.len(), VALUES as usize);
+    assert!(found == json_of(lines), "what came out is not what went in");
+    let passed = guard.passed();
+    assert!(passed >= 2, "the guard was passed {passed} times");
+    println!("{VALUES} lines went through three programs and two registries; {passed} requests had the password");
+}

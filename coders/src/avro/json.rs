@@ -23,109 +23,94 @@ use serde_json::{Map, Value as Json};
 use super::cursor::{Flaw, Result};
 use super::graph::{Graph, Id, Kind, Logical};
 use super::read::{big_decimal, decimal};
-use super::write::{big_decimal_bytes, decimal_bytes, duration_bytes};
+use super::write::{big_decimal_bytes, decimal_bytes, duration_bytes, long_of, part, sorted};
 
 /// Adds the JSON that stands for `value`, of the type `id`, to `out`: compact, in the order of the schema.
 pub(crate) fn encode(graph: &Graph, id: Id, value: &Value, out: &mut Vec<u8>) -> Result<()> {
     match (graph.kind(id), value) {
+        (Kind::Array(items), Value::Array(values)) => {
+            listed(*b"[]", values.iter().enumerate(), out, |(at, item), out| {
+                encode(graph, *items, item, out).map_err(|flaw| flaw.within(format!("[{at}]")))
+            })
+        }
+        (Kind::Map(values), Value::Map(entries)) => listed(*b"{}", sorted(entries), out, |(key, entry), out| {
+            named(key, out);
+            encode(graph, *values, entry, out).map_err(|flaw| flaw.within(key.as_str()))
+        }),
+        (Kind::Record { fields, .. }, Value::Record(values)) => {
+            listed(*b"{}", fields.iter().enumerate(), out, |(at, field), out| {
+                let part = part(field, at, values)?;
+                named(&field.name, out);
+                encode(graph, field.node, part, out).map_err(|flaw| flaw.within(field.name.as_str()))
+            })
+        }
+        (Kind::Union(branches), Value::Union(index, inner)) => {
+            let &branch = branches.get(*index as usize).ok_or_else(|| unfit(graph, id, value))?;
+            match graph.kind(branch) {
+                Kind::Null => encode(graph, branch, inner, out),
+                _ => listed(*b"{}", [branch], out, |branch, out| {
+                    named(graph.branch_name(branch), out);
+                    encode(graph, branch, inner, out)
+                }),
+            }
+        }
+        (kind, plain) => scalar(kind, plain, out)?.ok_or_else(|| unfit(graph, id, value)),
+    }
+}
+
+/// A value without parts; nothing if it is of another type.
+fn scalar(kind: &Kind, value: &Value, out: &mut Vec<u8>) -> Result<Option<()>> {
+    match (kind, value) {
         (Kind::Null, Value::Null) => out.extend_from_slice(b"null"),
-        (Kind::Boolean, Value::Boolean(boolean)) => {
-            out.extend_from_slice(if *boolean { b"true" } else { b"false" });
-        }
-        (Kind::Int | Kind::Long, Value::Int(of) | Value::Date(of) | Value::TimeMillis(of)) => {
-            number(i64::from(*of), out)
-        }
-        (
-            Kind::Long,
-            Value::Long(of)
-            | Value::TimeMicros(of)
-            | Value::TimestampMillis(of)
-            | Value::TimestampMicros(of)
-            | Value::TimestampNanos(of)
-            | Value::LocalTimestampMillis(of)
-            | Value::LocalTimestampMicros(of)
-            | Value::LocalTimestampNanos(of),
-        ) => number(*of, out),
-        (Kind::Float, Value::Float(float)) => match float.is_finite() {
-            true => put(float, out),
-            false => text(not_finite(f64::from(*float)), out),
+        (Kind::Boolean, Value::Boolean(boolean)) => put(boolean, out),
+        (Kind::Int, Value::Int(of) | Value::Date(of) | Value::TimeMillis(of)) => put(of, out),
+        (Kind::Long, of) => match long_of(of) {
+            Some(number) => put(&number, out),
+            None => return Ok(None),
         },
-        (Kind::Double, Value::Double(double)) => match double.is_finite() {
-            true => put(double, out),
-            false => text(not_finite(*double), out),
-        },
+        (Kind::Float, Value::Float(float)) if float.is_finite() => put(float, out),
+        (Kind::Float, Value::Float(float)) => text(not_finite(f64::from(*float)), out),
+        (Kind::Double, Value::Double(double)) if double.is_finite() => put(double, out),
+        (Kind::Double, Value::Double(double)) => text(not_finite(*double), out),
         (Kind::String, Value::String(of)) => text(of, out),
         (Kind::String, Value::Uuid(uuid)) => text(&uuid.hyphenated().to_string(), out),
         (Kind::Bytes | Kind::Fixed { .. }, of) => match raw(of)? {
             Some(bytes) => latin(&bytes, out),
-            None => return Err(unfit(graph, id, value)),
+            None => return Ok(None),
         },
         (Kind::Enum { .. }, Value::Enum(_, symbol)) => text(symbol, out),
-        (Kind::Array(items), Value::Array(values)) => {
-            out.push(b'[');
-            for (at, item) in values.iter().enumerate() {
-                separate(at, out);
-                encode(graph, *items, item, out).map_err(|flaw| flaw.within(format!("[{at}]")))?;
-            }
-            out.push(b']');
-        }
-        (Kind::Map(values), Value::Map(entries)) => {
-            let mut sorted: Vec<_> = entries.iter().collect();
-            sorted.sort_unstable_by_key(|(key, _)| key.as_str());
-            out.push(b'{');
-            for (at, (key, entry)) in sorted.into_iter().enumerate() {
-                separate(at, out);
-                text(key, out);
-                out.push(b':');
-                encode(graph, *values, entry, out).map_err(|flaw| flaw.within(key.as_str()))?;
-            }
-            out.push(b'}');
-        }
-        (Kind::Union(branches), Value::Union(index, inner)) => {
-            let &branch = branches.get(*index as usize).ok_or_else(|| unfit(graph, id, value))?;
-            if matches!(graph.kind(branch), Kind::Null) {
-                return encode(graph, branch, inner, out);
-            }
-            out.push(b'{');
-            text(graph.branch_name(branch), out);
-            out.push(b':');
-            encode(graph, branch, inner, out)?;
-            out.push(b'}');
-        }
-        (Kind::Record { fields, .. }, Value::Record(values)) => {
-            out.push(b'{');
-            for (at, field) in fields.iter().enumerate() {
-                let there = values.get(at).filter(|(name, _)| *name == field.name);
-                let there = there.or_else(|| values.iter().find(|(name, _)| *name == field.name));
-                let Some((_, part)) = there else {
-                    return Err(Flaw::new("expected this field, found none").within(field.name.as_str()));
-                };
-                separate(at, out);
-                text(&field.name, out);
-                out.push(b':');
-                encode(graph, field.node, part, out).map_err(|flaw| flaw.within(field.name.as_str()))?;
-            }
-            out.push(b'}');
-        }
-        _ => return Err(unfit(graph, id, value)),
+        _ => return Ok(None),
     }
+    Ok(Some(()))
+}
+
+/// Parts between brackets, with commas.
+fn listed<T>(
+    brackets: [u8; 2],
+    parts: impl IntoIterator<Item = T>,
+    out: &mut Vec<u8>,
+    mut put: impl FnMut(T, &mut Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    out.push(brackets[0]);
+    for (at, part) in parts.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        put(part, out)?;
+    }
+    out.push(brackets[1]);
     Ok(())
+}
+
+fn named(name: &str, out: &mut Vec<u8>) {
+    text(name, out);
+    out.push(b':');
 }
 
 #[cold]
 fn unfit(graph: &Graph, id: Id, value: &Value) -> Box<Flaw> {
     let found = format!("{:?}", apache_avro::schema::SchemaKind::from(value)).to_lowercase();
     Flaw::new(format!("expected {}, found {found}", graph.shown(id)))
-}
-
-fn separate(at: usize, out: &mut Vec<u8>) {
-    if at > 0 {
-        out.push(b',');
-    }
-}
-
-fn number(number: i64, out: &mut Vec<u8>) {
-    put(&number, out);
 }
 
 fn text(text: &str, out: &mut Vec<u8>) {

@@ -15,19 +15,7 @@ pub(crate) fn value(graph: &Graph, id: Id, value: &Value, out: &mut Vec<u8>) -> 
         (Kind::Null, Value::Null) => {}
         (Kind::Boolean, Value::Boolean(boolean)) => out.push(u8::from(*boolean)),
         (Kind::Int, Value::Int(int) | Value::Date(int) | Value::TimeMillis(int)) => long(i64::from(*int), out),
-        (
-            Kind::Long,
-            Value::Long(of)
-            | Value::TimeMicros(of)
-            | Value::TimestampMillis(of)
-            | Value::TimestampMicros(of)
-            | Value::TimestampNanos(of)
-            | Value::LocalTimestampMillis(of)
-            | Value::LocalTimestampMicros(of)
-            | Value::LocalTimestampNanos(of),
-        ) => long(*of, out),
-        // Numbers that lose nothing by it are widened.
-        (Kind::Long, Value::Int(int)) => long(i64::from(*int), out),
+        (Kind::Long, of) => long(long_of(of).ok_or_else(|| unfit(graph, id, value))?, out),
         (Kind::Float, Value::Float(float)) => out.extend_from_slice(&float.to_le_bytes()),
         (Kind::Double, Value::Double(double)) => out.extend_from_slice(&double.to_le_bytes()),
         (Kind::Double, Value::Float(float)) => out.extend_from_slice(&f64::from(*float).to_le_bytes()),
@@ -49,20 +37,7 @@ pub(crate) fn value(graph: &Graph, id: Id, value: &Value, out: &mut Vec<u8>) -> 
         }
         (Kind::Array(items), Value::Array(values)) => array(graph, *items, values, out)?,
         (Kind::Map(types), Value::Map(entries)) => map(graph, *types, entries, out)?,
-        (Kind::Union(branches), Value::Union(index, inner)) => {
-            let Some(branch) = branches.get(*index as usize) else {
-                let most = branches.len().saturating_sub(1);
-                return Err(Flaw::new(format!("expected a branch of a union from 0 to {most}, found {index}")));
-            };
-            long(i64::from(*index), out);
-            self::value(graph, *branch, inner, out)?;
-        }
-        (Kind::Union(branches), bare) => {
-            let fits = branches.iter().position(|&branch| fits(graph, branch, bare));
-            let index = fits.ok_or_else(|| unfit(graph, id, value))?;
-            long(index as i64, out);
-            self::value(graph, branches[index], bare, out)?;
-        }
+        (Kind::Union(branches), held) => union(graph, branches, held, out)?.ok_or_else(|| unfit(graph, id, value))?,
         (Kind::Record { fields, .. }, Value::Record(values)) => record(graph, fields, values, out)?,
         _ => return Err(unfit(graph, id, value)),
     }
@@ -85,6 +60,22 @@ fn shown(value: &Value) -> String {
         Value::Enum(_, symbol) => format!("the symbol {symbol}"),
         Value::Fixed(size, _) => format!("a fixed of {size} bytes"),
         other => format!("{:?}", apache_avro::schema::SchemaKind::from(other)).to_lowercase(),
+    }
+}
+
+/// What is written as a long. An int is widened: it loses nothing by that.
+pub(crate) fn long_of(value: &Value) -> Option<i64> {
+    match value {
+        Value::Long(of)
+        | Value::TimeMicros(of)
+        | Value::TimestampMillis(of)
+        | Value::TimestampMicros(of)
+        | Value::TimestampNanos(of)
+        | Value::LocalTimestampMillis(of)
+        | Value::LocalTimestampMicros(of)
+        | Value::LocalTimestampNanos(of) => Some(*of),
+        Value::Int(int) => Some(i64::from(*int)),
+        _ => None,
     }
 }
 
@@ -117,13 +108,34 @@ fn array(graph: &Graph, items: Id, values: &[Value], out: &mut Vec<u8>) -> Resul
     Ok(())
 }
 
-/// The entries come in the order of their keys: the same value has the same bytes every time.
+/// In the order of their keys: the same value has the same bytes, and the same text, every time.
+pub(crate) fn sorted(entries: &HashMap<String, Value>) -> Vec<(&String, &Value)> {
+    let mut sorted: Vec<_> = entries.iter().collect();
+    sorted.sort_unstable_by_key(|(key, _)| key.as_str());
+    sorted
+}
+
+/// Nothing if no branch fits.
+fn union(graph: &Graph, branches: &[Id], held: &Value, out: &mut Vec<u8>) -> Result<Option<()>> {
+    let (index, held) = match held {
+        Value::Union(index, inner) => (*index as usize, &**inner),
+        bare => match branches.iter().position(|&branch| fits(graph, branch, bare)) {
+            Some(index) => (index, bare),
+            None => return Ok(None),
+        },
+    };
+    let Some(&branch) = branches.get(index) else {
+        let most = branches.len().saturating_sub(1);
+        return Err(Flaw::new(format!("expected a branch of a union from 0 to {most}, found {index}")));
+    };
+    long(index as i64, out);
+    value(graph, branch, held, out).map(Some)
+}
+
 fn map(graph: &Graph, types: Id, entries: &HashMap<String, Value>, out: &mut Vec<u8>) -> Result<()> {
     if !entries.is_empty() {
         long(entries.len() as i64, out);
-        let mut sorted: Vec<_> = entries.iter().collect();
-        sorted.sort_unstable_by_key(|(key, _)| key.as_str());
-        for (key, entry) in sorted {
+        for (key, entry) in sorted(entries) {
             bytes(key.as_bytes(), out);
             value(graph, types, entry, out).map_err(|flaw| flaw.within(key.as_str()))?;
         }
@@ -132,14 +144,18 @@ fn map(graph: &Graph, types: Id, entries: &HashMap<String, Value>, out: &mut Vec
     Ok(())
 }
 
+/// What a record has for its field number `at`.
+pub(crate) fn part<'v>(field: &Field, at: usize, values: &'v [(String, Value)]) -> Result<&'v Value> {
+    let there = values.get(at).filter(|(name, _)| *name == field.name);
+    match there.or_else(|| values.iter().find(|(name, _)| *name == field.name)) {
+        Some((_, part)) => Ok(part),
+        None => Err(Flaw::new("expected this field, found none").within(field.name.as_str())),
+    }
+}
+
 fn record(graph: &Graph, fields: &[Field], values: &[(String, Value)], out: &mut Vec<u8>) -> Result<()> {
     for (at, field) in fields.iter().enumerate() {
-        let there = values.get(at).filter(|(name, _)| *name == field.name);
-        let there = there.or_else(|| values.iter().find(|(name, _)| *name == field.name));
-        let Some((_, part)) = there else {
-            return Err(Flaw::new("expected this field, found none").within(field.name.as_str()));
-        };
-        value(graph, field.node, part, out).map_err(|flaw| flaw.within(field.name.as_str()))?;
+        value(graph, field.node, part(field, at, values)?, out).map_err(|flaw| flaw.within(field.name.as_str()))?;
     }
     if values.len() > fields.len() {
         let known = |name: &str| fields.iter().any(|field| field.name == name);

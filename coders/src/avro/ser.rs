@@ -472,43 +472,35 @@ impl Tuple<'_, Ser<'_, '_>> {
     }
 }
 
-impl SerializeTuple for Tuple<'_, Ser<'_, '_>> {
-    type Ok = ();
-    type Error = Box<Flaw>;
+/// What serde calls by several names, and is the same to us.
+macro_rules! parts {
+    ($parts:ty: $($trait:ident::$method:ident($($name:ident)?) = $one:ident,)+) => {$(
+        impl $trait for $parts {
+            type Ok = ();
+            type Error = Box<Flaw>;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.item(value)
-    }
+            fn $method<T: Serialize + ?Sized>(&mut self, $($name: &'static str,)? value: &T) -> Result<()> {
+                self.$one($($name,)? value)
+            }
 
-    fn end(self) -> Result<()> {
-        self.ended()
-    }
+            fn end(self) -> Result<()> {
+                self.ended()
+            }
+        }
+    )+};
 }
 
-impl SerializeTupleStruct for Tuple<'_, Ser<'_, '_>> {
-    type Ok = ();
-    type Error = Box<Flaw>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.ended()
-    }
+parts! {
+    Tuple<'_, Ser<'_, '_>>:
+    SerializeTuple::serialize_element() = item,
+    SerializeTupleStruct::serialize_field() = item,
+    SerializeTupleVariant::serialize_field() = item,
 }
 
-impl SerializeTupleVariant for Tuple<'_, Ser<'_, '_>> {
-    type Ok = ();
-    type Error = Box<Flaw>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<()> {
-        self.item(value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.ended()
-    }
+parts! {
+    Fields<'_, Ser<'_, '_>>:
+    SerializeStruct::serialize_field(name) = field,
+    SerializeStructVariant::serialize_field(name) = field,
 }
 
 /// The entries of a map, or of a record that comes as one.
@@ -604,32 +596,6 @@ impl Fields<'_, Ser<'_, '_>> {
             write::value(graph, field.node, &value, self.to.out).map_err(within)?;
             self.next += 1;
         }
-    }
-}
-
-impl SerializeStruct for Fields<'_, Ser<'_, '_>> {
-    type Ok = ();
-    type Error = Box<Flaw>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-        self.field(name, value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.ended()
-    }
-}
-
-impl SerializeStructVariant for Fields<'_, Ser<'_, '_>> {
-    type Ok = ();
-    type Error = Box<Flaw>;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<()> {
-        self.field(name, value)
-    }
-
-    fn end(self) -> Result<()> {
-        self.ended()
     }
 }
 

@@ -171,7 +171,8 @@ where
         let kept = sink.kept();
         let rig = Rig { store: self.store(&store), source: Arc::new((poisoned.declare)()), ..self.rig(sink, shape) };
         let mut again = rig.clone();
-        match self.run_out(rig, &Tap::new(&journal), u64::MAX)? {
+        // It ends by that record, whether or not the source ever does.
+        match rig.run(&Tap::new(&journal), async |_| Ok(()))? {
             Finished::Failed(error) => ensure(error.cause() == Cause::Record && error.place().is_some(), || {
                 format!("a bad record should fail the run as a record at a place, and fails it like this: {error:?}")
             })?,

@@ -3,7 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use millstream_core::contracts::Result;
@@ -213,8 +213,8 @@ pub(super) struct Member {
 
 impl Member {
     /// Makes the client of one that is no member yet. What is revoked it keeps for so long at most, and while `group` commits
-    /// something of it.
-    pub(super) fn new(config: &ClientConfig, revoke_wait: Duration, group: Arc<Group>) -> Result<Self> {
+    /// something of it; where the declaration has gone, and `group` with it, nobody does.
+    pub(super) fn new(config: &ClientConfig, revoke_wait: Duration, group: Weak<Group>) -> Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let context = Context { inbox: inbox.clone(), revoke_wait };
         let made: KafkaResult<BaseConsumer<Context>> = config.create_with_context(context);
@@ -314,7 +314,7 @@ impl Drop for Member {
 }
 
 /// Serves the client until it is not wanted any more, and then leaves the group.
-fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool, group: &Group) {
+fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool, group: &Weak<Group>) {
     let inbox = &consumer.context().inbox;
     while !stop.load(Ordering::SeqCst) {
         match consumer.poll(TICK) {
@@ -338,11 +338,11 @@ fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool, group: &Group)
 }
 
 /// Gives back what was revoked once its time is up: the source may be held up by what is behind it, and hears of it later.
-fn give_up(consumer: &BaseConsumer<Context>, group: &Group) {
+fn give_up(consumer: &BaseConsumer<Context>, group: &Weak<Group>) {
     let inbox = &consumer.context().inbox;
     let Some((number, places)) = inbox.due() else { return };
     // Not while a transaction is being committed that may hold some of it.
-    if !group.lets_go(&places) {
+    if group.upgrade().is_some_and(|group| !group.lets_go(&places)) {
         return;
     }
     match inbox.give_back(consumer, number) {

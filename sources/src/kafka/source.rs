@@ -1,6 +1,7 @@
 //! [`KafkaSource`]: reads the partitions that the group has assigned to this member, and commits what has arrived.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
@@ -203,7 +204,7 @@ impl<T: Form> KafkaSource<T> {
             What::Pattern(pattern) => vec![pattern.as_str()],
         };
         let Topics { revoke_wait, shared, .. } = &self.topics;
-        let member = Member::new(&self.topics.client_config(), *revoke_wait, shared.clone())?;
+        let member = Member::new(&self.topics.client_config(), *revoke_wait, Arc::downgrade(shared))?;
         let now = rdkafka::message::Timestamp::now().to_millis();
         let looked = member.ask({
             let what = what.clone();

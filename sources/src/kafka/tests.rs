@@ -52,3 +52,22 @@ fn positions_stand_behind_their_record_over_gaps_too() {
         }
     }
 }
+
+/// Without brokers.
+#[test]
+fn a_membership_goes_with_its_declaration() {
+    let topics = orders();
+    let member = super::member::Member::new(
+        &topics.client_config(),
+        std::time::Duration::from_secs(20),
+        std::sync::Arc::downgrade(&topics.shared),
+    );
+    topics.shared.park(Box::new(member.expect("a client can be made")));
+    let shared = std::sync::Arc::downgrade(&topics.shared);
+    drop(topics);
+    let began = std::time::Instant::now();
+    while shared.upgrade().is_some() {
+        assert!(began.elapsed().as_secs() < 20, "what it is kept in is still held");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}

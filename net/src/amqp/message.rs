@@ -139,9 +139,16 @@ impl Properties {
         if !self.headers.is_empty() {
             to = to.with_headers(to_table(&self.headers)?);
         }
-        to = self.delivery_mode.map_or(to.clone(), |mode| to.with_delivery_mode(mode));
-        to = self.priority.map_or(to.clone(), |priority| to.with_priority(priority));
-        Ok(self.timestamp.map_or(to.clone(), |timestamp| to.with_timestamp(timestamp)))
+        if let Some(mode) = self.delivery_mode {
+            to = to.with_delivery_mode(mode);
+        }
+        if let Some(priority) = self.priority {
+            to = to.with_priority(priority);
+        }
+        if let Some(timestamp) = self.timestamp {
+            to = to.with_timestamp(timestamp);
+        }
+        Ok(to)
     }
 
     /// What the client has.

@@ -64,9 +64,11 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl<T: Record> Settings<T> {
-    /// What the record in this row, which happened then, is published as.
+    /// What the record in this row, which happened then, is published as. Its properties are the `usual` ones if it has
+    /// none of its own.
     pub(super) fn outgoing<'a>(
         &self,
+        usual: &Result<BasicProperties, Unfit>,
         column: &'a T::Column,
         row: usize,
         time: impl FnOnce() -> EventTime,
@@ -83,7 +85,7 @@ impl<T: Record> Settings<T> {
         };
         let mut properties = match properties {
             Some(own) => merged(own, &self.properties).to_client()?,
-            None => self.properties.to_client()?,
+            None => usual.clone()?,
         };
         if self.event_times && properties.timestamp().is_none() {
             properties = properties.with_timestamp(u64::try_from(time().micros / 1_000_000).unwrap_or_default());

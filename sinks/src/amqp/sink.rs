@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Confirmation, ErrorKind, ExchangeKind};
+use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, ExchangeKind};
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError};
 use millstream_core::data::Records;
-use millstream_net::amqp::{Link, Refusal, short, wrong};
+use millstream_net::amqp::{Link, Refusal, Unfit, short, wrong};
 
 use super::ahead::{Ahead, Rows};
 use super::config::Settings;
@@ -23,6 +23,8 @@ const SLOW: Duration = Duration::from_secs(10);
 /// Publishes what an [`Exchange`](super::Exchange) is given.
 pub struct ExchangeSink<T> {
     settings: Settings<T>,
+    /// The properties of records that have none.
+    usual: Result<BasicProperties, Unfit>,
     live: Option<Live>,
     ahead: Ahead,
     /// How often a connection was tried in vain, or lost before anything was confirmed on it.
@@ -79,12 +81,14 @@ impl<T: Record> Sink for ExchangeSink<T> {
             let window = if self.singly > 0 { 1 } else { self.settings.window };
             let these = &rows[done..rows.len().min(done + window)];
             let (outgoing, unfit) = self.outgoing(&records, these);
-            let failed = match self.publish(&outgoing).await {
+            let count = outgoing.len();
+            let confirms = self.publish(outgoing).await;
+            let failed = match confirms.map(|confirms| self.fates(&records, these, confirms)) {
                 Ok(None) => {
                     tracing::warn!(
                         "a message came back, and which one can't be told: all are published again, one by one"
                     );
-                    self.singly = outgoing.len();
+                    self.singly = count;
                     continue;
                 }
                 Ok(Some(fates)) => {
@@ -92,11 +96,11 @@ impl<T: Record> Sink for ExchangeSink<T> {
                     self.singly = self.singly.saturating_sub(1);
                     self.judge(&records, these, &known, fates)
                 }
-                Err(error) => match self.lost(error, outgoing.len()).await? {
+                Err(error) => match self.lost(error, count).await? {
                     Lost::Again => continue,
                     // Which of them it was shows one by one.
                     Lost::OneByOne => {
-                        self.singly = outgoing.len();
+                        self.singly = count;
                         continue;
                     }
                     Lost::Record(error) => return Err(self.left_out(&records, these[0], &known, error)),
@@ -138,7 +142,8 @@ enum Lost {
 
 impl<T: Record> ExchangeSink<T> {
     pub(super) fn new(settings: Settings<T>) -> Self {
-        Self { settings, live: None, ahead: Ahead::default(), tries: 0, singly: 0 }
+        let usual = settings.properties.to_client();
+        Self { settings, usual, live: None, ahead: Ahead::default(), tries: 0, singly: 0 }
     }
 
     /// Opens a connection, with a channel that confirms.
@@ -173,7 +178,7 @@ impl<T: Record> ExchangeSink<T> {
     ) -> (Vec<Outgoing<'a>>, Option<(usize, Error)>) {
         let mut all = Vec::with_capacity(rows.len());
         for &row in rows {
-            match self.settings.outgoing(records.column(), row, || records.stamp(row).time) {
+            match self.settings.outgoing(&self.usual, records.column(), row, || records.stamp(row).time) {
                 Ok(outgoing) => all.push(outgoing),
                 Err(unfit) => {
                     let error = Error::new(Cause::Record, "the record can't be a message of AMQP").because(unfit);
@@ -184,15 +189,27 @@ impl<T: Record> ExchangeSink<T> {
         (all, None)
     }
 
-    /// Publishes these, and waits for all confirms. `None`: what became of them can't be told.
-    async fn publish(&mut self, outgoing: &[Outgoing<'_>]) -> lapin::Result<Option<Vec<Fate>>> {
+    /// What became of the messages of these rows. They are made again where some came back, and not kept for it.
+    fn fates(
+        &self,
+        records: &Records<'_, T::Column>,
+        rows: &[usize],
+        confirms: Vec<Confirmation>,
+    ) -> Option<Vec<Fate>> {
+        let came_back =
+            |confirm: &Confirmation| matches!(confirm, Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)));
+        let outgoing = if confirms.iter().any(came_back) { self.outgoing(records, rows).0 } else { Vec::new() };
+        fates(&outgoing, confirms)
+    }
+
+    /// Publishes these, and waits for all confirms.
+    async fn publish(&mut self, outgoing: Vec<Outgoing<'_>>) -> lapin::Result<Vec<Confirmation>> {
         let Some(live) = &self.live else {
             return Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into());
         };
         let options = BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
         let mut sent: Vec<Sent<'_>> = Vec::with_capacity(outgoing.len());
         for Outgoing { exchange, key, properties, body } in outgoing {
-            let (exchange, key, properties) = (exchange.clone(), key.clone(), properties.clone());
             let channel = &live.channel;
             let mut publishing: Sent<'_> =
                 Box::pin(async move { channel.basic_publish(exchange, key, options, body, properties).await?.await });
@@ -202,8 +219,7 @@ impl<T: Record> ExchangeSink<T> {
                 std::task::Poll::Ready(done) => sent.push(Box::pin(async { done })),
             }
         }
-        let confirms = live.confirms(sent).await?;
-        Ok(fates(outgoing, confirms))
+        live.confirms(sent).await
     }
 
     /// This row can't be published: what was confirmed behind it before stays remembered.
@@ -324,7 +340,6 @@ fn fate(confirm: &Confirmation) -> Fate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lapin::BasicProperties;
     use lapin::message::{BasicReturnMessage, Delivery};
 
     fn outgoing(body: &[u8]) -> Outgoing<'_> {

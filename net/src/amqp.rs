@@ -6,7 +6,8 @@
 //! link        a connection that is open
 //! reach       which of a host's addresses answers
 //! stream      what the client reads from and writes to
-//! shallow     no header lies deeper than the client's stack allows
+//! shallow     what a broker sends, so that the client can read it
+//! utf8        bytes that are to be a text
 //! backoff     how long to wait before the next try
 //! declared    queues and exchanges that are declared when a pipeline starts
 //! message     a message: properties, headers, routing, body
@@ -28,6 +29,7 @@ mod reach;
 mod shallow;
 mod stream;
 mod url;
+mod utf8;
 mod value;
 mod wire;
 mod wrong;

@@ -1,5 +1,5 @@
-//! Headers that lie as deep in each other as a frame allows: a client that reads them level by level would need a stack of
-//! that many, and end the process where it hasn't.
+//! Messages that a client can't read. Headers that lie as deep in each other as a frame allows: one that reads them level by
+//! level would need a stack of that many, and end the process where it hasn't. And texts that are none.
 
 use bytes::Bytes;
 use millstream::amqp::{Message, Queue};
@@ -7,6 +7,7 @@ use millstream::declare::OnError;
 use millstream::prelude::*;
 
 use super::client::{Client, unique};
+use super::flood::flood;
 use super::policies::run;
 use crate::support::rabbitmq::RabbitMq;
 
@@ -49,4 +50,30 @@ fn headers_as_deep_as_a_frame_allows_end_nothing() {
     let bodies: Vec<_> = seen.values().into_iter().map(|message| message.body).collect();
     println!("deep headers: 10 messages, 4 of them {LEVELS} levels deep, {} buried", summary.dead_lettered);
     assert_eq!((bodies, summary.dead_lettered), (vec![Bytes::from("0"), "2".into(), "4".into()], 2));
+}
+
+/// The broker looks at no text of a message, and a client that wants UTF-8 would lose its connection each time that one
+/// comes.
+#[test]
+fn texts_that_are_not_utf8_keep_nobody_from_what_is_behind_them() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let (client, queue) = (Client::new(&broker.url()), unique("texts"));
+    client.queue(&queue, &[]);
+    let latin = b"\x05caf\xe9s";
+    let headers = [&[0, 0, 0, 8][..], latin, b"t\x01"].concat();
+    let messages =
+        [(0, Vec::new()), (1 << 15, latin.to_vec()), (1 << 13, headers), (1 << 2, latin.to_vec()), (0, Vec::new())];
+    let numbered = messages.into_iter().enumerate().map(|(number, (flags, raw))| (flags, raw, number.to_string()));
+    flood(broker.port(), &queue, numbered).expect("it is filled");
+    let out = Collect::<Message>::new();
+    let seen = out.collected();
+    let source = Queue::new(broker.url(), &queue).messages();
+    let summary = run(Pipeline::source(source).limit(5).sink(out)).expect("messages are read");
+    let found = seen.values();
+    assert!(found.iter().map(|message| message.body.to_vec()).eq((0..5).map(|number: u8| vec![b'0' + number])));
+    assert!(found.iter().all(|message| !message.redelivered), "the connection was lost");
+    let starts = |text: &Option<String>| text.as_ref().is_some_and(|text| text.starts_with("caf"));
+    assert!(starts(&found[1].properties.content_type) && starts(&found[3].properties.cluster_id), "{found:?}");
+    assert!(found[2].properties.headers.keys().all(|name| name.starts_with("caf")), "{found:?}");
+    println!("texts that are none: 5 messages, 3 of them with one, {} read", summary.records_out);
 }

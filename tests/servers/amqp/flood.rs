@@ -4,8 +4,11 @@
 use std::io::{BufWriter, Read, Result, Write};
 use std::net::TcpStream;
 
+/// A message: the flags of its properties, these as they are sent, and its body.
+pub(super) type Raw = (u16, Vec<u8>, String);
+
 /// Puts these into a queue, and returns when all are there.
-pub(super) fn flood(port: u16, queue: &str, bodies: impl Iterator<Item = String>) -> Result<()> {
+pub(super) fn flood(port: u16, queue: &str, messages: impl Iterator<Item = Raw>) -> Result<()> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(b"AMQP\0\0\x09\x01")?;
     until(&mut stream, 10, 10)?;
@@ -22,10 +25,10 @@ pub(super) fn flood(port: u16, queue: &str, bodies: impl Iterator<Item = String>
     let name = [&[u8::try_from(queue.len()).expect("names are short")], queue.as_bytes()].concat();
     let publish = frame(1, 1, &[&[0, 60, 0, 40, 0, 0, 0][..], &name, &[0]].concat());
     let mut out = BufWriter::with_capacity(256 << 10, &stream);
-    for body in bodies {
+    for (flags, properties, body) in messages {
         let length = (body.len() as u64).to_be_bytes();
         out.write_all(&publish)?;
-        out.write_all(&frame(2, 1, &[&[0, 60, 0, 0][..], &length, &[0, 0]].concat()))?;
+        out.write_all(&frame(2, 1, &[&[0, 60, 0, 0][..], &length, &flags.to_be_bytes(), &properties].concat()))?;
         out.write_all(&frame(3, 1, body.as_bytes()))?;
     }
     // What is asked behind them is answered behind them: whether the queue is there.

@@ -31,7 +31,8 @@ fn a_long_queue_and_a_stalled_sink_stay_within_their_bound() {
     let client = Client::new(&broker.url());
     client.queue(&queue, &[("x-queue-mode", lapin::types::AMQPValue::LongString("lazy".into()))]);
     let began = Instant::now();
-    flood(broker.port(), &queue, (0..all).map(|number| format!("{number:0>20}"))).expect("it is filled");
+    flood(broker.port(), &queue, (0..all).map(|number| (0, Vec::new(), format!("{number:0>20}"))))
+        .expect("it is filled");
     let filled = began.elapsed();
     let arguments = ["--url", &broker.url(), "--queue", &queue, "--output", "-", "--quiet"];
     let mut program = Process::start_printing("amqp_to_file", &arguments, Stdio::piped());

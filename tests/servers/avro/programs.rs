@@ -7,7 +7,7 @@ use millstream::prelude::Bytes;
 
 use super::everything;
 use super::registry::{Guard, json_of};
-use crate::built::example;
+use crate::support::built::example;
 use crate::support::kafka::Kafka;
 use crate::support::registry::{Registry, url};
 

@@ -1,5 +1,6 @@
 //! What breaks between us and the broker, and the broker itself.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::client::{Load, committed, expected, fill_numbers, progress, same, topic, unique, until};
@@ -14,12 +15,24 @@ const END_TXN: Kind = Kind::END_TXN;
 
 #[test]
 fn a_broker_that_is_killed_under_load_loses_and_doubles_nothing() {
+    broker_killed(true);
+}
+
+#[test]
+fn a_broker_that_is_killed_under_load_loses_nothing_outside_of_transactions() {
+    broker_killed(false);
+}
+
+fn broker_killed(exactly_once: bool) {
     let Some(kafka) = Kafka::own(&[]) else { return };
     let (from, to, group) = (topic(&kafka, "from"), topic(&kafka, "to"), unique("group"));
     let brokers = kafka.brokers();
     let load = Load::start(&brokers, &from, 2_000);
-    let mut arguments = vec!["--brokers", &brokers, "--from", &from, "--to", &to, "--group", &group, "--exactly-once"];
+    let mut arguments = vec!["--brokers", &brokers, "--from", &from, "--to", &to, "--group", &group];
     arguments.extend(["--keep-partitions", "--quiet"]);
+    if exactly_once {
+        arguments.push("--exactly-once");
+    }
     let copies = Process::start("kafka_to_kafka", &arguments);
     let mut kills = 0;
     for _ in 0..3 {
@@ -36,9 +49,20 @@ fn a_broker_that_is_killed_under_load_loses_and_doubles_nothing() {
     copies.drain();
     arguments.push("--until-end");
     Process::start("kafka_to_kafka", &arguments).ends_well();
-    println!("a broker killed: {count} records, {kills} kills landed");
-    let Some(found) = committed(&kafka, &to) else { return };
+    let Some(mut found) = committed(&kafka, &to) else { return };
+    let repeats = if exactly_once { 0 } else { keep_first(&mut found) };
+    println!("a broker killed, exactly once {exactly_once}: {count} records, {kills} kills landed, {repeats} repeats");
     same(&found, &expected(count));
+}
+
+/// Leaves each number where it came first; returns how many came again.
+fn keep_first(found: &mut [Vec<u64>]) -> usize {
+    let before: usize = found.iter().map(Vec::len).sum();
+    for found in found.iter_mut() {
+        let mut seen = BTreeSet::new();
+        found.retain(|number| seen.insert(*number));
+    }
+    before - found.iter().map(Vec::len).sum::<usize>()
 }
 
 /// Copies numbers through a proxy that cuts at certain frames, again and again.
@@ -94,4 +118,12 @@ fn a_connection_that_is_cut_before_the_answer_loses_and_doubles_nothing() {
     cut_while("within the commit of offsets", OFFSET_COMMIT, Cut::Within, false);
     cut_while("before the commit of offsets is answered", OFFSET_COMMIT, Cut::Unanswered, false);
     cut_while("before the commit of a transaction is answered", END_TXN, Cut::Unanswered, true);
+}
+
+#[test]
+fn a_connection_that_is_cut_in_a_transactions_own_requests_loses_and_doubles_nothing() {
+    cut_while("within the commit of a transaction", END_TXN, Cut::Within, true);
+    cut_while("before a transaction's offsets are answered", Kind::TXN_OFFSET_COMMIT, Cut::Unanswered, true);
+    cut_while("before a group is added to a transaction", Kind::ADD_OFFSETS_TO_TXN, Cut::Unanswered, true);
+    cut_while("before partitions are added to a transaction", Kind::ADD_PARTITIONS_TO_TXN, Cut::Unanswered, true);
 }

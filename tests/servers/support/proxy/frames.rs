@@ -29,6 +29,7 @@ impl Kind {
     pub(crate) const JOIN_GROUP: Self = Self(11);
     pub(crate) const INIT_PRODUCER_ID: Self = Self(22);
     pub(crate) const ADD_PARTITIONS_TO_TXN: Self = Self(24);
+    pub(crate) const ADD_OFFSETS_TO_TXN: Self = Self(25);
     pub(crate) const END_TXN: Self = Self(26);
     pub(crate) const TXN_OFFSET_COMMIT: Self = Self(28);
 

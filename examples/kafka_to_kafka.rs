@@ -42,12 +42,16 @@ struct Flags {
     exactly_once: bool,
     #[command(flatten)]
     errors: Errors,
+    /// Write what fails to this topic, with the reason, as JSON, instead of what `--on-error` says
+    #[arg(long, value_name = "T", conflicts_with = "policy")]
+    letters: Option<String>,
     #[command(flatten)]
     common: Common,
 }
 
 fn main() -> ExitCode {
-    let Flags { brokers, from, to, group, conditions, keep_partitions, exactly_once, errors, common } = Flags::parse();
+    let Flags { brokers, from, to, group, conditions, keep_partitions, exactly_once, errors, letters, common } =
+        Flags::parse();
     let read = group.read(&brokers, from).messages();
     let mut write = kafka::Topic::new(brokers.cluster(), to).messages();
     if keep_partitions {
@@ -65,7 +69,10 @@ fn main() -> ExitCode {
             .named(&name)
             .sink(write),
     };
-    common.run(errors.apply(pipeline))
+    common.run(match letters {
+        Some(topic) => pipeline.on_any_error(OnError::dead_letter(kafka::Topic::new(brokers.cluster(), topic))),
+        None => errors.apply(pipeline),
+    })
 }
 
 fn holds(condition: &Condition, record: &json::Value) -> bool {

@@ -32,7 +32,7 @@ pub use letter::Letter;
 pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};
 pub use operator::{Emission, Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub(crate) use sink::Failure;
-pub use sink::{DynSink, DynSinkFactory, Failures, Sink, SinkContext, SinkFactory, WriteError, sink};
+pub use sink::{CommitSoon, DynSink, DynSinkFactory, Failures, Sink, SinkContext, SinkFactory, WriteError, sink};
 pub use source::{
     BoxFuture, Chunk, DynChunk, DynEvent, DynSource, DynSourceFactory, Event, Held, Settlement, Shares, Source,
     SourceFactory, source,

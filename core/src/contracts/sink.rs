@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::source::BoxFuture;
 use super::{Cause, Checkpoint, Error, Result, Shares, SinkTraits};
@@ -77,6 +77,30 @@ pub struct SinkContext {
     /// What the source shares, for a sink that commits the source's positions at their own server: such a sink holds none
     /// itself, and says so by an empty list.
     pub source: Option<Shares>,
+    /// For a sink of dead letters that [joins](SinkFactory::joins) the pipeline's: what that one shares.
+    pub sink: Option<Shares>,
+    /// The number of this instance, where sinks of the same pipeline run on others as well; `None`: it is the only one.
+    pub instance: Option<u16>,
+    /// Where to ask for a commit before it is due.
+    pub commit_soon: CommitSoon,
+}
+
+/// Where a sink asks for a commit before it is due: because what it has taken since the last one is to get no larger. It
+/// goes on taking what it is given until the commit comes. The default one has nobody who listens.
+#[derive(Debug, Clone, Default)]
+pub struct CommitSoon(Option<Arc<Notify>>);
+
+impl CommitSoon {
+    pub(crate) fn telling(whom: &Arc<Notify>) -> Self {
+        Self(Some(whom.clone()))
+    }
+
+    /// Asks for a commit as soon as may be. To ask again before it comes changes nothing.
+    pub fn ask(&self) {
+        if let Some(whom) = &self.0 {
+            whom.notify_one();
+        }
+    }
 }
 
 /// Where a sink tells of rows that failed after it had taken over their batch: the stage's error policy deals with their
@@ -147,6 +171,19 @@ pub trait SinkFactory: Send + Sync + 'static {
     /// The file that it writes, if it writes one: the source may not read it.
     fn writes(&self) -> Option<PathBuf> {
         None
+    }
+
+    /// What a sink of dead letters has to have of this one to write into the same transactions.
+    fn shares(&self) -> Option<Shares> {
+        None
+    }
+
+    /// Whether, as a sink of dead letters, it writes into the transactions of the pipeline's sink, which shares this: what
+    /// it was given is durable with that one's next commit and not before, or is gone with it when all begins anew. It is
+    /// written to only between that one's writes.
+    fn joins(&self, sink: &Shares) -> bool {
+        let _ = sink;
+        false
     }
 
     /// Makes one.
@@ -233,6 +270,10 @@ pub trait DynSinkFactory: Send + Sync {
     fn check(&self) -> Vec<String>;
     /// See [`SinkFactory::writes`].
     fn writes(&self) -> Option<PathBuf>;
+    /// See [`SinkFactory::shares`].
+    fn shares(&self) -> Option<Shares>;
+    /// See [`SinkFactory::joins`].
+    fn joins(&self, sink: &Shares) -> bool;
     /// See [`SinkFactory::make`].
     fn make(&self) -> Box<dyn DynSink>;
     /// What it takes.
@@ -250,6 +291,14 @@ impl<F: SinkFactory> DynSinkFactory for F {
 
     fn writes(&self) -> Option<PathBuf> {
         SinkFactory::writes(self)
+    }
+
+    fn shares(&self) -> Option<Shares> {
+        SinkFactory::shares(self)
+    }
+
+    fn joins(&self, sink: &Shares) -> bool {
+        SinkFactory::joins(self, sink)
     }
 
     fn make(&self) -> Box<dyn DynSink> {

@@ -63,7 +63,7 @@ impl Alone {
             Some(store) => store.lock().await.load().await?,
             None => Vec::new(),
         };
-        let (sink, held) = setup.open_sink(committed.clone()).await?;
+        let (sink, held) = setup.open_sink(committed.clone(), false).await?;
         let held = held.unwrap_or(committed);
         if self.lives == 0 {
             setup.open_letters().await?;

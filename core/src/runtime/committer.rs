@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::control::{Control, Phase};
 use super::kept::Upto;
@@ -48,6 +48,8 @@ pub(super) struct Committer {
     pub(super) folds: Vec<Arc<Ledger>>,
     pub(super) control: Arc<Control>,
     pub(super) asks: mpsc::UnboundedReceiver<Ask>,
+    /// The sink asks for a commit before it is due.
+    pub(super) soon: Arc<Notify>,
 }
 
 /// Why the committer does something.
@@ -88,7 +90,7 @@ impl Committer {
 
     /// Waits for the next commit to fall due: not before `time`, and where outcomes travel on, once there are any.
     async fn turn<T>(&mut self, time: Duration, until: &mut (impl Future<Output = T> + Unpin)) -> Turn<T> {
-        let Self { upstream, clock, asks, .. } = self;
+        let Self { upstream, clock, asks, soon, sink, .. } = self;
         let due = async {
             if let Upstream::Entry(arrivals) = upstream {
                 arrivals.changed().await;
@@ -99,6 +101,7 @@ impl Committer {
             biased;
             ended = until => Turn::Ended(ended),
             Some(answer) = asks.recv() => Turn::Asked(answer),
+            () = soon.notified(), if sink.is_some() => Turn::Due,
             () = due => Turn::Due,
         }
     }

@@ -1,14 +1,16 @@
 //! Dead letters: written and made durable before the record settles.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::Mutex;
 
 use super::nowhere::Nowhere;
 use super::sink_end::OpenSink;
 use crate::commit::{HoldId, Note, Outcome, Settle, Ticket};
-use crate::contracts::{Cause, DynSinkFactory, Error, Failures, Letter, Result, SinkContext, WriteError};
+use crate::contracts::{Cause, DynSinkFactory, Error, Failures, Letter, Result, Shares, SinkContext, WriteError};
 use crate::data::{Batch, Bytes, Data, EventTime, Packed, Partition, Shared, Times};
 
 /// One destination of dead letters; several tasks may write to it.
@@ -17,12 +19,61 @@ pub(super) struct Letterbox {
     pipeline: String,
     /// Open, if it is.
     sink: Mutex<Option<OpenSink>>,
+    /// What the pipeline's sink shares, if letters are written into the transactions of that.
+    joins: Option<Shares>,
+    /// Letters that are written when what is left of their batch has come to the sink, and the records they are of: by
+    /// then all before them is in the same transaction, or in one before.
+    waiting: std::sync::Mutex<HashMap<Span, Vec<(u32, Letter)>>>,
+}
+
+/// The batch that a record was emitted in.
+type Span = (Partition, u64, u64);
+
+fn span(shared: &Shared) -> Span {
+    (shared.partition.clone(), shared.epoch, shared.first)
 }
 
 impl Letterbox {
-    /// One that is opened when it is first written to.
-    pub(super) fn new(factory: &Arc<dyn DynSinkFactory>, pipeline: &str) -> Arc<Self> {
-        Arc::new(Self { factory: factory.clone(), pipeline: pipeline.to_owned(), sink: Mutex::new(None) })
+    /// One that is opened when it is first written to; into the transactions of the pipeline's sink if it can, where
+    /// that shares something.
+    pub(super) fn new(factory: &Arc<dyn DynSinkFactory>, pipeline: &str, shares: Option<&Shares>) -> Arc<Self> {
+        let joins = shares.filter(|shares| factory.joins(shares)).cloned();
+        let (factory, waiting) = (factory.clone(), std::sync::Mutex::default());
+        Arc::new(Self { factory, pipeline: pipeline.to_owned(), sink: Mutex::new(None), joins, waiting })
+    }
+
+    /// Whether letters are written into the transactions of the pipeline's sink.
+    pub(super) fn is_joined(&self) -> bool {
+        self.joins.is_some()
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Span, Vec<(u32, Letter)>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// These letters wait for what is left of their batch to come to the sink.
+    pub(super) fn wait(&self, shared: &Shared, letters: impl IntoIterator<Item = (u32, Letter)>) {
+        self.waiting().entry(span(shared)).or_default().extend(letters);
+    }
+
+    /// The letters that have waited for these records of a batch.
+    pub(super) fn take_waiting(&self, shared: &Shared, part: &Range<u32>) -> Vec<Letter> {
+        let mut waiting = self.waiting();
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let Entry::Occupied(mut entry) = waiting.entry(span(shared)) else { return Vec::new() };
+        let mut taken: Vec<_> = entry.get_mut().extract_if(.., |(record, _)| part.contains(record)).collect();
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        taken.sort_by_key(|&(record, _)| record);
+        taken.into_iter().map(|(_, letter)| letter).collect()
+    }
+
+    /// All begins anew: their records come again.
+    pub(super) fn forget_waiting(&self) {
+        self.waiting().clear();
     }
 
     /// Opens it, unless it is open.
@@ -34,14 +85,15 @@ impl Letterbox {
         if sink.is_none() {
             let mut fresh = self.factory.make();
             let (failures, failed) = Failures::channel();
-            let context = SinkContext { pipeline: self.pipeline.clone(), failures, ..SinkContext::default() };
+            let (pipeline, joins) = (self.pipeline.clone(), self.joins.clone());
+            let context = SinkContext { pipeline, failures, sink: joins, ..SinkContext::default() };
             fresh.open(&context).await.map_err(|error| error.in_stage("dead letters"))?;
             *sink = Some(OpenSink { sink: fresh, failures: failed });
         }
         sink.as_mut().ok_or_else(|| Error::new(Cause::Bug, "dead letters were opened and are not open"))
     }
 
-    /// Writes letters; they are durable when it returns.
+    /// Writes letters; they are durable when it returns, or in the transaction of the pipeline's sink.
     pub(super) async fn write(&self, letters: &[Letter]) -> Result<()> {
         let batch = batch(letters)?;
         let mut sink = self.sink.lock().await;
@@ -49,6 +101,9 @@ impl Letterbox {
         let mut ticket = Some(Ticket::new(Arc::new(Nobody), 0, 0..0));
         let written = sink.write(&batch, &mut ticket).await;
         written.map_err(undelivered)?;
+        if self.is_joined() {
+            return Ok(());
+        }
         sink.flush().await.map_err(|error| error.in_stage("dead letters"))?;
         match failures.try_recv() {
             Ok(failure) => Err(failure.error.in_stage("dead letters")),
@@ -132,4 +187,47 @@ impl Settle for Nobody {
     }
     fn release(&self, _: HoldId) {}
     fn seal(&self, _: u64, _: u32) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::{Ledger, ScriptSink};
+
+    fn shared(first: u64) -> Arc<Shared> {
+        let letter = |number: u64| Letter {
+            time: EventTime { micros: 0, ingested: true },
+            source: String::new(),
+            position: number.to_string(),
+            stage: String::new(),
+            reason: String::new(),
+            bytes: Vec::new(),
+        };
+        let batch = batch(&[letter(0), letter(1)]).expect("a batch can be made");
+        let (mut shared, ..) = batch.into_parts();
+        Arc::get_mut(&mut shared).expect("nobody else has it").first = first;
+        shared
+    }
+
+    #[test]
+    fn letters_wait_for_what_is_left_of_their_batch() {
+        let factory: Arc<dyn DynSinkFactory> = Arc::new(ScriptSink::<Bytes>::new(&Ledger::new(), "letters"));
+        let letters = Letterbox::new(&factory, "p", None);
+        assert!(!letters.is_joined(), "nothing is shared");
+        let (shared, other) = (shared(0), shared(100));
+        let letter = |record: u32| {
+            let note = Note { letters: 0, stage: record.to_string(), reason: String::new() };
+            (record, letter(&shared, 0, &note))
+        };
+        letters.wait(&shared, [letter(4), letter(7)]);
+        letters.wait(&shared, [letter(1)]);
+        let take = |shared: &Shared, part| {
+            let taken = letters.take_waiting(shared, &part);
+            taken.into_iter().map(|letter| letter.stage).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([take(&other, 0..9), take(&shared, 0..1), take(&shared, 0..5)], ["", "", "1 4"]);
+        assert_eq!(take(&shared, 0..5), "", "each is taken once");
+        letters.forget_waiting();
+        assert_eq!(take(&shared, 0..9), "");
+    }
 }

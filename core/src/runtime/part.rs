@@ -154,6 +154,7 @@ fn committer(
         folds: folds.to_vec(),
         control: control.clone(),
         asks,
+        soon: setup.commit_soon.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What becomes of records that failed: a policy is applied before they settle.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,12 @@ impl Resolver {
             Policy::DeadLetter(letters) => {
                 let faults = passing.take_faults();
                 let shared = passing.shared().clone();
+                if self.letterbox(letters)?.is_joined() {
+                    // They settle with the rest of the batch, once their letters are written.
+                    add(&self.meters.stages[verdict.stage].dead_lettered, faults.len());
+                    self.wait(letters, &shared, &faults)?;
+                    return Ok(Resolved::On(passing));
+                }
                 let given_up = self.bury(letters, &passing.ticket, &shared, &faults).await?;
                 add(&self.meters.stages[verdict.stage].dead_lettered, faults.len() - given_up.len());
                 let first = given_up.first().copied().unwrap_or(passing.part.end);
@@ -69,6 +76,20 @@ impl Resolver {
                 Ok(Resolved::On(passing))
             }
         }
+    }
+
+    /// Letters for these records wait for the rest of their batch to come to the sink.
+    fn wait(&self, letters: usize, shared: &Shared, faults: &[(u32, Error)]) -> Result<()> {
+        let letter = |(record, error): &(u32, Error)| (*record, letter(shared, *record, &note(letters, error)));
+        self.letterbox(letters)?.wait(shared, faults.iter().map(letter));
+        Ok(())
+    }
+
+    /// The letters that have waited for these records of a batch to come to the sink, and where they go.
+    pub(super) fn waiting(&self, shared: &Shared, part: &Range<u32>) -> Vec<(Arc<Letterbox>, Vec<Letter>)> {
+        let joined = self.letters.iter().filter(|letters| letters.is_joined());
+        let waiting = joined.map(|letters| (letters.clone(), letters.take_waiting(shared, part)));
+        waiting.filter(|(_, letters)| !letters.is_empty()).collect()
     }
 
     /// Sees to letters for these records of a span, here or where they began; they are durable when it returns. Returns

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::control::Control;
 use super::job::{Job, Settings};
@@ -20,8 +20,8 @@ use super::tally::Tally;
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
 use crate::contracts::{
-    Across, Cause, Checkpoint, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Report, Result, SinkContext,
-    SinkTraits, SourceTraits,
+    Across, Cause, Checkpoint, CommitSoon, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Report, Result,
+    SinkContext, SinkTraits, SourceTraits,
 };
 use crate::plan::{Factory, Part, Policy, Stage, StageId, Step, Task};
 
@@ -35,6 +35,8 @@ pub(super) struct Setup {
     /// The number of this instance, if there are others.
     pub(super) instance: Option<u16>,
     letters: Arc<[Arc<Letterbox>]>,
+    /// Where the sink asks for a commit before it is due.
+    pub(super) commit_soon: Arc<Notify>,
     /// The epoch of the fold that begins next.
     epoch: AtomicU64,
     /// What limits have counted, by stage.
@@ -49,10 +51,13 @@ impl Setup {
         let source = (source.clone(), source.traits());
         let sink = (sink.clone(), sink.traits(job.store.is_some()).behind(&source.1));
         let meters = Meters::new(job.graph.stages.iter().map(|stage| stage.name.clone()));
-        let letters = job.letters.iter().map(|factory| Letterbox::new(factory, &job.name)).collect();
+        let shares = if sink.1.transactional.is_ok() && !is_parted(&job) { sink.0.shares() } else { None };
+        let letterbox = |factory| Letterbox::new(factory, &job.name, shares.as_ref());
+        let letters = job.letters.iter().map(letterbox).collect();
         let epoch = AtomicU64::new(0);
         let tallies = std::sync::Mutex::default();
-        Ok(Arc::new(Self { job, settings, meters, source, sink, instance, letters, epoch, tallies }))
+        let commit_soon = Arc::default();
+        Ok(Arc::new(Self { job, settings, meters, source, sink, instance, letters, commit_soon, epoch, tallies }))
     }
 
     /// What the limit of this stage has counted, over all lives of its part.
@@ -100,8 +105,14 @@ impl Setup {
         closed
     }
 
-    /// Opens the sink. Returns it with what it holds, if it keeps positions.
-    pub(super) async fn open_sink(&self, committed: Vec<Checkpoint>) -> Result<(OpenSink, Option<Vec<Checkpoint>>)> {
+    /// Opens the sink, of which there may be `others`. Returns it with what it holds, if it keeps positions.
+    pub(super) async fn open_sink(
+        &self,
+        committed: Vec<Checkpoint>,
+        others: bool,
+    ) -> Result<(OpenSink, Option<Vec<Checkpoint>>)> {
+        // What was to be written with the sink before this one comes again.
+        self.letters.iter().for_each(|letters| letters.forget_waiting());
         let (failures, failed) = Failures::channel();
         let context = SinkContext {
             pipeline: self.job.name.clone(),
@@ -110,6 +121,9 @@ impl Setup {
             committed,
             failures,
             source: if self.sink.1.commits_for(&self.source.1) { self.source.0.shares() } else { None },
+            sink: None,
+            instance: self.instance.filter(|_| others),
+            commit_soon: CommitSoon::telling(&self.commit_soon),
         };
         let mut sink = self.sink.0.make();
         let name = self.last_stage().name.clone();
@@ -218,4 +232,11 @@ impl Setup {
         let tasks: &[Task] = self.job.graph.tasks.get(tasks.clone()).unwrap_or_default();
         tasks.iter().flat_map(|task| &task.steps).any(step)
     }
+}
+
+/// Whether records go to the sink by a network stage, or what is given to it was made of several: then what it has of the
+/// source's records is not all that lies before them.
+fn is_parted(job: &Job) -> bool {
+    let folds = |task: &Task| task.steps.iter().any(|step| matches!(step, Step::Fold { .. }));
+    job.parts.len() > 1 || job.graph.tasks.iter().any(folds)
 }

@@ -119,12 +119,18 @@ impl SinkEnd {
             (self.attempt, self.half_written) = (0, false);
             return Ok(Written::Done);
         }
+        let letters = self.resolver.waiting(batch.shared(), &batch.part());
+        if (self.broken || !self.cut.may_feed()) && (rows > 0 || !letters.is_empty()) {
+            return Ok(Written::Refused);
+        }
+        for (letterbox, letters) in letters {
+            let written = letterbox.write(&letters).await;
+            written.map_err(|error| self.broke(error))?;
+            self.behind.touch();
+        }
         if rows == 0 {
             ticket.delivered();
             return Ok(Written::Done);
-        }
-        if self.broken || !self.cut.may_feed() {
-            return Ok(Written::Refused);
         }
         let mut claim = Some(ticket);
         self.cut.fed();

@@ -1,15 +1,17 @@
 //! [`Topic`]: which topic, and what becomes of a record.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use millstream_core::contracts::{SinkFactory, SinkTraits, Where};
+use millstream_core::contracts::{Shares, SinkFactory, SinkTraits, Where};
 use millstream_core::data::{Bytes, Kv};
 use millstream_net::kafka::{Cluster, Header, Message, Role};
 
 use super::delivery::Poison;
 use super::form::Form;
+use super::limits::Limits;
 use super::sink::KafkaSink;
+use super::transactions::Line;
 
 /// A Kafka topic, written to: `Topic::new("127.0.0.1:9092", "orders")`.
 ///
@@ -30,16 +32,40 @@ pub struct Topic<T: Form = Bytes> {
     pub(super) timestamp_by: Option<By<T, Option<i64>>>,
     pub(super) exactly_once: bool,
     pub(super) positions: String,
+    /// How large a transaction may get: records and bytes.
+    pub(super) transaction_size: (u64, u64),
     /// What outlives a sink that has to begin anew.
     pub(super) kept: Arc<Kept>,
 }
 
-/// What outlives a sink that has to begin anew.
+/// What outlives a sink that has to begin anew, and what a sink of dead letters has of it.
 #[derive(Default)]
 pub(super) struct Kept {
+    /// The cluster that it writes to.
+    server: String,
+    /// Where its transactions are written.
+    line: Mutex<Option<Line>>,
     /// What the transactions are called of a sink that no one else takes over from.
     pub(super) name: OnceLock<String>,
+    /// What the topic asks of its records, once that was asked for.
+    pub(super) limits: OnceLock<Limits>,
     pub(super) poison: Poison,
+}
+
+impl Kept {
+    fn of(cluster: &Cluster) -> Arc<Self> {
+        Arc::new(Self { server: cluster.server(), ..Self::default() })
+    }
+
+    /// Transactions are written there from now on.
+    pub(super) fn set_line(&self, line: Line) {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+    }
+
+    /// Where transactions are written.
+    pub(super) fn line(&self) -> Option<Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// A function of the record.
@@ -48,7 +74,7 @@ pub(super) type By<T, R> = Arc<dyn Fn(&T) -> R + Send + Sync>;
 /// A copy is another sink.
 impl<T: Form> Clone for Topic<T> {
     fn clone(&self) -> Self {
-        Self { kept: Arc::default(), ..self.same() }
+        Self { kept: Kept::of(&self.cluster), ..self.same() }
     }
 }
 
@@ -65,6 +91,7 @@ impl<T: Form> Topic<T> {
             timestamp_by: self.timestamp_by.clone(),
             exactly_once: self.exactly_once,
             positions: self.positions.clone(),
+            transaction_size: self.transaction_size,
             kept: self.kept.clone(),
         }
     }
@@ -79,18 +106,21 @@ impl Topic<Bytes> {
     /// Records are key and value.
     #[must_use]
     pub fn keyed(self) -> Topic<Kv<Bytes, Bytes>> {
-        Topic { exactly_once: self.exactly_once, positions: self.positions, ..Topic::of(self.cluster, self.topic) }
+        let Self { exactly_once, positions, transaction_size, .. } = self;
+        Topic { exactly_once, positions, transaction_size, ..Topic::of(self.cluster, self.topic) }
     }
 
     /// Records are whole messages: key, value (or none: a tombstone), headers, timestamp.
     #[must_use]
     pub fn messages(self) -> Topic<Message> {
-        Topic { exactly_once: self.exactly_once, positions: self.positions, ..Topic::of(self.cluster, self.topic) }
+        let Self { exactly_once, positions, transaction_size, .. } = self;
+        Topic { exactly_once, positions, transaction_size, ..Topic::of(self.cluster, self.topic) }
     }
 }
 
 impl<T: Form> Topic<T> {
     fn of(cluster: Cluster, topic: String) -> Self {
+        let kept = Kept::of(&cluster);
         Self {
             cluster,
             topic,
@@ -101,7 +131,8 @@ impl<T: Form> Topic<T> {
             timestamp_by: None,
             exactly_once: false,
             positions: "millstream-positions".to_owned(),
-            kept: Arc::default(),
+            transaction_size: (250_000, 64 << 20),
+            kept,
         }
     }
 
@@ -113,7 +144,8 @@ impl<T: Form> Topic<T> {
     ///
     /// `transaction.timeout.ms` is 10 seconds: that long a killed run's open transaction holds up those who read what comes
     /// behind it, and its successor. What fails in a transaction by its own fault is found by sending it alone, and meets
-    /// the stage's error policy then.
+    /// the stage's error policy then. Dead letters to a topic of the same cluster are in the transaction, too, and sent by
+    /// the same client.
     #[must_use]
     pub fn exactly_once(mut self) -> Self {
         self.exactly_once = true;
@@ -125,6 +157,15 @@ impl<T: Form> Topic<T> {
     #[must_use]
     pub fn positions_topic(mut self, topic: impl Into<String>) -> Self {
         self.positions = topic.into();
+        self
+    }
+
+    /// How large a transaction of [exactly-once](Self::exactly_once) may get: once it holds so many records, or so many
+    /// bytes, it is committed without waiting for the run's commit interval. What is on its way to the sink by then may
+    /// come on top. Default: 250,000 records, 64 MiB.
+    #[must_use]
+    pub fn transaction_size(mut self, records: u64, bytes: u64) -> Self {
+        self.transaction_size = (records, bytes);
         self
     }
 
@@ -241,10 +282,21 @@ impl<T: Form> SinkFactory for Topic<T> {
         if self.exactly_once && self.positions.is_empty() {
             wrong.push("no topic to keep positions in: give its name, or leave it out".to_owned());
         }
+        if self.exactly_once && (self.transaction_size.0 == 0 || self.transaction_size.1 == 0) {
+            wrong.push("transactions of no records, or of no bytes: give at least one of each".to_owned());
+        }
         if self.exactly_once && self.cluster.get("enable.idempotence") == Some("false") {
             wrong.push("`enable.idempotence=false` with exactly-once: leave it out".to_owned());
         }
         wrong
+    }
+
+    fn shares(&self) -> Option<Shares> {
+        self.exactly_once.then(|| self.kept.clone() as Shares)
+    }
+
+    fn joins(&self, sink: &Shares) -> bool {
+        sink.clone().downcast::<Kept>().is_ok_and(|kept| kept.server == self.cluster.server())
     }
 
     fn make(&self) -> KafkaSink<T> {

@@ -56,6 +56,8 @@ struct State {
     failures: Failures,
     /// Why nothing more can be sent.
     broken: Option<Error>,
+    /// It may be that another producer of the same name has taken over.
+    fenced: bool,
     /// In transactions: whom to remember when one breaks.
     kept: Option<Arc<Kept>>,
 }
@@ -141,6 +143,8 @@ struct Under {
     shared: Arc<Shared>,
     /// The record of each row.
     records: Vec<u32>,
+    /// They are dead letters, in the transaction of those that were none.
+    letters: bool,
 }
 
 /// A row whose request was refused.
@@ -171,11 +175,14 @@ impl Deliveries {
 
     /// A batch is about to be sent. Returns the number of its rows' names.
     pub(super) fn begin(&self, ticket: Option<Ticket>, shared: &Arc<Shared>, records: Vec<u32>) -> u32 {
-        let mut state = self.state();
-        let number = state.first.wrapping_add(state.batches.len() as u32);
         let (left, tickets) = (records.len(), ticket.into_iter().collect());
-        state.batches.push_back(Under { left, tickets, shared: shared.clone(), records });
-        number
+        self.state().add(Under { left, tickets, shared: shared.clone(), records, letters: false })
+    }
+
+    /// Dead letters are about to be sent in the transaction at hand.
+    pub(super) fn begin_letters(&self, shared: &Arc<Shared>, records: Vec<u32>) -> u32 {
+        let (left, tickets) = (records.len(), Vec::new());
+        self.state().add(Under { left, tickets, shared: shared.clone(), records, letters: true })
     }
 
     /// The name of what is sent and is no row.
@@ -232,9 +239,15 @@ impl Deliveries {
         let mut state = self.state();
         let error = millstream_net::kafka::failed(format!("nothing more can be sent ({reason})"), error);
         let error = if state.kept.is_some() { error.begin_anew() } else { error };
+        state.fenced = true;
         state.broken.get_or_insert(error);
         drop(state);
         self.news.notify_one();
+    }
+
+    /// Whether another producer of the same name may have taken over.
+    pub(super) fn may_be_fenced(&self) -> bool {
+        self.state().fenced
     }
 
     /// How many rows the client has that nothing is known of yet.
@@ -277,10 +290,23 @@ impl Deliveries {
 }
 
 impl State {
+    fn add(&mut self, batch: Under) -> u32 {
+        let number = self.first.wrapping_add(self.batches.len() as u32);
+        self.batches.push_back(batch);
+        number
+    }
+
     /// A row that fails breaks its transaction: what is its own fault is remembered, and all begins anew.
     fn break_transaction(&mut self, id: RowId, error: KafkaError, alone: bool) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let own = meaning(code).cause == Cause::Record;
+        self.fenced |= is_fence(code);
+        if own && self.under(id).is_some_and(|under| under.letters) {
+            // It would be refused again and again.
+            let message = format!("dead letters could not be delivered: {}", meaning(code).way_out);
+            self.broken.get_or_insert(Error::new(Cause::User, message).because(code).in_stage("dead letters"));
+            return;
+        }
         if let (true, Some(kept), Some(under)) = (own, self.kept.clone(), self.under(id))
             && let Some(&record) = under.records.get(id.row as usize)
         {
@@ -360,6 +386,12 @@ pub(super) fn why(error: KafkaError, by_record: bool) -> Error {
         Cause::User if by_record => Error::new(Cause::Record, failed.message()).because(code),
         _ => failed,
     }
+}
+
+/// Whether another producer of the same name may have taken over; one whose transaction has timed out is told the same.
+pub(super) fn is_fence(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch].contains(&code)
 }
 
 /// Whether a request is refused for the sake of some record in it.

@@ -14,10 +14,10 @@ const AROUND_HEADER: usize = 10;
 const CLOCKS: i64 = 60_000;
 
 /// What a topic asks of its records.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Limits {
     /// The most bytes of a batch of records, compressed.
-    pub(super) largest: Option<usize>,
+    largest: Option<usize>,
     /// Each has to have a key.
     keyed: bool,
     /// How far timestamps may lie behind the brokers' time, and ahead of it, in milliseconds.
@@ -47,6 +47,11 @@ impl Limits {
             behind: apart("message.timestamp.before.max.ms"),
             ahead: apart("message.timestamp.after.max.ms"),
         }
+    }
+
+    /// The most bytes of a batch, where so many were asked for.
+    pub(super) fn batch_size(&self, wanted: usize) -> usize {
+        self.largest.map_or(wanted, |largest| wanted.min(largest.max(1)))
     }
 
     /// Whether the brokers may refuse such a record, `now` being our time in milliseconds since the Unix epoch.

@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfi
 use rdkafka::{ClientConfig, ClientContext, Statistics};
 use tokio::sync::oneshot;
 
-use super::delivery::{Deliveries, RowId, Told, is_of_request};
+use super::delivery::{Deliveries, RowId, Told, is_fence, is_of_request};
 
 /// How long the thread waits for reports before it looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,7 +36,8 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.said.error(&error, reason);
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
+        // One that has been fenced is told by that name, and as fatal.
+        if error.rdkafka_error_code().is_some_and(|code| code == RDKafkaErrorCode::Fatal || is_fence(code)) {
             self.deliveries.break_down(error, reason);
         }
     }

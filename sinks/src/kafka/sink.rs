@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use millstream_core::commit::Ticket;
-use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError};
+use millstream_core::contracts::{Cause, Checkpoint, CommitSoon, Error, Result, Sink, SinkContext, WriteError};
 use millstream_core::data::{Bytes, Column as _, Data, EventTime, Records};
 use millstream_net::kafka::{Group, Header, failed};
 use rdkafka::Message as _;
@@ -16,7 +16,7 @@ use rdkafka::producer::{BaseRecord, Producer as _};
 use tokio::time::timeout;
 
 use super::admin::settings;
-use super::config::Topic;
+use super::config::{Kept, Topic};
 use super::delivery::{Deliveries, RowId, Suspect, Told, Verdict, why};
 use super::form::{Form, When};
 use super::limits::Limits;
@@ -35,21 +35,30 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct KafkaSink<T: Form> {
     topic: Topic<T>,
     deliveries: Arc<Deliveries>,
-    producer: Option<Producer>,
+    producer: Option<Arc<Producer>>,
     /// What the topic asks of its records, as far as that is known.
     limits: Limits,
     /// Where records are sent in transactions.
     transactions: Option<Transactions>,
+    /// How much the transaction at hand holds: records and bytes; and where a commit is asked for.
+    size: (u64, u64),
+    commit_soon: CommitSoon,
+    /// As a sink of dead letters: what is kept of the sink in whose transactions they are written.
+    joins: Option<Arc<Kept>>,
 }
 
 impl<T: Form> Sink for KafkaSink<T> {
     type In = T;
 
     async fn open(&mut self, context: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
+        if let Some(kept) = context.sink.clone().and_then(|shares| shares.downcast::<Kept>().ok()) {
+            return self.join(kept).await.map(|()| None);
+        }
         self.deliveries.tell_failures(context.failures.clone());
+        self.commit_soon = context.commit_soon.clone();
         let positions = self.positions(context);
         let name = positions.as_ref().map(|positions| self.name(positions, context));
-        let producer = self.connect(name.as_deref()).await?;
+        let producer = Arc::new(self.connect(name.as_deref()).await?);
         let held = match positions {
             Some(positions) => Some(self.begin(&producer, positions, &context.pipeline).await?),
             None => None,
@@ -64,7 +73,16 @@ impl<T: Form> Sink for KafkaSink<T> {
         ticket: &mut Option<Ticket>,
     ) -> Result<(), WriteError> {
         if self.transactions.is_some() {
-            return self.write_in_transaction(records).await;
+            return match self.write_in_transaction(records).await {
+                Err(WriteError::Row { row, error }) => Err(WriteError::Row { row, error: self.judge(error).await }),
+                written => written,
+            };
+        }
+        if let Some(kept) = self.joins.clone() {
+            let written = self.write_with(&kept, &records).await;
+            // It is the other's, and ends with that.
+            self.producer = None;
+            return Ok(written?);
         }
         self.try_suspects().await?;
         let batch = self.deliveries.begin(ticket.take(), records.shared(), record_of_each(&records));
@@ -80,41 +98,22 @@ impl<T: Form> Sink for KafkaSink<T> {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        loop {
-            self.try_suspects().await?;
-            if self.deliveries.under_way() == 0 && !self.deliveries.has_suspects() {
-                return self.whole();
-            }
-            self.news().await;
+        match self.flush_all().await {
+            Err(error) => Err(self.judge(error).await),
+            flushed => flushed,
         }
     }
 
     async fn commit(&mut self, positions: &[Checkpoint]) -> Result<()> {
-        self.flush().await?;
-        let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) else {
-            return Err(Error::new(Cause::Bug, "this sink sends without transactions"));
-        };
-        let moved = transactions.moved(positions);
-        if transactions.is_empty(&moved) {
-            return Ok(());
+        match self.commit_all(positions).await {
+            Err(error) => Err(self.judge(error).await),
+            committed => committed,
         }
-        transactions.begin(producer).await?;
-        if let Some(topic) = transactions.topic() {
-            for checkpoint in &moved {
-                send_position(producer, &self.deliveries, topic, checkpoint)?;
-            }
-            while self.deliveries.under_way() > 0 {
-                let _ = timeout(LOOK, self.deliveries.news.notified()).await;
-            }
-            self.deliveries.broken().map_or(Ok(()), Err)?;
-        }
-        transactions.commit(producer, &moved).await?;
-        self.topic.kept.poison.forget_met();
-        Ok(())
     }
 
     async fn close(&mut self) -> Result<()> {
-        if let Some(producer) = self.producer.take() {
+        // Nobody else has it between two writes.
+        if let Some(producer) = self.producer.take().and_then(Arc::into_inner) {
             producer.end().await;
         }
         Ok(())
@@ -139,7 +138,65 @@ fn send_position(producer: &Producer, deliveries: &Deliveries, topic: &str, posi
 
 impl<T: Form> KafkaSink<T> {
     pub(super) fn new(topic: Topic<T>) -> Self {
-        Self { topic, deliveries: Arc::default(), producer: None, limits: Limits::default(), transactions: None }
+        Self {
+            topic,
+            deliveries: Arc::default(),
+            producer: None,
+            limits: Limits::default(),
+            transactions: None,
+            size: (0, 0),
+            commit_soon: CommitSoon::default(),
+            joins: None,
+        }
+    }
+
+    /// Where another run may have taken over it is seen whether it has: to begin anew would be to take over from that.
+    async fn judge(&self, error: Error) -> Error {
+        match (&self.producer, &self.transactions) {
+            (Some(producer), Some(transactions)) => {
+                transactions.judge(producer, error, self.deliveries.may_be_fenced()).await
+            }
+            _ => error,
+        }
+    }
+
+    async fn flush_all(&mut self) -> Result<()> {
+        if self.joins.is_some() {
+            // The commit of the other flushes them.
+            return Ok(());
+        }
+        loop {
+            self.try_suspects().await?;
+            if self.deliveries.under_way() == 0 && !self.deliveries.has_suspects() {
+                return self.whole();
+            }
+            self.news().await;
+        }
+    }
+
+    async fn commit_all(&mut self, positions: &[Checkpoint]) -> Result<()> {
+        self.flush_all().await?;
+        let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) else {
+            return Err(Error::new(Cause::Bug, "this sink sends without transactions"));
+        };
+        let moved = transactions.moved(positions);
+        if transactions.is_empty(&moved) {
+            return Ok(());
+        }
+        transactions.begin(producer).await?;
+        if let Some(topic) = transactions.topic() {
+            for checkpoint in &moved {
+                send_position(producer, &self.deliveries, topic, checkpoint)?;
+            }
+            while self.deliveries.under_way() > 0 {
+                let _ = timeout(LOOK, self.deliveries.news.notified()).await;
+            }
+            self.deliveries.broken().map_or(Ok(()), Err)?;
+        }
+        transactions.commit(producer, &moved).await?;
+        self.size = (0, 0);
+        self.topic.kept.poison.forget_met();
+        Ok(())
     }
 
     /// The client, whose topic is there, if there is one for all.
@@ -150,22 +207,29 @@ impl<T: Form> KafkaSink<T> {
             Producer::new(&config, self.deliveries.clone(), by_record)
         };
         let batch_size = self.topic.batch_size();
+        if let Some(limits) = self.topic.kept.limits.get() {
+            // It was asked for before all began anew.
+            self.limits = limits.clone();
+            return make(self.limits.batch_size(batch_size));
+        }
         let producer = make(batch_size)?;
         if by_record {
             return Ok(producer);
         }
         look(&producer, &self.topic.topic).await?;
-        self.limits = match settings(&self.topic.cluster, &self.topic.topic).await? {
+        let limits = match settings(&self.topic.cluster, &self.topic.topic).await? {
             Ok(settings) => Limits::of(&settings),
             Err(error) => {
-                tracing::info!(%error, topic = self.topic.topic, "the topic's settings can't be seen: it goes on without");
+                let topic = &self.topic.topic;
+                tracing::info!(%error, topic, "the topic's settings can't be seen: it goes on without");
                 Limits::default()
             }
         };
-        match self.limits.largest {
+        self.limits = self.topic.kept.limits.get_or_init(|| limits).clone();
+        match self.limits.batch_size(batch_size) {
+            same if same == batch_size => Ok(producer),
             // Nothing was sent yet.
-            Some(largest) if largest < batch_size => make(largest.max(1)),
-            _ => Ok(producer),
+            smaller => make(smaller),
         }
     }
 
@@ -186,7 +250,10 @@ impl<T: Form> KafkaSink<T> {
     fn name(&self, positions: &Positions, context: &SinkContext) -> String {
         let SinkContext { pipeline, stage, .. } = context;
         match positions {
-            Positions::Topic(_) => format!("millstream.{pipeline}.{stage}"),
+            Positions::Topic(_) => match context.instance {
+                None => format!("millstream.{pipeline}.{stage}"),
+                Some(instance) => format!("millstream.{pipeline}.{stage}.{instance}"),
+            },
             Positions::Group(group) => {
                 let random = || format!("{:016x}", RandomState::new().hash_one(stage));
                 let own = group.instance().unwrap_or_else(|| self.topic.kept.name.get_or_init(random));
@@ -196,7 +263,12 @@ impl<T: Form> KafkaSink<T> {
     }
 
     /// Ends what was left behind, and says what is held.
-    async fn begin(&mut self, producer: &Producer, positions: Positions, pipeline: &str) -> Result<Vec<Checkpoint>> {
+    async fn begin(
+        &mut self,
+        producer: &Arc<Producer>,
+        positions: Positions,
+        pipeline: &str,
+    ) -> Result<Vec<Checkpoint>> {
         self.deliveries.in_transactions(&self.topic.kept);
         self.topic.kept.poison.comes_again();
         if let Positions::Group(group) = &positions {
@@ -215,6 +287,7 @@ impl<T: Form> KafkaSink<T> {
             }
         };
         transactions.holds(&held);
+        self.topic.kept.set_line(transactions.line(producer, &self.deliveries));
         self.transactions = Some(transactions);
         Ok(held)
     }
@@ -245,7 +318,44 @@ impl<T: Form> KafkaSink<T> {
             }
         }
         // A row that was refused at once is not taken over.
-        Ok(self.whole()?)
+        self.whole()?;
+        if self.grow(records.len(), records.column().weight()) {
+            self.commit_soon.ask();
+            // Whoever sees to it has its turn before more is written.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// The transaction at hand has grown; whether it is large enough.
+    fn grow(&mut self, records: usize, bytes: usize) -> bool {
+        self.size = (self.size.0 + records as u64, self.size.1 + bytes as u64);
+        let (most, most_bytes) = self.topic.transaction_size;
+        self.size.0 >= most || self.size.1 >= most_bytes
+    }
+
+    /// Letters go into the transactions of the sink that this is kept of, by its client.
+    async fn join(&mut self, kept: Arc<Kept>) -> Result<()> {
+        // On several instances letters are opened before the sink; a topic that is missing is found with the first letter.
+        let producer = kept.line().and_then(|line| line.producer.upgrade());
+        if let Some(producer) = producer.filter(|_| self.topic.topic_by.is_none()) {
+            look(&producer, &self.topic.topic).await?;
+        }
+        self.joins = Some(kept);
+        Ok(())
+    }
+
+    /// Sends letters in the transaction at hand.
+    async fn write_with(&mut self, kept: &Kept, records: &Records<'_, T::Column>) -> Result<()> {
+        let line = kept.line().ok_or_else(not_open)?;
+        let producer = line.producer.upgrade().ok_or_else(not_open)?;
+        line.begin(&producer).await?;
+        (self.deliveries, self.producer) = (line.deliveries, Some(producer));
+        let batch = self.deliveries.begin_letters(records.shared(), record_of_each(records));
+        for row in 0..records.len() {
+            self.send(self.ready(records, row), Deliveries::id(batch, row)).await?;
+        }
+        self.whole()
     }
 
     /// Sends a row while nothing else is under way: if it is refused, it is to blame.
@@ -271,7 +381,8 @@ impl<T: Form> KafkaSink<T> {
     }
 
     fn producer(&self) -> Result<&Producer> {
-        self.producer.as_ref().ok_or_else(|| Error::new(Cause::Bug, "the Kafka sink is used before it was opened"))
+        let unopened = || Error::new(Cause::Bug, "the Kafka sink is used before it was opened");
+        self.producer.as_deref().ok_or_else(unopened)
     }
 
     /// An error if nothing more can be sent.
@@ -367,6 +478,11 @@ impl<T: Form> KafkaSink<T> {
             self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some());
         }
     }
+}
+
+/// The sink that letters are written with is not open: all is about to begin anew.
+fn not_open() -> Error {
+    Error::new(Cause::Outside, "the sink in whose transactions dead letters are written is not open").begin_anew()
 }
 
 /// Sees that the topic is there.

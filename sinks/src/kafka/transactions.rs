@@ -8,7 +8,8 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result};
@@ -18,6 +19,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::delivery::Deliveries;
 use super::producer::{Client, Producer};
 
 /// How long a commit is tried before all begins anew.
@@ -37,11 +39,39 @@ pub(super) enum Positions {
     Topic(String),
 }
 
+/// Where transactions are written: by their sink, and by those of dead letters, each in its turn.
+#[derive(Clone)]
+pub(super) struct Line {
+    /// Gone with its sink.
+    pub(super) producer: Weak<Producer>,
+    pub(super) deliveries: Arc<Deliveries>,
+    begun: Begun,
+}
+
+/// Whether a transaction has begun.
+type Begun = Arc<AtomicBool>;
+
+impl Line {
+    /// Begins a transaction unless there is one.
+    pub(super) async fn begin(&self, producer: &Producer) -> Result<()> {
+        let begun = begin(producer, &self.begun).await?;
+        begun.map_err(|error| failed("a transaction could not be begun", error).begin_anew())
+    }
+}
+
+async fn begin(producer: &Producer, begun: &Begun) -> Result<KafkaResult<()>> {
+    if begun.load(SeqCst) {
+        return Ok(Ok(()));
+    }
+    let done = producer.ask(|client| client.begin_transaction()).await?;
+    begun.store(done.is_ok(), SeqCst);
+    Ok(done)
+}
+
 /// Records and positions, committed together.
 pub(super) struct Transactions {
     positions: Positions,
-    /// A transaction has begun.
-    begun: bool,
+    begun: Begun,
     committed: HashMap<Key, Bytes>,
 }
 
@@ -54,7 +84,7 @@ impl Transactions {
             let retry = error.cause() != Cause::User;
             error.retryable(retry)
         })?;
-        Ok(Self { positions, begun: false, committed: HashMap::new() })
+        Ok(Self { positions, begun: Begun::default(), committed: HashMap::new() })
     }
 
     /// The topic that positions are kept in, if they are.
@@ -72,12 +102,13 @@ impl Transactions {
 
     /// Begins a transaction unless there is one.
     pub(super) async fn begin(&mut self, producer: &Producer) -> Result<()> {
-        if !self.begun {
-            let begun = producer.ask(|client| client.begin_transaction()).await?;
-            begun.map_err(|error| self.broken(error))?;
-            self.begun = true;
-        }
-        Ok(())
+        begin(producer, &self.begun).await?.map_err(|error| self.broken(error))
+    }
+
+    /// Where others write into the same transactions.
+    pub(super) fn line(&self, producer: &Arc<Producer>, deliveries: &Arc<Deliveries>) -> Line {
+        let (producer, deliveries) = (Arc::downgrade(producer), deliveries.clone());
+        Line { producer, deliveries, begun: self.begun.clone() }
     }
 
     /// The positions that have moved since the last commit.
@@ -88,7 +119,7 @@ impl Transactions {
 
     /// Whether there is anything to commit.
     pub(super) fn is_empty(&self, moved: &[Checkpoint]) -> bool {
-        !self.begun && moved.is_empty()
+        !self.begun.load(SeqCst) && moved.is_empty()
     }
 
     /// Commits what was sent, and these positions with it.
@@ -101,23 +132,47 @@ impl Transactions {
             Positions::Topic(_) => producer.ask(|client| again(|| client.commit_transaction(TRY))).await?,
         };
         committed.map_err(|error| self.broken(error))?;
-        self.begun = false;
+        self.begun.store(false, SeqCst);
         self.committed.extend(moved.iter().map(|it| (it.key.clone(), it.position.bytes().clone())));
         Ok(())
     }
 
     /// Why a transaction could not be committed. Almost always all begins anew then.
     fn broken(&self, error: KafkaError) -> Error {
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        let fenced = [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced].contains(&code);
-        if fenced && matches!(self.positions, Positions::Topic(_)) {
-            let message = "another run of this pipeline has taken over, or this one was stopped for longer than \
-                           `transaction.timeout.ms`: nothing of it is committed twice; stop the other, or start this again";
-            return Error::new(Cause::State, message).because(error);
+        if is_fenced(&error) && self.topic().is_some() {
+            return fenced(error);
         }
         let what = failed("a transaction could not be committed", error);
         if what.cause() == Cause::User { what } else { what.begin_anew() }
     }
+
+    /// After `error`, which may be because another run has taken over: to begin anew would be to take over from that.
+    /// Where positions are in a topic, the end of the transaction says whether it is so.
+    pub(super) async fn judge(&self, producer: &Producer, error: Error, may_be_fenced: bool) -> Error {
+        if self.topic().is_none() || !error.begins_anew() {
+            return error;
+        }
+        let ended = producer.ask(move |client| match client.client().fatal_error() {
+            Some((code, _)) => Err(KafkaError::Global(code)),
+            None if may_be_fenced => again(|| client.abort_transaction(TRY)),
+            None => Ok(()),
+        });
+        match ended.await {
+            Ok(Err(ended)) if is_fenced(&ended) => fenced(ended),
+            _ => error,
+        }
+    }
+}
+
+fn is_fenced(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    [Some(RDKafkaErrorCode::Fenced), Some(RDKafkaErrorCode::ProducerFenced)].contains(&code)
+}
+
+fn fenced(error: KafkaError) -> Error {
+    let message = "another run of this pipeline has taken over, or this one was stopped for longer than \
+                   `transaction.timeout.ms`: nothing of it is committed twice; stop the other, or start this again";
+    Error::new(Cause::State, message).because(error)
 }
 
 /// The offsets of a commit, and the word that their partitions stay this member's until it has ended.

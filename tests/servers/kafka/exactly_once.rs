@@ -176,3 +176,190 @@ fn positions_that_can_not_be_read_are_an_error_and_a_tombstone_takes_one_back() 
     assert!(error.to_string().contains("version 255") && error.to_string().contains("positions_topic"), "{error}");
     assert_eq!(copying.found(kafka), Some(200));
 }
+
+/// A message that no stage can read, one that no topic of the test takes, or a good one.
+fn mixed(number: u64) -> Bytes {
+    match number % 50 {
+        17 => Bytes::from(format!("{number} is no JSON")),
+        _ if number % 1_000 == 533 => Bytes::from(format!(r#"{{"n":{number},"x":"{}"}}"#, "x".repeat(6_000))),
+        _ => Bytes::from(format!(r#"{{"n":{number}}}"#)),
+    }
+}
+
+/// The values of a topic of one partition, as text.
+fn texts(kafka: &Kafka, topic: &str) -> Vec<String> {
+    let out = Collect::<Bytes>::new();
+    let seen = out.collected();
+    let read = millstream::kafka::Topics::new(kafka.brokers(), [topic], unique("looks")).until_end();
+    run(Pipeline::source(read).sink(out)).expect("it is read");
+    seen.values().iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+}
+
+#[test]
+fn each_bad_message_has_one_letter_over_kills() {
+    const SLICE: u64 = 500;
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, to, letters, group) = (unique("from"), unique("to"), unique("letters"), unique("group"));
+    kafka.add_topic(&from, 1, &[]);
+    kafka.add_topic(&to, 1, &[("max.message.bytes", "4000")]);
+    kafka.add_topic(&letters, 1, &[]);
+    let brokers = kafka.brokers();
+    let mut arguments = vec!["--brokers", &brokers, "--from", &from, "--to", &to, "--group", &group, "--exactly-once"];
+    arguments.extend(["--member", "one", "--quiet", "--where", "n", "--letters", &letters]);
+    arguments.extend(["--property", "compression.type=none"]);
+    let mut random = Random::new();
+    let (mut count, mut landed, mut fruitful) = (0, 0, 0);
+    for _ in 0..kills().min(20) {
+        let before = kafka.committed(&group, &from, 0);
+        let process = Process::start("kafka_to_kafka", &arguments);
+        let slice = (count..count + SLICE).map(|number| (0, Message::new(mixed(number)))).collect();
+        count += SLICE;
+        fill(&brokers, &from, slice);
+        std::thread::sleep(Duration::from_millis(500 + random.below(3_000)));
+        landed += u64::from(process.kill());
+        fruitful += u64::from(kafka.committed(&group, &from, 0) > before);
+    }
+    arguments.push("--until-end");
+    Process::start("kafka_to_kafka", &arguments).ends_well();
+    let found = texts(kafka, &letters);
+    println!("letters: {count} records, {landed} kills landed, {fruitful} in mid-work; {} letters", found.len());
+    assert!(fruitful * 4 >= landed && landed >= 5, "too little has happened to show anything");
+    let bad: Vec<u64> = (0..count).filter(|number| number % 50 == 17 || number % 1_000 == 533).collect();
+    let mut offsets: Vec<u64> = found.iter().map(|letter| super::policies::offset_of(letter)).collect();
+    offsets.sort_unstable();
+    assert!(offsets == bad, "{} letters of {}, or of others", offsets.len(), bad.len());
+    let good: Vec<String> =
+        (0..count).filter(|number| !bad.contains(number)).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
+    assert!(texts(kafka, &to) == good, "what is good is there once and in its order");
+}
+
+#[test]
+fn a_transaction_is_committed_when_it_is_large_enough() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, to) = (topic(kafka, "from"), topic(kafka, "to"));
+    super::client::fill_numbers(&kafka.brokers(), &from, 0..20_000);
+    let mut frames = Vec::new();
+    for size in [1_000, 1_000_000] {
+        let proxy = kafka.proxied();
+        let read = millstream::kafka::Topics::new(proxy.brokers(), [&*from], unique("group")).until_end();
+        let write = Topic::new(proxy.brokers(), &to).exactly_once().transaction_size(size, 1 << 30);
+        let pipeline = Pipeline::source(read.batch_records(100)).sink(write);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let settings = Settings { commit_interval: Duration::from_secs(60), ..Settings::default() };
+        let ended = runtime.expect("a runtime can be had").block_on(async {
+            let running = pipeline.start(settings).await.expect("it starts");
+            running.join().await
+        });
+        assert_eq!(ended.expect("it ends well").records_out, 20_000);
+        frames.push(proxy.frames(crate::support::proxy::Kind::END_TXN));
+    }
+    println!("transactions of 1,000 records: {}, of 1,000,000: {}", frames[0], frames[1]);
+    assert!((5..=25).contains(&frames[0]) && frames[1] <= 2, "{frames:?}");
+}
+
+#[test]
+fn a_successor_goes_on_with_a_file_and_a_zombie_that_comes_back_is_fenced() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let to = unique("to");
+    kafka.add_topic(&to, 1, &[]);
+    let folder = tempfile::tempdir().expect("there is room");
+    let [input, first, second] =
+        ["input", "first", "second"].map(|name| folder.path().join(name).display().to_string());
+    let count = 1_000_000_u64;
+    std::fs::write(&input, (0..count).map(|number| format!("{number}\n")).collect::<String>()).expect("it is written");
+    let brokers = kafka.brokers();
+    let arguments = |state| {
+        let arguments =
+            ["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once", "--quiet", "--state"];
+        [&arguments[..], &[state]].concat()
+    };
+    let mut zombie = Process::start("lines_to_kafka", &arguments(&first));
+    super::client::until("some to be written", || kafka.offsets(&to, 0).1 > 50_000);
+    zombie.signal("-STOP");
+    assert!(zombie.runs(), "it was stopped too late");
+    let stopped = kafka.offsets(&to, 0).1;
+    let mut successor = Process::start("lines_to_kafka", &arguments(&second));
+    super::client::until("the successor to go on", || kafka.offsets(&to, 0).1 > stopped + 50_000);
+    zombie.signal("-CONT");
+    super::client::until("the zombie to end", || !zombie.runs());
+    let said = zombie.said();
+    let works = successor.runs();
+    println!("a zombie, stopped after {stopped} of {count} lines (its successor works: {works}): {said}");
+    assert!(said.contains("another run of this pipeline has taken over, or this one"), "{said}");
+    successor.ends_well();
+    let Some(found) = committed(kafka, &to) else { return };
+    assert!(found[0].iter().copied().eq(0..count), "{} records of {count}, or out of order", found[0].len());
+}
+
+/// How an instance among these joins the others.
+fn joins<'a>(peers: &'a str, me: &'a str) -> [&'a str; 7] {
+    ["--peers", peers, "--listen", me, "--detection", "2", "--plain-on-loopback-for-tests"]
+}
+
+/// Addresses of so many instances.
+fn peers(count: usize) -> Vec<String> {
+    let sockets: Vec<_> =
+        (0..count).map(|_| std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free")).collect();
+    sockets.iter().map(|socket| socket.local_addr().expect("it has one").to_string()).collect()
+}
+
+#[test]
+fn sinks_of_one_pipeline_on_two_instances_do_not_fence_each_other() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let to = unique("to");
+    kafka.add_topic(&to, 1, &[]);
+    let folder = tempfile::tempdir().expect("there is room");
+    let [input, first, second] =
+        ["input", "first", "second"].map(|name| folder.path().join(name).display().to_string());
+    let count = 200_000_u64;
+    std::fs::write(&input, (0..count).map(|number| format!("{number}\n")).collect::<String>()).expect("it is written");
+    let (brokers, peers) = (kafka.brokers(), peers(2));
+    let list = peers.join(",");
+    let start = |state, me| {
+        let arguments = ["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once", "--state", state];
+        Process::start("lines_to_kafka", &[&arguments[..], &joins(&list, me)].concat())
+    };
+    let both = [start(&first, &peers[0]), start(&second, &peers[1])];
+    let said = both.map(Process::ends_well);
+    let Some(mut found) = committed(kafka, &to) else { return };
+    let done = said.map(|said| said.lines().find(|line| line.starts_with("done:")).unwrap_or_default().to_owned());
+    println!("two instances: {} lines written; they say {done:?}", found[0].len());
+    assert!(done.iter().all(|done| !done.contains(" out 0,")), "both write");
+    found[0].sort_unstable();
+    assert!(found[0].iter().copied().eq(0..count), "{} records of {count}", found[0].len());
+}
+
+#[test]
+fn three_instances_hold_each_message_once_over_kills() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, to, group) = (topic(kafka, "from"), topic(kafka, "to"), unique("group"));
+    let brokers = kafka.brokers();
+    let load = Load::start(&brokers, &from, 2_000);
+    let peers = peers(3);
+    let list = peers.join(",");
+    let names = ["one", "two", "three"];
+    let start = |instance: usize| {
+        let arguments = ["--brokers", &brokers, "--from", &from, "--to", &to, "--group", &group, "--exactly-once"];
+        let more =
+            ["--keep-partitions", "--quiet", "--member", names[instance], "--property", "session.timeout.ms=6000"];
+        Process::start("kafka_to_kafka", &[&arguments[..], &more, &joins(&list, &peers[instance])].concat())
+    };
+    let mut processes: Vec<_> = (0..3).map(|instance| Some(start(instance))).collect();
+    let mut random = Random::new();
+    let (mut landed, mut fruitful) = (0, 0);
+    for kill in 0..6 {
+        let before = progress(kafka, &group, &from);
+        std::thread::sleep(Duration::from_millis(1_500 + random.below(1_500)));
+        let instance = kill % 3;
+        landed += u64::from(processes[instance].take().is_some_and(Process::kill));
+        fruitful += u64::from(progress(kafka, &group, &from) > before);
+        processes[instance] = Some(start(instance));
+    }
+    let count = load.stop();
+    super::client::until("all to be read", || progress(kafka, &group, &from) >= count);
+    processes.into_iter().flatten().for_each(|process| process.signal("-TERM"));
+    let Some(found) = committed(kafka, &to) else { return };
+    println!("three instances: {count} records, {landed} kills landed, {fruitful} in mid-work");
+    assert!(landed >= 5 && fruitful >= 2, "too little has happened to show anything");
+    same(&found, &expected(count));
+}

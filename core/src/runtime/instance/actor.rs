@@ -282,7 +282,7 @@ impl Actor {
             Some(store) => store.lock().await.load().await?,
             None => Vec::new(),
         };
-        let (sink, held) = self.setup.open_sink(committed).await?;
+        let (sink, held) = self.setup.open_sink(committed, !self.positions).await?;
         self.keeps = held.is_some();
         if let Some(arrivals) = &self.arrivals {
             for (partition, position) in self.setup.kept(held.unwrap_or_default()).held.all() {

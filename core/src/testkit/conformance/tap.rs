@@ -257,6 +257,12 @@ impl DynSinkFactory for TappedSink {
     fn writes(&self) -> Option<std::path::PathBuf> {
         self.inner.writes()
     }
+    fn shares(&self) -> Option<Shares> {
+        self.inner.shares()
+    }
+    fn joins(&self, sink: &Shares) -> bool {
+        self.inner.joins(sink)
+    }
     fn make(&self) -> Box<dyn DynSink> {
         Box::new(WatchedSink { inner: self.inner.make(), tap: self.tap.clone() })
     }

@@ -15,6 +15,7 @@
 //! link       how instances reach each other: QUIC
 //! amqp       how a broker of AMQP is reached, and what a message is
 //! kafka      what the source and the sink of Kafka share
+//! pieces     what their messages are made of between instances
 //! testkit    for tests: a proxy that does to packets what networks do
 //! ```
 #![warn(unreachable_pub)]
@@ -29,6 +30,8 @@ pub mod instances;
 pub mod kafka;
 #[cfg(feature = "instances")]
 pub mod link;
+#[cfg(any(feature = "amqp", feature = "kafka"))]
+mod pieces;
 pub mod store;
 #[cfg(any(feature = "testkit", all(test, feature = "instances")))]
 pub mod testkit;

@@ -17,6 +17,7 @@ use millstream_core::data::{Bytes, Column as _};
 
 use super::message::{Message, Messages, Properties};
 use super::value::{Headers, Value};
+use crate::pieces::{Rest, broken, octets, text};
 
 /// How deep values may lie within each other.
 const DEEPEST: usize = 40;
@@ -83,15 +84,6 @@ macro_rules! texts {
             $($by)+ $of.cluster_id,
         ]
     };
-}
-
-fn text(text: &str, out: &mut Vec<u8>) {
-    octets(text.as_bytes(), out);
-}
-
-fn octets(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-    out.extend_from_slice(bytes);
 }
 
 fn properties(of: &Properties, out: &mut Vec<u8>) {
@@ -161,38 +153,7 @@ fn value(of: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// What is left to be read.
-struct Rest(Bytes);
-
 impl Rest {
-    fn take(&mut self, count: usize) -> Result<Bytes, CodeError> {
-        if count > self.0.len() {
-            return Err(broken());
-        }
-        Ok(self.0.split_to(count))
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], CodeError> {
-        self.take(N)?[..].try_into().map_err(|_| broken())
-    }
-
-    fn u8(&mut self) -> Result<u8, CodeError> {
-        Ok(u8::from_le_bytes(self.array()?))
-    }
-
-    fn count(&mut self) -> Result<usize, CodeError> {
-        usize::try_from(u32::from_le_bytes(self.array()?)).map_err(|_| broken())
-    }
-
-    fn octets(&mut self) -> Result<Bytes, CodeError> {
-        let count = self.count()?;
-        self.take(count)
-    }
-
-    fn text(&mut self) -> Result<String, CodeError> {
-        String::from_utf8(self.octets()?.to_vec()).map_err(|_| broken())
-    }
-
     fn properties(&mut self) -> Result<Properties, CodeError> {
         let which = u16::from_le_bytes(self.array()?);
         let mut of = Properties::default();
@@ -241,10 +202,6 @@ impl Rest {
             _ => return Err(broken()),
         })
     }
-}
-
-fn broken() -> CodeError {
-    CodeError::new("these bytes are no message that another instance sent; run the same program everywhere")
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use millstream_core::data::{AnyColumn, Bytes, Data, Packed};
 
 use super::column::MessageColumn;
 use super::message::Message;
+use super::wire;
 
-/// The coders of messages: `KAFKA-VALUE`, from a message to its value. A tombstone has none and is a failure of its
-/// record. Nothing is copied.
+/// The coders of messages: `KAFKA-VALUE`, from a message to its value, and those for network stages. A tombstone has no
+/// value and is a failure of its record. Nothing is copied for `KAFKA-VALUE`.
 pub fn coders() -> Vec<Coder> {
-    vec![Coder {
+    let value = Coder {
         name: "KAFKA-VALUE".into(),
         from: Message::form(),
         to: Bytes::form(),
@@ -20,7 +21,8 @@ pub fn coders() -> Vec<Coder> {
         heavy: false,
         waits: false,
         make: Arc::new(|| Box::new(ToValue)),
-    }]
+    };
+    std::iter::once(value).chain(wire::coders()).collect()
 }
 
 struct ToValue;

@@ -248,7 +248,7 @@ impl MessageColumn {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
@@ -257,7 +257,7 @@ mod tests {
         proptest::option::of(proptest::collection::vec(any::<u8>(), 0..9).prop_map(Bytes::from))
     }
 
-    fn messages() -> impl Strategy<Value = Vec<Message>> {
+    pub(in crate::kafka) fn messages() -> impl Strategy<Value = Vec<Message>> {
         let header = ("[a-z]{0,4}", some_bytes()).prop_map(|(name, value)| Header { name, value });
         let origin = (0..9_i32, any::<i64>()).prop_map(|(partition, offset)| Origin {
             topic: "orders".into(),

@@ -6,6 +6,7 @@
 //! message   a message as data that travels
 //! column    how a batch of messages is stored
 //! coder     from a message to its value
+//! wire      a message between instances
 //! position  how far a partition has been read, as bytes
 //! failure   what went wrong: by whom, and whether it is worth a retry
 //! group     what a source and a sink of one group share
@@ -22,6 +23,7 @@ mod message;
 mod position;
 mod questions;
 mod said;
+mod wire;
 
 pub use cluster::{Cluster, Role};
 pub use coder::coders;

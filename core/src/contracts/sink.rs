@@ -77,6 +77,9 @@ pub struct SinkContext {
     /// What the source shares, for a sink that commits the source's positions at their own server: such a sink holds none
     /// itself, and says so by an empty list.
     pub source: Option<Shares>,
+    /// Whether the source's positions name the same records in a later life of the run
+    /// ([`SourceTraits::resumable`](super::SourceTraits::resumable)).
+    pub resumable: bool,
     /// For a sink of dead letters that [joins](SinkFactory::joins) the pipeline's: what that one shares.
     pub sink: Option<Shares>,
     /// The number of this instance, where sinks of the same pipeline run on others as well; `None`: it is the only one.

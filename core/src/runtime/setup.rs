@@ -121,6 +121,7 @@ impl Setup {
             committed,
             failures,
             source: if self.sink.1.commits_for(&self.source.1) { self.source.0.shares() } else { None },
+            resumable: self.source.1.resumable,
             sink: None,
             instance: self.instance.filter(|_| others),
             commit_soon: CommitSoon::telling(&self.commit_soon),

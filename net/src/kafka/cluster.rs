@@ -34,6 +34,9 @@ pub enum Role {
     Producer,
 }
 
+/// The other names of properties that have a default here.
+const ALIASES: [(&str, &str); 2] = [("compression.type", "compression.codec"), ("linger.ms", "queue.buffering.max.ms")];
+
 /// Properties that the engine sets, for either role: what is wrong with giving them, or what to do instead.
 const OWNED: [(&str, &str); 3] = [
     ("bootstrap.servers", "give the brokers to `Cluster::new`"),
@@ -139,7 +142,11 @@ impl Cluster {
     pub fn client_config(&self, defaults: &[(&str, &str)], own: &[(&str, &str)]) -> ClientConfig {
         let mut config = ClientConfig::new();
         for (name, value) in defaults {
-            config.set(*name, *value);
+            // Of two names of one property librdkafka takes whichever comes last, and they come in any order.
+            let alias = ALIASES.iter().find_map(|(one, other)| (one == name).then_some(*other));
+            if alias.is_none_or(|alias| self.get(alias).is_none()) {
+                config.set(*name, *value);
+            }
         }
         for (name, value) in &self.properties {
             config.set(name, value);
@@ -217,5 +224,16 @@ mod tests {
         assert_eq!(given("retries").as_deref(), Some("3"));
         assert_eq!(given("acks").as_deref(), Some("all"));
         assert_eq!(given("bootstrap.servers").as_deref(), Some("a:1"));
+    }
+
+    #[test]
+    fn a_default_gives_way_to_what_was_given_by_another_name() {
+        let cluster = Cluster::new("a:1").property("queue.buffering.max.ms", "7").property("compression.codec", "gzip");
+        let config = cluster.client_config(&[("linger.ms", "5"), ("compression.type", "lz4"), ("retries", "3")], &[]);
+        assert_eq!(
+            [config.get("linger.ms"), config.get("compression.type"), config.get("retries")],
+            [None, None, Some("3")]
+        );
+        assert_eq!(config.get("compression.codec"), Some("gzip"));
     }
 }

@@ -48,7 +48,7 @@ impl Encoder for ToWire {
         out.push(there.filter(|(there, _)| *there).fold(0, |which, (_, bit)| which | bit));
         key.iter().for_each(|key| octets(key, out));
         timestamp.iter().for_each(|millis| out.extend(millis.to_le_bytes()));
-        for Origin { topic, partition, offset } in origin {
+        if let Some(Origin { topic, partition, offset }) = origin {
             text(topic, out);
             out.extend(partition.to_le_bytes());
             out.extend(offset.to_le_bytes());

@@ -7,9 +7,9 @@ use millstream_core::contracts::{Shares, SinkFactory, SinkTraits, Where};
 use millstream_core::data::{Bytes, Kv};
 use millstream_net::kafka::{Cluster, Header, Message, Role};
 
-use super::delivery::Poison;
 use super::form::Form;
 use super::limits::Limits;
+use super::poison::Poison;
 use super::sink::KafkaSink;
 use super::transactions::Line;
 

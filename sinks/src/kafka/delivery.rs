@@ -1,18 +1,19 @@
 //! [`Deliveries`]: what is under way, and what became of it. No I/O: it is told.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Error, Failures};
-use millstream_core::data::{Bytes, Partition, Shared};
+use millstream_core::data::Shared;
 use millstream_net::kafka::{Meaning, meaning};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 use tokio::sync::Notify;
 
 use super::config::Kept;
+use super::poison::{Key, Verdict};
 
 /// Names a row that is under way: the number of its batch, and its place in it. It is what librdkafka hands back with its
 /// report, as one number; rows don't count past 2^32, nor do batches that are under way at the same time.
@@ -42,6 +43,8 @@ pub(super) struct Deliveries {
     state: Mutex<State>,
     /// How many rows the client has that nothing is known of yet.
     under_way: AtomicUsize,
+    /// Whether there is an error that says why nothing more can be sent.
+    is_broken: AtomicBool,
     /// Something has settled, or gone wrong.
     pub(super) news: Notify,
 }
@@ -62,78 +65,6 @@ struct State {
     kept: Option<Arc<Kept>>,
 }
 
-/// Records that broke a transaction, by their source positions: when they come again they are tried alone, and those that
-/// failed alone are failures.
-#[derive(Debug, Default)]
-pub(super) struct Poison(Mutex<HashMap<Key, Known>>);
-
-#[derive(Debug, Clone, Copy)]
-struct Known {
-    verdict: Verdict,
-    /// It has come again since all began anew: the next commit is behind it.
-    met: bool,
-}
-
-/// A record of the source: its partition, and the position behind it.
-pub(super) type Key = (Partition, Bytes);
-
-/// What is known of a record that broke a transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It was in a request that was refused.
-    Suspect,
-    /// It was refused alone.
-    Guilty(RDKafkaErrorCode),
-}
-
-impl Poison {
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, Known>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is known of a record of this batch, which is about to be sent.
-    pub(super) fn meet(&self, shared: &Shared, record: u32) -> Option<Verdict> {
-        let mut known = self.known();
-        if known.is_empty() {
-            return None;
-        }
-        let known = known.get_mut(&key(shared, record)?)?;
-        known.met = true;
-        Some(known.verdict)
-    }
-
-    fn remember(&self, shared: &Shared, record: u32, verdict: Verdict) {
-        if let Some(key) = key(shared, record) {
-            let mut known = self.known();
-            if known.get(&key).is_none_or(|before| before.verdict == Verdict::Suspect) {
-                known.insert(key, Known { verdict, met: true });
-            }
-        }
-    }
-
-    /// A record of this batch was delivered alone.
-    pub(super) fn clear(&self, shared: &Shared, record: u32) {
-        if let Some(key) = key(shared, record) {
-            self.known().remove(&key);
-        }
-    }
-
-    /// What was met since all began anew is committed, in one way or the other; the rest is still to come.
-    pub(super) fn forget_met(&self) {
-        self.known().retain(|_, known| !known.met);
-    }
-
-    /// All begins anew, from the last commit.
-    pub(super) fn comes_again(&self) {
-        self.known().values_mut().for_each(|known| known.met = false);
-    }
-}
-
-fn key(shared: &Shared, record: u32) -> Option<Key> {
-    let position = shared.marks.position(record + 1).ok()??;
-    Some((shared.partition.clone(), position.bytes().clone()))
-}
-
 /// A batch that is under way.
 struct Under {
     /// Rows that have not settled.
@@ -143,6 +74,8 @@ struct Under {
     shared: Arc<Shared>,
     /// The record of each row.
     records: Vec<u32>,
+    /// What is sent of each row, where that is what records are known by.
+    contents: Vec<Key>,
     /// They are dead letters, in the transaction of those that were none.
     letters: bool,
 }
@@ -176,13 +109,20 @@ impl Deliveries {
     /// A batch is about to be sent. Returns the number of its rows' names.
     pub(super) fn begin(&self, ticket: Option<Ticket>, shared: &Arc<Shared>, records: Vec<u32>) -> u32 {
         let (left, tickets) = (records.len(), ticket.into_iter().collect());
-        self.state().add(Under { left, tickets, shared: shared.clone(), records, letters: false })
+        self.state().add(Under { left, tickets, shared: shared.clone(), records, contents: Vec::new(), letters: false })
     }
 
     /// Dead letters are about to be sent in the transaction at hand.
     pub(super) fn begin_letters(&self, shared: &Arc<Shared>, records: Vec<u32>) -> u32 {
         let (left, tickets) = (records.len(), Vec::new());
-        self.state().add(Under { left, tickets, shared: shared.clone(), records, letters: true })
+        self.state().add(Under { left, tickets, shared: shared.clone(), records, contents: Vec::new(), letters: true })
+    }
+
+    /// The next row of this batch, which is about to be sent, is known by its content.
+    pub(super) fn known_by(&self, batch: u32, content: Key) {
+        if let Some(under) = self.state().under(Self::id(batch, 0)) {
+            under.contents.push(content);
+        }
     }
 
     /// The name of what is sent and is no row.
@@ -202,16 +142,17 @@ impl Deliveries {
         RowId { batch, row: row as u32 }
     }
 
-    /// What became of a row that the client was given. `by_record`: whether where it goes is said by the record, so that it is to blame for it.
+    /// What became of a row that the client was given. `by_record`: whether where it goes is said by the record, so that it
+    /// is to blame for it.
     pub(super) fn tell(&self, id: RowId, told: Told, by_record: bool) {
         let mut state = self.state();
         let told = match (told, &state.kept) {
             (Told::Failed(error), Some(_)) => {
-                state.break_transaction(id, error, true);
+                state.break_transaction(id, error, true, by_record);
                 Told::Delivered
             }
             (Told::Refused(code, _), Some(_)) => {
-                state.break_transaction(id, KafkaError::MessageProduction(code), false);
+                state.break_transaction(id, KafkaError::MessageProduction(code), false, by_record);
                 Told::Delivered
             }
             (told, _) => told,
@@ -229,6 +170,7 @@ impl Deliveries {
             }
         }
         let settled = state.finish();
+        self.is_broken.store(state.broken.is_some(), SeqCst);
         if self.under_way.fetch_sub(1, SeqCst) == 1 || settled {
             self.news.notify_one();
         }
@@ -241,6 +183,7 @@ impl Deliveries {
         let error = if state.kept.is_some() { error.begin_anew() } else { error };
         state.fenced = true;
         state.broken.get_or_insert(error);
+        self.is_broken.store(true, SeqCst);
         drop(state);
         self.news.notify_one();
     }
@@ -285,7 +228,7 @@ impl Deliveries {
 
     /// Why nothing more can be sent, if that is so. It stays so.
     pub(super) fn broken(&self) -> Option<Error> {
-        self.state().broken.clone()
+        if self.is_broken.load(SeqCst) { self.state().broken.clone() } else { None }
     }
 }
 
@@ -297,9 +240,10 @@ impl State {
     }
 
     /// A row that fails breaks its transaction: what is its own fault is remembered, and all begins anew.
-    fn break_transaction(&mut self, id: RowId, error: KafkaError, alone: bool) {
+    fn break_transaction(&mut self, id: RowId, error: KafkaError, alone: bool, by_record: bool) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        let own = meaning(code).cause == Cause::Record;
+        let cause = meaning(code).cause;
+        let own = cause == Cause::Record || (by_record && cause == Cause::User);
         self.fenced |= is_fence(code);
         if own && self.under(id).is_some_and(|under| under.letters) {
             // It would be refused again and again.
@@ -311,7 +255,10 @@ impl State {
             && let Some(&record) = under.records.get(id.row as usize)
         {
             let verdict = if alone { Verdict::Guilty(code) } else { Verdict::Suspect };
-            kept.poison.remember(&under.shared, record, verdict);
+            let content = under.contents.get(id.row as usize).cloned();
+            if let Some(key) = content.or_else(|| Key::position(&under.shared, record)) {
+                kept.poison.remember(key, verdict);
+            }
         }
         let what = "a transaction was broken by a record that was not delivered";
         let error = match own {
@@ -409,58 +356,7 @@ pub(super) fn is_of_request(code: RDKafkaErrorCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use millstream_core::data::{EventTime, Marks, Position, Times};
-
     use super::*;
-
-    /// Each record's position is its number.
-    #[derive(Debug)]
-    struct Numbers;
-
-    impl Marks for Numbers {
-        fn position(&self, count: u32) -> Result<Option<Position>, String> {
-            Ok(Some(Position::new(vec![count as u8], count.to_string()).map_err(|error| error.to_string())?))
-        }
-
-        fn place(&self, record: u32, _: &[u8], _: usize) -> String {
-            record.to_string()
-        }
-    }
-
-    fn shared() -> Arc<Shared> {
-        Arc::new(Shared {
-            stage: "source".into(),
-            partition: Partition::new("p"),
-            instance: 0,
-            epoch: 0,
-            first: 0,
-            len: 9,
-            times: Times::Uniform(EventTime { micros: 0, ingested: true }),
-            marks: Arc::new(Numbers),
-            raw: None,
-            late: false,
-            turns: None,
-            dealt: None,
-        })
-    }
-
-    #[test]
-    fn what_broke_a_transaction_is_known_until_a_commit_behind_it() {
-        let (poison, shared) = (Poison::default(), shared());
-        poison.remember(&shared, 2, Verdict::Suspect);
-        poison.remember(&shared, 7, Verdict::Guilty(RDKafkaErrorCode::InvalidRecord));
-        poison.remember(&shared, 7, Verdict::Suspect);
-        poison.comes_again();
-        assert_eq!(poison.meet(&shared, 2), Some(Verdict::Suspect));
-        poison.forget_met();
-        assert_eq!(poison.meet(&shared, 2), None);
-        assert_eq!(poison.meet(&shared, 7), Some(Verdict::Guilty(RDKafkaErrorCode::InvalidRecord)));
-        poison.comes_again();
-        poison.forget_met();
-        assert!(poison.meet(&shared, 7).is_some(), "the commit was before it");
-        poison.forget_met();
-        assert_eq!(poison.meet(&shared, 7), None);
-    }
 
     #[test]
     fn what_is_broken_stays_broken() {

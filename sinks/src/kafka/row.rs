@@ -39,10 +39,17 @@ impl Ready<'_> {
         Told { bytes, headers, has_key: self.key.is_some(), timestamp: self.timestamp }
     }
 
-    fn key_bytes(&self) -> Option<&[u8]> {
+    pub(super) fn key_bytes(&self) -> Option<&[u8]> {
         match self.key.as_ref()? {
             Key::Of(bytes) => Some(bytes),
             Key::Made(bytes) => Some(bytes),
+        }
+    }
+
+    /// Looks at each header, in order.
+    pub(super) fn each_header(&self, mut look: impl FnMut(&str, Option<&[u8]>)) {
+        for header in self.headers.iter().flat_map(|headers| headers.iter()) {
+            look(header.key, header.value);
         }
     }
 

@@ -17,9 +17,10 @@ use tokio::time::timeout;
 
 use super::admin::settings;
 use super::config::{Kept, Topic};
-use super::delivery::{Deliveries, RowId, Suspect, Told, Verdict, why};
+use super::delivery::{Deliveries, RowId, Suspect, Told, why};
 use super::form::{Form, When};
 use super::limits::Limits;
+use super::poison::{self, Verdict};
 use super::positions::{load, provide};
 use super::producer::Producer;
 use super::row::{Key, Ready};
@@ -43,6 +44,8 @@ pub struct KafkaSink<T: Form> {
     /// How much the transaction at hand holds: records and bytes; and where a commit is asked for.
     size: (u64, u64),
     commit_soon: CommitSoon,
+    /// Whether the source's positions name the same records when all begins anew.
+    resumable: bool,
     /// As a sink of dead letters: what is kept of the sink in whose transactions they are written.
     joins: Option<Arc<Kept>>,
 }
@@ -56,6 +59,7 @@ impl<T: Form> Sink for KafkaSink<T> {
         }
         self.deliveries.tell_failures(context.failures.clone());
         self.commit_soon = context.commit_soon.clone();
+        self.resumable = context.resumable;
         let positions = self.positions(context);
         let name = positions.as_ref().map(|positions| self.name(positions, context));
         let producer = Arc::new(self.connect(name.as_deref()).await?);
@@ -146,6 +150,7 @@ impl<T: Form> KafkaSink<T> {
             transactions: None,
             size: (0, 0),
             commit_soon: CommitSoon::default(),
+            resumable: false,
             joins: None,
         }
     }
@@ -298,17 +303,24 @@ impl<T: Form> KafkaSink<T> {
         if let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) {
             transactions.begin(producer).await?;
         }
-        let rows = record_of_each(&records);
-        let batch = self.deliveries.begin(None, records.shared(), rows);
+        let (shared, poison) = (records.shared(), &self.topic.kept.poison);
+        let batch = self.deliveries.begin(None, shared, record_of_each(&records));
+        let named = |row| poison::Key::position(shared, records.record(row)).is_some();
+        let by_content = !self.resumable || !(0..records.len()).take(1).all(named);
         let now = now();
         for row in 0..records.len() {
             let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
-            match self.topic.kept.poison.meet(records.shared(), records.record(row)) {
+            let content = by_content.then(|| poison::Key::content(&ready));
+            if let Some(content) = &content {
+                self.deliveries.known_by(batch, content.clone());
+            }
+            let key = || content.or_else(|| poison::Key::position(shared, records.record(row)));
+            match poison.meet(key.clone()) {
                 None if self.limits.may_refuse(&ready.told(), now) => self.send_by_itself(ready, id).await?,
                 None => self.send(ready, id).await?,
                 Some(Verdict::Suspect) => {
                     self.send_by_itself(ready, id).await?;
-                    self.topic.kept.poison.clear(records.shared(), records.record(row));
+                    key().iter().for_each(|key| poison.clear(key));
                 }
                 Some(Verdict::Guilty(code)) => {
                     self.deliveries.leave_out(batch, row);

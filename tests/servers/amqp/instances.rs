@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use lapin::types::AMQPValue;
@@ -94,12 +96,21 @@ fn another_instance_takes_over_when_the_active_one_is_killed() {
     let mut three = Three::start(broker, &queue, &output);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
     let documents = List::new((0..RECORDS).map(document).collect::<Vec<_>>());
-    let publishes = Pipeline::source(documents).throttle(200, Duration::from_millis(100));
+    // There is always something left to be read when one is killed.
+    let (allowed, count) = (Arc::new(AtomicU64::new(RECORDS * 60 / 100)), AtomicU64::new(0));
+    let (most, publishes) = (allowed.clone(), Pipeline::source(documents).throttle(200, Duration::from_millis(100)));
+    let publishes = publishes.filter(move |_: &String| {
+        let number = count.fetch_add(1, Relaxed);
+        while number >= most.load(Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    });
     let publishes = publishes.sink(Exchange::new(broker.url(), "").routing_key(&queue));
     let publishing = runtime.spawn(async { publishes.run().await.map(|summary| summary.records_out) });
     let passes = (0..RECORDS).filter(|number| !number.is_multiple_of(3)).collect::<Vec<_>>();
     let (mut kills, mut closed) = (0, 0);
-    for percent in [20, 55] {
+    for (percent, then) in [(20, 90), (55, 100)] {
         until("some to be printed", || printed(&output).len() * 100 >= passes.len() * percent);
         let mut active = None;
         until("one to be active", || {
@@ -121,6 +132,7 @@ fn another_instance_takes_over_when_the_active_one_is_killed() {
         assert!(three.programs[victim].take().expect("it runs").kill());
         kills += 1;
         let before = printed(&output).len();
+        allowed.store(RECORDS * then / 100, Relaxed);
         until("another to take over", || printed(&output).len() > before + 200);
         three.begin(victim, Stdio::null());
     }

@@ -18,3 +18,4 @@ mod python;
 mod timeout;
 mod times;
 mod tls;
+mod transactions;

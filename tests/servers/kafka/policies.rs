@@ -8,7 +8,8 @@ use millstream::kafka::{Fallback, Message, Start, Topic, Topics};
 use millstream::prelude::*;
 
 use super::client::{fill, run, unique};
-use crate::support::kafka::Kafka;
+use super::tls::sasl;
+use crate::support::kafka::{Kafka, PASSWORD, USER};
 
 const RECORDS: u64 = 300;
 
@@ -262,18 +263,30 @@ fn what_a_compacted_topic_or_its_bounds_of_time_refuse_is_skipped_and_order_stay
 #[test]
 fn a_topic_by_the_record_that_is_not_there_or_forbidden_is_that_records_failure() {
     let Some(kafka) = Kafka::shared() else { return };
-    let good = unique("good");
-    kafka.add_topic(&good, 1, &[]);
-    let to = good.clone();
-    let sink = Topic::new(kafka.brokers(), "").topic_by(move |value: &Bytes| match number_of(value) {
-        13 => "no-such-topic".into(),
-        _ => to.clone(),
-    });
-    let values: Vec<Bytes> = (0..40).map(|number: u64| Bytes::from(format!("{number} "))).collect();
-    let sink = sink.property("topic.metadata.propagation.max.ms", "1000");
-    let pipeline = Pipeline::source(List::new(values)).sink(sink).on_any_error(OnError::Skip);
-    let summary = run(pipeline).expect("it ends well");
-    assert_eq!((summary.skipped, kafka.offsets(&good, 0)), (1, (0, 39)));
+    for (exactly_once, wrong) in [(false, "no"), (false, "forbidden"), (true, "no"), (true, "forbidden")] {
+        let (good, bad) = (unique("good"), unique(wrong));
+        kafka.add_topic(&good, 1, &[]);
+        if wrong == "forbidden" {
+            kafka.add_topic(&bad, 1, &[]);
+            kafka.forbid_writing(USER, &bad);
+        }
+        let to = good.clone();
+        let topic_of = move |value: &Bytes| if number_of(value) == 13 { bad.clone() } else { to.clone() };
+        let sink = Topic::new(sasl(kafka, "PLAIN", PASSWORD), "").topic_by(topic_of);
+        let sink = sink.property("topic.metadata.propagation.max.ms", "1000");
+        let values: Vec<Bytes> = (0..40).map(|number: u64| Bytes::from(format!("{number} "))).collect();
+        let source = Pipeline::called(&unique("topics-by-record")).source(List::new(values));
+        let state = tempfile::tempdir().expect("there is room");
+        let pipeline = match exactly_once {
+            true => source.sink(sink.exactly_once()).store(Embedded::at(state.path())),
+            false => source.sink(sink),
+        };
+        let summary = run(pipeline.on_any_error(OnError::Skip)).expect("it ends well");
+        let found = Copying { from: String::new(), to: good, group: String::new() }.found(kafka);
+        println!("{wrong}, exactly once {exactly_once}: {} delivered, {} skipped", found.len(), summary.skipped);
+        assert_eq!(summary.skipped, 1);
+        assert_eq!(found, (0..40).filter(|number| *number != 13).collect::<Vec<_>>());
+    }
 }
 
 #[test]

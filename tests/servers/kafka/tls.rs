@@ -13,7 +13,7 @@ fn tls(kafka: &Kafka) -> Cluster {
     Cluster::new(kafka.tls_brokers()).property("security.protocol", "SSL").property("ssl.ca.location", authority)
 }
 
-fn sasl(kafka: &Kafka, mechanism: &str, password: &str) -> Cluster {
+pub(super) fn sasl(kafka: &Kafka, mechanism: &str, password: &str) -> Cluster {
     let authority = kafka.certs().authority().display().to_string();
     Cluster::new(kafka.sasl_brokers())
         .property("security.protocol", "SASL_SSL")

@@ -23,6 +23,10 @@ struct Flags {
     /// it says
     #[arg(long, value_name = "F")]
     reader_schema: Option<PathBuf>,
+    /// File with a schema that inputs were written with; may be given several times. Where several instances share the
+    /// work, each has to know it: only who reads a file sees how it begins
+    #[arg(long, value_name = "F")]
+    writer_schema: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -36,8 +40,9 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { input, reader_schema, output, workers, errors, state, common } = Flags::parse();
-    let container = avro::Container::new();
+    let Flags { input, reader_schema, writer_schema, output, workers, errors, state, common } = Flags::parse();
+    let known = writer_schema.iter().map(|path| support::schema(path));
+    let container = known.fold(avro::Container::new(), |container, schema| container.knowing(&schema));
     let mut format = avro::values().container(&container);
     if let Some(path) = reader_schema {
         format = format.reader(&support::schema(&path));

@@ -2,7 +2,8 @@
 //!
 //! ```sh
 //! cargo run --release --features kafka --example kafka_avro_to_json -- \
-//!     --brokers 127.0.0.1:9092 --topic orders --registry http://127.0.0.1:8081 --group json --output orders.jsonl
+//!     --brokers 127.0.0.1:9092 --topic orders --registry http://127.0.0.1:8081 --group json --output orders.jsonl \
+//!     --state orders.state
 //! ```
 
 mod support;

@@ -16,7 +16,7 @@ use crate::cluster::loopback;
 use crate::inputs::{lines, orders};
 
 /// What the program prints as one instance, and what it prints as three, all of them together.
-fn printed(program: &str, flags: &[&str], input: &str) -> [Vec<u8>; 2] {
+fn printed(program: &str, flags: &[&str], input: &[u8]) -> [Vec<u8>; 2] {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let (file, tls) = (folder.path().join("input"), folder.path().join("tls"));
     std::fs::write(&file, input).expect("an input can be written");
@@ -104,11 +104,16 @@ fn words() -> String {
 #[test]
 fn examples_print_the_same_on_three_instances_as_on_one() {
     let (words, (orders, _)) = (words(), orders(3_000));
-    let jobs: [(&str, &[&str], &str); 4] = [
-        ("count_words", &[], &words),
-        ("count_words", &["--workers", "2"], &words),
-        ("count_words", &["--every", "700"], &words),
-        ("xml_filter", &["--record", "order", "--where", "status=paid"], &orders),
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let weather = std::fs::read(data.join("weather.avro")).expect("it is there");
+    let schema = data.join("weather.avsc").display().to_string();
+    let (words, orders) = (words.as_bytes(), orders.as_bytes());
+    let jobs: [(&str, &[&str], &[u8]); 5] = [
+        ("count_words", &[], words),
+        ("count_words", &["--workers", "2"], words),
+        ("count_words", &["--every", "700"], words),
+        ("xml_filter", &["--record", "order", "--where", "status=paid"], orders),
+        ("avro_to_json", &["--output", "-", "--writer-schema", &schema], &weather),
     ];
     let mut bytes = 0;
     for (program, flags, input) in jobs {
@@ -117,7 +122,7 @@ fn examples_print_the_same_on_three_instances_as_on_one() {
         assert!(one == three, "{program} {flags:?}: three instances print other bytes than one");
         bytes += one.len();
     }
-    println!("4 jobs: three instances printed the same {bytes} bytes as one");
+    println!("5 jobs: three instances printed the same {bytes} bytes as one");
 }
 
 /// Lines of two words that come again and a number that doesn't.

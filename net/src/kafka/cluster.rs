@@ -105,6 +105,11 @@ impl Cluster {
         let mut wrong = Vec::new();
         if self.brokers.trim().is_empty() {
             wrong.push("no broker: expected at least one `host:port`".to_owned());
+        } else {
+            let unclear = self.brokers.split(',').map(str::trim).filter(|broker| !is_broker(broker));
+            wrong.extend(
+                unclear.map(|broker| format!("the broker `{broker}`: expected `host:port`, as in `kafka-1:9092`")),
+            );
         }
         let by_role: &[_] = match role {
             Role::Consumer => &OWNED_BY_SOURCE,
@@ -171,6 +176,23 @@ impl From<String> for Cluster {
     }
 }
 
+/// `host`, `host:port`, or either behind a security protocol and `://`.
+fn is_broker(text: &str) -> bool {
+    let place = match text.split_once("://") {
+        Some(("PLAINTEXT" | "SSL" | "SASL_PLAINTEXT" | "SASL_SSL", place)) => place,
+        Some(_) => return false,
+        None => text,
+    };
+    // An IPv6 address stands in brackets.
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (place, None),
+    };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let named = bare.is_some() || !host.contains([':', '/', '@', ' ']);
+    !host.is_empty() && named && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 /// Names only: any value may be a secret.
 impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,6 +246,20 @@ mod tests {
         assert_eq!(given("retries").as_deref(), Some("3"));
         assert_eq!(given("acks").as_deref(), Some("all"));
         assert_eq!(given("bootstrap.servers").as_deref(), Some("a:1"));
+    }
+
+    #[test]
+    fn brokers_are_hosts_with_ports() {
+        for fine in
+            ["kafka-1:9092", "kafka", "127.0.0.1:1, 10.0.0.1:2", "[::1]:9092", "[fe80::1]", "SASL_SSL://a.b:9093"]
+        {
+            assert!(Cluster::new(fine).check(Role::Producer).is_empty(), "{fine}");
+        }
+        for wrong in ["http://a:9092", "a:x", "a:0", "a:70000", "a:9092,", "a b:1", "::1:9092", "a:9092/topic", ":9092"]
+        {
+            let found = Cluster::new(wrong).check(Role::Consumer);
+            assert!(found.len() == 1 && found[0].contains("host:port"), "{wrong}: {found:?}");
+        }
     }
 
     #[test]

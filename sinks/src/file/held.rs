@@ -199,7 +199,8 @@ fn damaged(path: &Path, place: &Place, damage: Damage) -> Error {
         }
         _ => format!(
             "{path} is damaged, so nothing tells how much of {output} is committed: bring it back together with the \
-             output, or remove both and the state folder to begin anew"
+             output, or remove both and the state folder to begin anew (and set back what a server keeps, as a \
+             consumer group's offsets)"
         ),
     };
     Error::new(Cause::State, message).because(damage)

@@ -191,7 +191,7 @@ fn output(place: &Place, found: Found) -> io::Result<File> {
 fn lost_error(place: &Place, context: &SinkContext, lost: Lost) -> Error {
     let (output, positions) = (place.output().display(), place.positions());
     let positions = positions.display();
-    let anew = "the state folder to begin anew";
+    let anew = "the state folder to begin anew (and set back what a server keeps, as a consumer group's offsets)";
     let message = match lost {
         Lost::Both => format!(
             "{output} is gone, and so is {positions}, but the state folder says that this pipeline has committed {}: \

@@ -243,6 +243,10 @@ impl<T: Form> Topic<T> {
     fn check_acks(&self) -> Option<String> {
         let given = |names: [&str; 2]| names.into_iter().find_map(|name| self.cluster.get(name));
         let acks = given(["acks", "request.required.acks"]).unwrap_or("all");
+        if acks == "0" {
+            let text = "`acks=0`: the brokers say nothing of what they have taken, and what is lost is lost unseen: leave it out";
+            return Some(text.to_owned());
+        }
         let idempotent = self.cluster.get("enable.idempotence") != Some("false");
         (idempotent && !["all", "-1"].contains(&acks)).then(|| {
             format!(

@@ -8,6 +8,7 @@
 //! config     which topic, and what becomes of a record
 //! form       what a record is in Kafka
 //! delivery   what is under way, and what became of it
+//! name       what transactions are called, one client at a time
 //! poison     the records that broke a transaction
 //! row        a record as it is handed over
 //! limits     what a topic asks of its records
@@ -23,6 +24,7 @@ mod config;
 mod delivery;
 mod form;
 mod limits;
+mod name;
 mod poison;
 mod positions;
 mod producer;

@@ -14,6 +14,7 @@ use rdkafka::{ClientConfig, ClientContext, Statistics};
 use tokio::sync::oneshot;
 
 use super::delivery::{Deliveries, RowId, Told, is_fence, is_of_request};
+use super::name::Name;
 
 /// How long the thread waits for reports before it looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(100);
@@ -25,6 +26,8 @@ pub(super) struct Context {
     /// Rows are sent one at a time just now: who is refused is to blame.
     alone: AtomicBool,
     said: Said,
+    /// Gone once the client is.
+    _name: Option<Arc<Name>>,
 }
 
 impl ClientContext for Context {
@@ -73,8 +76,14 @@ pub(super) struct Producer {
 }
 
 impl Producer {
-    pub(super) fn new(config: &ClientConfig, deliveries: Arc<Deliveries>, by_record: bool) -> Result<Self> {
-        let context = Context { deliveries, by_record, alone: AtomicBool::new(false), said: Said::default() };
+    pub(super) fn new(
+        config: &ClientConfig,
+        deliveries: Arc<Deliveries>,
+        by_record: bool,
+        name: Option<Arc<Name>>,
+    ) -> Result<Self> {
+        let (alone, said) = (AtomicBool::new(false), Said::default());
+        let context = Context { deliveries, by_record, alone, said, _name: name };
         let client: Client =
             config.create_with_context(context).map_err(|error| failed("can't make a Kafka client", error))?;
         let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));

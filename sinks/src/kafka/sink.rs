@@ -20,6 +20,7 @@ use super::config::{Kept, Topic};
 use super::delivery::{Deliveries, RowId, Suspect, Told, why};
 use super::form::{Form, When};
 use super::limits::Limits;
+use super::name::Name;
 use super::poison::{self, Verdict};
 use super::positions::{load, provide};
 use super::producer::Producer;
@@ -207,9 +208,13 @@ impl<T: Form> KafkaSink<T> {
     /// The client, whose topic is there, if there is one for all.
     async fn connect(&mut self, transactions: Option<&str>) -> Result<Producer> {
         let by_record = self.topic.topic_by.is_some();
+        let name = match transactions {
+            Some(name) => Some(Name::claim(&self.topic.cluster.server(), name).await),
+            None => None,
+        };
         let make = |batch_size| {
             let config = self.topic.client_config(batch_size, transactions);
-            Producer::new(&config, self.deliveries.clone(), by_record)
+            Producer::new(&config, self.deliveries.clone(), by_record, name.clone())
         };
         let batch_size = self.topic.batch_size();
         if let Some(limits) = self.topic.kept.limits.get() {

@@ -9,15 +9,6 @@ use millstream::testkit::conformance::{SinkUnderTest, SourceUnderTest, Specimen}
 use super::client::{fill, unique};
 use crate::support::kafka::Kafka;
 
-/// What takes minutes, most of them in beginning transactions again and again. Set `MILLSTREAM_LONG` to have it run.
-fn is_long() -> bool {
-    let long = std::env::var_os("MILLSTREAM_LONG").is_some();
-    if !long {
-        println!("left out, because it takes minutes: set MILLSTREAM_LONG=1");
-    }
-    long
-}
-
 /// How many records an input has.
 const RECORDS: u64 = 20;
 
@@ -131,6 +122,6 @@ fn a_topic_that_is_written_to_conforms() {
 
 #[test]
 fn a_topic_that_is_written_to_in_transactions_conforms() {
-    let Some(kafka) = Kafka::shared().filter(|kafka| is_long() && kafka.kcat(&[]).is_some()) else { return };
+    let Some(kafka) = Kafka::shared().filter(|kafka| kafka.kcat(&[]).is_some()) else { return };
     sink("kafka::Topic, exactly once", kafka, Topic::exactly_once).run().assert_holds();
 }

@@ -67,8 +67,9 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
-/// How many items that take no bytes a datum may have, over all its arrays and maps.
-const EMPTY_ITEMS: usize = 1 << 16;
+/// How many values that take no bytes a datum may have, beyond one for each of its bytes: items of its arrays and fields
+/// of its records, wherever they lie. A schema of a few kilobytes can ask for more of them than memory holds.
+const EMPTY: usize = 1 << 12;
 
 /// A place in a datum, and what may still come of it.
 #[derive(Clone)]
@@ -78,14 +79,15 @@ pub(crate) struct Cursor<'a> {
     /// How much deeper values may lie within values.
     depth: usize,
     most_depth: usize,
-    /// How many more items arrays and maps may have: each takes a byte, unless it is of a type that takes none.
-    items: usize,
+    /// How many more items arrays and maps may have, and records fields that take no byte. An item takes a byte, unless
+    /// it is of a type that takes none.
+    parts: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// At the beginning of these bytes, which may nest `depth` deep.
     pub(crate) fn new(data: &'a [u8], depth: usize) -> Self {
-        Self { data, at: 0, depth, most_depth: depth, items: data.len().saturating_add(EMPTY_ITEMS) }
+        Self { data, at: 0, depth, most_depth: depth, parts: data.len().saturating_add(EMPTY) }
     }
 
     /// How many bytes have been read.
@@ -256,11 +258,41 @@ impl<'a> Cursor<'a> {
             None
         };
         let items = usize::try_from(count.unsigned_abs()).map_err(|_| wrong("the number of items", count))?;
-        match self.items.checked_sub(items) {
-            Some(left) => self.items = left,
+        match self.parts.checked_sub(items) {
+            Some(left) => self.parts = left,
             None => return Err(wrong("a number of items that the bytes can hold", count)),
         }
         Ok((items, bytes))
+    }
+
+    /// A field was read that began at byte `before`. What takes bytes is bounded by them; what takes none is counted.
+    #[inline]
+    pub(crate) fn field(&mut self, before: usize) -> Result<()> {
+        if self.at > before { Ok(()) } else { self.empty_field() }
+    }
+
+    fn empty_field(&mut self) -> Result<()> {
+        match self.parts.checked_sub(1) {
+            Some(left) => {
+                self.parts = left;
+                Ok(())
+            }
+            None => Err(self.too_many()),
+        }
+    }
+
+    /// A datum ends here, and what lies behind it is of others: it can't account for what this one has.
+    #[inline]
+    pub(crate) fn ends(&self) -> Result<()> {
+        if self.parts >= self.left() { Ok(()) } else { Err(self.too_many()) }
+    }
+
+    #[cold]
+    fn too_many(&self) -> Box<Flaw> {
+        self.flaw(format!(
+            "expected at most {EMPTY} values that take no bytes, beyond one for each byte, found more: such a schema is \
+             not read"
+        ))
     }
 
     /// The index of a branch of a union of `branches`, or of a symbol.

@@ -11,7 +11,7 @@ use serde::de::{
 
 use super::cursor::{Cursor, Flaw, Result};
 use super::graph::Logical;
-use super::read::{skip, symbol};
+use super::read::{skip_field, symbol};
 use super::resolve::{Give, Plan, Read, Record, Step, StepId, Take};
 
 /// How deep a default may lie within itself: it was checked when the schema was.
@@ -336,7 +336,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
             Step::Record(record) if record.names.is_empty() => {
                 for take in &record.takes {
                     if let Take::Skip(node) = take {
-                        skip(&self.plan.writer, *node, self.from)?;
+                        skip_field(&self.plan.writer, *node, self.from)?;
                     }
                 }
                 visitor.visit_unit()
@@ -516,7 +516,7 @@ impl<'p> Fields<'p, '_, '_> {
             self.next += 1;
             match take {
                 Take::Field(at, step) => return Ok(Some(Field::There(*at, *step))),
-                Take::Skip(node) => skip(&self.plan.writer, *node, self.from)?,
+                Take::Skip(node) => skip_field(&self.plan.writer, *node, self.from)?,
             }
         }
         let missing = record.defaults.get(self.next - record.takes.len());
@@ -534,7 +534,11 @@ impl<'p> Fields<'p, '_, '_> {
     fn value<'de, S: DeserializeSeed<'de>>(&mut self, field: Field<'p>, seed: S) -> Result<S::Value> {
         let plan = self.plan;
         let (at, value) = match field {
-            Field::There(at, step) => (at, seed.deserialize(De { plan, step: plan.step(step), from: &mut *self.from })),
+            Field::There(at, step) => {
+                let before = self.from.at();
+                let value = seed.deserialize(De { plan, step: plan.step(step), from: &mut *self.from });
+                (at, value.and_then(|value| self.from.field(before).map(|()| value)))
+            }
             Field::Missing(at, step, datum) => {
                 let from = &mut Cursor::new(datum, DEFAULT_DEPTH);
                 (at, seed.deserialize(De { plan, step: plan.step(step), from }))
@@ -579,8 +583,10 @@ impl<'de> SeqAccess<'de> for &mut InOrder<'_, '_, '_> {
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
         let Some(Take::Field(at, step)) = self.record.takes.get(self.next) else { return Ok(None) };
         self.next += 1;
+        let before = self.from.at();
         let value = seed.deserialize(De { plan: self.plan, step: self.plan.step(*step), from: &mut *self.from });
-        value.map(Some).map_err(|flaw| flaw.within(self.record.names[*at].as_str()))
+        let value = value.and_then(|value| self.from.field(before).map(|()| Some(value)));
+        value.map_err(|flaw| flaw.within(self.record.names[*at].as_str()))
     }
 }
 

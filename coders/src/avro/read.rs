@@ -89,12 +89,13 @@ fn record(plan: &Plan, record: &Record, from: &mut Cursor<'_>, value: &mut Value
         if was != name {
             was.clone_from(name);
         }
-        fill(plan, step, from, field).map_err(|flaw| flaw.within(name.as_str()))
+        let before = from.at();
+        fill(plan, step, from, field).and_then(|()| from.field(before)).map_err(|flaw| flaw.within(name.as_str()))
     };
     for take in &record.takes {
         match take {
             Take::Field(at, step) => field(*at, *step, from)?,
-            Take::Skip(node) => skip(&plan.writer, *node, from)?,
+            Take::Skip(node) => skip_field(&plan.writer, *node, from)?,
         }
     }
     for Missing { field: at, datum, step } in &record.defaults {
@@ -263,12 +264,21 @@ pub(crate) fn big_decimal(bytes: &[u8]) -> Result<apache_avro::BigDecimal> {
     Ok(apache_avro::BigDecimal::new(number, scale))
 }
 
+/// Passes over the field that stands at the cursor.
+pub(crate) fn skip_field(graph: &Graph, id: Id, from: &mut Cursor<'_>) -> Result<()> {
+    let before = from.at();
+    skip(graph, id, from)?;
+    from.field(before)
+}
+
 /// Passes over what stands at the cursor.
 pub(crate) fn skip(graph: &Graph, id: Id, from: &mut Cursor<'_>) -> Result<()> {
     match graph.kind(id) {
         Kind::Record { fields, .. } => nested(from, |from| {
             for (pass, field) in graph.passes(id).iter().zip(fields) {
-                skip_by(graph, *pass, from).map_err(|flaw| flaw.within(field.name.as_str()))?;
+                let before = from.at();
+                let passed = skip_by(graph, *pass, from).and_then(|()| from.field(before));
+                passed.map_err(|flaw| flaw.within(field.name.as_str()))?;
             }
             Ok(())
         }),

@@ -1,6 +1,6 @@
 //! Avro's coders against the specification's own table, against the library, and against what is malformed.
 
-mod damage;
+pub(super) mod damage;
 mod generated;
 mod projection;
 mod table;

@@ -251,6 +251,7 @@ impl Reading {
 fn value_len(graph: &Graph, bytes: &[u8]) -> Result<usize, Box<Flaw>> {
     let mut from = Cursor::new(bytes, Limits::default().depth);
     read::skip(graph, graph.root, &mut from)?;
+    from.ends()?;
     Ok(from.at())
 }
 

@@ -7,6 +7,7 @@ use millstream_core::data::{Bytes, Data, Packed};
 use proptest::prelude::*;
 
 use super::{Codec, Container, LARGEST};
+use crate::avro::tests::damage::vast;
 use crate::avro::{Schema, write};
 use crate::testing::{read, written};
 
@@ -168,6 +169,28 @@ fn bombs_and_counts_without_bytes_are_refused() {
     write::long(0, &mut bytes);
     bytes.extend(sync);
     let found = read(&Container::new(), &bytes, &[1 << 20], 9, false).unwrap();
+    assert!(found.len() == 1 && found[0].1);
+}
+
+#[test]
+fn a_value_is_no_more_than_its_own_bytes_account_for() {
+    let one = |schema: &Schema, count: i64, block: &[u8]| {
+        let mut bytes = file(&Container::of(schema), 0);
+        let sync = bytes[bytes.len() - 16..].to_vec();
+        write::long(count, &mut bytes);
+        write::bytes(block, &mut bytes);
+        bytes.extend(sync);
+        read(&Container::new(), &bytes, &[1 << 20], 9, false).unwrap()
+    };
+    // Values without end in no bytes at all.
+    let found = one(&vast(), 1, &[]);
+    assert!(found.len() == 1 && found[0].1);
+    // What lies behind a value in its block is not its own.
+    let nulls = Schema::parse(r#"{"type":"array","items":"null"}"#).unwrap();
+    let mut block = Vec::new();
+    write::long(10_000, &mut block);
+    block.extend([0; 20_000]);
+    let found = one(&nulls, 19_999, &block);
     assert!(found.len() == 1 && found[0].1);
 }
 

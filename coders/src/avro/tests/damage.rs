@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::{Value, values};
+use super::super::cursor::Cursor;
+use super::super::resolve::Plan;
+use super::super::{Schema, Value, de, values};
 use super::{decode, encode, schema};
 
 const INTEROP: &str = include_str!("../../../tests/data/avro/interop.avsc");
@@ -33,6 +35,54 @@ fn lengths_and_counts_that_no_bytes_can_back_are_errors_at_once() {
         let error = decode(&values().datum(&schema(schema_text)), &bytes).unwrap_err();
         assert!(error.contains("expected") || error.contains("cut off"), "{schema_text}: {error}");
     }
+}
+
+/// A record of a hundred records, each of a hundred, down to nulls: a million values without a byte.
+pub(in crate::avro) fn vast() -> Schema {
+    let mut fields = field("n", "\"null\"", 100);
+    for name in ["B", "A"] {
+        let first = format!(r#"{{"name":"first","type":{{"type":"record","name":"{name}","fields":[{fields}]}}}}"#);
+        fields = format!("{first},{}", field("f", &format!("\"{name}\""), 99));
+    }
+    schema(&format!(r#"{{"type":"record","name":"Vast","fields":[{fields}]}}"#))
+}
+
+fn field(name: &str, of: &str, times: usize) -> String {
+    let fields: Vec<_> = (0..times).map(|at| format!(r#"{{"name":"{name}{at}","type":{of}}}"#)).collect();
+    fields.join(",")
+}
+
+const MANY: &str = "expected at most 4096 values that take no bytes";
+
+#[test]
+fn a_schema_can_t_make_more_of_a_datum_than_its_bytes_account_for() {
+    let vast = vast();
+    let error = decode(&values().datum(&vast), &[]).map(drop).unwrap_err();
+    assert!(error.contains(MANY) && error.contains("in `first.f39.n"), "{error}");
+    // Passed over, and read as a type.
+    let none = schema(r#"{"type":"record","name":"Vast","fields":[]}"#);
+    let error = decode(&values().datum(&vast).reader(&none), &[]).map(drop).unwrap_err();
+    assert!(error.contains(MANY), "{error}");
+    let plan = Plan::of(vast.graph(), vast.graph()).unwrap();
+    let error = de::read::<serde::de::IgnoredAny>(&plan, &mut Cursor::new(&[], 128)).unwrap_err();
+    assert!(error.to_string().contains(MANY), "{error}");
+
+    let wide = format!(r#"{{"type":"record","name":"W","fields":[{}]}}"#, field("n", "\"null\"", 1_000));
+    let items = schema(&format!(r#"{{"type":"array","items":{wide}}}"#));
+    assert!(decode(&values().datum(&items), &[8, 0]).is_ok());
+    assert!(decode(&values().datum(&items), &[10, 0]).map(drop).unwrap_err().contains(MANY));
+}
+
+#[test]
+fn a_value_with_bytes_may_have_as_many_without() {
+    let item = r#"{"type":"record","name":"I","fields":[{"name":"id","type":"long"},{"name":"of","type":"null"},
+        {"name":"none","type":{"type":"record","name":"N","fields":[]}},{"name":"text","type":"string"}]}"#;
+    let items = schema(&format!(r#"{{"type":"array","items":{item}}}"#));
+    let mut datum = Vec::new();
+    crate::avro::write::long(100_000, &mut datum);
+    (0..100_000).for_each(|_| datum.extend([2, 2, b'a']));
+    datum.push(0);
+    assert!(decode(&values().datum(&items), &datum).is_ok());
 }
 
 #[test]

@@ -14,8 +14,8 @@ use super::client::{Answer, Trouble, tls};
 /// The most bytes of an answer: those of the largest schema, with room for what JSON makes of them.
 const MOST: usize = 16 << 20;
 
-/// The most bytes of an answer that is a refusal.
-const MOST_OF_A_REFUSAL: usize = 64 << 10;
+/// The most bytes of what a refusal says that are repeated: some have the schemas in them.
+const REPEATED: usize = 4 << 10;
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -56,12 +56,10 @@ impl Http {
         if status.is_success() {
             let body = read(&mut response, MOST).await.map_err(passing)?;
             let body = body.ok_or_else(|| Trouble::Refused(format!("its answer has more than {MOST} bytes")))?;
-            return serde_json::from_slice(&body)
-                .map_err(|error| Trouble::Refused(format!("its answer is none of a schema registry: {error}")));
+            return answer(&body);
         }
-        // What can't be read of a refusal doesn't change that it is one.
-        let body = read(&mut response, MOST_OF_A_REFUSAL).await.ok().flatten().unwrap_or_default();
-        Err(refusal(status.as_u16(), &body))
+        let body = read(&mut response, MOST).await.map_err(passing)?;
+        Err(refusal(status.as_u16(), &body.unwrap_or_default()))
     }
 
     fn request(&self, url: &str, call: SrCall<'_>) -> RequestBuilder {
@@ -118,16 +116,35 @@ async fn read(response: &mut Response, most: usize) -> Result<Option<Vec<u8>>, r
     Ok(Some(body))
 }
 
+/// What an answer says. A registry's has an id or a schema. Another is of what stands before a registry that is away, such
+/// as a proxy with a page to say so: that passes.
+fn answer(body: &[u8]) -> Answer<RawRegisteredSchema> {
+    match serde_json::from_slice::<RawRegisteredSchema>(body) {
+        Ok(found) if found.id.is_some() || found.schema.is_some() => Ok(found),
+        Ok(_) => Err(Trouble::Passing(format!("its answer has neither an id nor a schema: {OTHER}"))),
+        Err(error) => Err(Trouble::Passing(format!("its answer is none of a schema registry ({error}): {OTHER}"))),
+    }
+}
+
+/// What to do where something else than a registry answers.
+const OTHER: &str = "see to the URL, its path too, and to what stands before the registry";
+
 /// What a status that is none of success comes to. What the registry says of itself (5xx) passes, as does being asked too
-/// much, and who asks not being let in: that is no fault of the record, and may be mended over there.
+/// much, and who asks not being let in: that is no fault of the record, and may be mended over there. So does what has no
+/// code of a registry's with it: it was not the registry that answered.
 fn refusal(status: u16, body: &[u8]) -> Trouble {
-    let text = match serde_json::from_slice::<RawError>(body) {
-        Ok(said) if said.error_code != 0 => format!("{} (status {status}, code {})", said.message, said.error_code),
-        _ => format!("status {status}"),
+    let said = serde_json::from_slice::<RawError>(body).ok().filter(|said| said.error_code != 0);
+    let text = match &said {
+        Some(RawError { error_code, message, .. }) => {
+            let message = &message[..message.floor_char_boundary(REPEATED)];
+            format!("{message} (status {status}, code {error_code})")
+        }
+        None => format!("status {status}"),
     };
     match status {
         401 | 403 => Trouble::Passing(format!("{text}: see to the user and the password, or the token")),
         408 | 429 | 500.. => Trouble::Passing(text),
+        _ if said.is_none() => Trouble::Passing(format!("{text} without the code of a registry's error: {OTHER}")),
         _ => Trouble::Refused(text),
     }
 }

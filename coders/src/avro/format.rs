@@ -7,15 +7,13 @@ use millstream_core::data::{Bytes, Data};
 
 use super::container::{self, Container};
 use super::cursor::Flaw;
+use super::kept::{Found, Kept};
 use super::model::{Generic, Model, Specific};
 #[cfg(feature = "registry")]
 use super::registry::{self, Registered};
 use super::resolve::Plan;
 use super::{Schema, json, read, single};
 use crate::limits::Limits;
-
-/// How many schemas' plans a worker keeps.
-const PLANS: usize = 64;
 
 /// Avro as generic [`Value`](super::Value)s; what it stands in is said next, such as by [`Choice::container`].
 pub fn values() -> Choice<Generic> {
@@ -218,16 +216,13 @@ impl<M: Model> Format for Writes<M> {
 /// A decoder at work.
 struct Decode<M> {
     avro: Arc<Avro<M>>,
-    /// Used by one worker alone.
-    plans: Mutex<Plans>,
+    /// Those of the schemas that have been met.
+    plans: Kept<Planned>,
     #[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "nothing else waits"))]
     halt: Mutex<Halt>,
 }
 
-/// How bytes of the schemas that have been met are read, by what records call those. The last used stands first.
-#[derive(Default)]
-struct Plans(Vec<Planned>);
-
+/// How the bytes of a schema are read, by what records call it.
 struct Planned {
     key: u64,
     /// What is read.
@@ -235,60 +230,53 @@ struct Planned {
     plan: Result<Plan, Box<Flaw>>,
 }
 
-impl Plans {
-    /// The plan for what records call by `key`, of what `writer` wrote.
-    #[inline]
-    fn of(
-        &mut self,
-        key: u64,
-        reader: Option<&Schema>,
-        writer: impl FnOnce() -> Result<Schema, CodeError>,
-    ) -> Result<&Planned, CodeError> {
-        match self.0.iter().position(|known| known.key == key) {
-            Some(0) => {}
-            Some(at) => self.0.swap(0, at),
-            None => {
-                let writer = writer()?;
-                let schema = reader.unwrap_or(&writer).clone();
-                let plan = Plan::of(writer.graph(), schema.graph()).map_err(Into::into);
-                self.0.truncate(PLANS - 1);
-                self.0.insert(0, Planned { key, schema, plan });
-            }
-        }
-        self.0.first().ok_or_else(|| CodeError::new("no plan was made for this schema"))
-    }
-}
-
 impl<M: Model> Decode<M> {
     fn new(avro: Arc<Avro<M>>) -> Self {
-        Self { avro, plans: Mutex::default(), halt: Mutex::default() }
+        Self { avro, plans: Kept::default(), halt: Mutex::default() }
+    }
+
+    /// The plan for what records call by `key`, of what `writer` wrote.
+    #[inline]
+    fn plan(
+        &self,
+        key: u64,
+        writer: impl FnOnce() -> Result<Schema, CodeError>,
+    ) -> Result<Found<'_, Planned>, CodeError> {
+        self.plans.find(
+            |known| known.key == key,
+            || {
+                let writer = writer()?;
+                let schema = self.avro.reader.as_ref().unwrap_or(&writer).clone();
+                let plan = Plan::of(writer.graph(), schema.graph()).map_err(Into::into);
+                Ok(Planned { key, schema, plan })
+            },
+        )
     }
 
     /// How the bytes behind a record's beginning are read, and how long that is.
     #[inline]
-    fn planned<'p>(&self, plans: &'p mut Plans, record: &[u8]) -> Result<(&'p Planned, usize), CodeError> {
-        let reader = self.avro.reader.as_ref();
+    fn planned(&self, record: &[u8]) -> Result<(Found<'_, Planned>, usize), CodeError> {
         let (planned, before) = match &self.avro.wrapping {
-            Wrapping::Datum(schema) | Wrapping::Json(schema) => (plans.of(0, reader, || Ok(schema.clone())), 0),
+            Wrapping::Datum(schema) | Wrapping::Json(schema) => (self.plan(0, || Ok(schema.clone())), 0),
             Wrapping::Single(known) => {
                 let fingerprint = single::fingerprint(record)?;
                 let writer = || {
                     let schema = known.iter().find(|schema| schema.fingerprint() == fingerprint);
                     schema.cloned().ok_or_else(|| single::unknown(fingerprint))
                 };
-                (plans.of(fingerprint, reader, writer), single::PREFIX)
+                (self.plan(fingerprint, writer), single::PREFIX)
             }
             Wrapping::Container(container) => {
                 let identity = container::identity(record)?;
                 let writer = || container.schemas().get(identity).ok_or_else(|| container::unknown(identity));
-                (plans.of(identity, reader, writer), container::PREFIX)
+                (self.plan(identity, writer), container::PREFIX)
             }
             Wrapping::OwnJson => return Err(CodeError::new("JSON without a schema is not read")),
             #[cfg(feature = "registry")]
             Wrapping::Registered(registered) => {
                 let id = registry::id(record)?;
                 let writer = || registered.by_id(id, &halt_of(&self.halt));
-                (plans.of(u64::from(id), reader, writer), registry::PREFIX)
+                (self.plan(u64::from(id), writer), registry::PREFIX)
             }
         };
         Ok((planned?, before))
@@ -329,8 +317,7 @@ impl<M: Model> Decoder for Decode<M> {
                 bytes.len()
             )));
         }
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        let (planned, before) = self.planned(&mut plans, &bytes)?;
+        let (planned, before) = self.planned(&bytes)?;
         let plan = match &planned.plan {
             Ok(plan) => plan,
             Err(flaw) => return Err(CodeError::new(flaw.to_string())),
@@ -358,9 +345,9 @@ struct Encode<M> {
     avro: Arc<Avro<M>>,
     #[cfg_attr(not(feature = "registry"), allow(dead_code, reason = "nothing else waits"))]
     halt: Mutex<Halt>,
-    /// What the last value was registered as, and the schema that it had with it. Used by one worker alone.
+    /// What values were registered as, by the schema that they had with them.
     #[cfg(feature = "registry")]
-    last: Mutex<Option<(Option<Schema>, registry::Known)>>,
+    known: Kept<(Option<Schema>, registry::Known)>,
 }
 
 impl<M: Model> Encode<M> {
@@ -369,26 +356,21 @@ impl<M: Model> Encode<M> {
             avro,
             halt: Mutex::default(),
             #[cfg(feature = "registry")]
-            last: Mutex::default(),
+            known: Kept::default(),
         }
     }
 
     #[cfg(feature = "registry")]
     fn registered(&self, registered: &Registered, value: &M::Out, out: &mut Vec<u8>) -> Result<(), CodeError> {
         let own = self.avro.model.own_schema(value);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |was: &Option<Schema>| match (was, own) {
+        let same = |(was, _): &(Option<Schema>, _)| match (was, own) {
             (Some(was), Some(own)) => was.is(own),
             (None, None) => true,
             _ => false,
         };
-        let known = match &*last {
-            Some((was, known)) if same(was) => known,
-            _ => {
-                let known = registered.written(own, &halt_of(&self.halt))?;
-                &last.insert((own.cloned(), known)).1
-            }
-        };
+        let make = || Ok((own.cloned(), registered.written(own, &halt_of(&self.halt))?));
+        let found = self.known.find(same, make)?;
+        let (_, known) = &*found;
         out.extend_from_slice(&registry::prefix(known.id));
         let written = self.avro.model.write(&known.schema, value, out);
         written.map_err(|flaw| CodeError::new(flaw.to_string()))

@@ -16,6 +16,7 @@
 //! container/    object container files                     a framing
 //! registry/     records that name a schema of a registry   (feature registry)
 //! format.rs     all of these as coders
+//! kept.rs       what is made once for many records, found without a lock
 //! wire.rs       generic values between instances           coders for network stages alone
 //! ```
 //!
@@ -31,6 +32,7 @@ mod de;
 mod format;
 mod graph;
 mod json;
+mod kept;
 mod model;
 mod read;
 #[cfg(feature = "registry")]

@@ -12,7 +12,7 @@ use super::canonical;
 use super::cursor::Flaw;
 use super::graph::{Graph, Kind};
 
-/// The most bytes of a schema that comes from outside.
+/// The most bytes of a schema that comes from outside, together with those that it refers to.
 pub(crate) const MOST: usize = 4 << 20;
 
 /// A schema. Cloning it costs nothing.
@@ -43,8 +43,9 @@ impl Schema {
 
     /// The schema that this JSON is, which may refer to types that `others` define (each a schema with a name).
     pub fn parse_with(text: &str, others: &[&str]) -> Result<Self, CodeError> {
-        if text.len() > MOST {
-            return Err(CodeError::new(format!("expected a schema of {MOST} bytes at most, found {}", text.len())));
+        let found = others.iter().fold(text.len(), |sum, other| sum.saturating_add(other.len()));
+        if found > MOST {
+            return Err(CodeError::new(format!("expected a schema of {MOST} bytes at most, found {found}")));
         }
         if others.is_empty() {
             let parsed = apache_avro::Schema::parse_str(text).map_err(|error| wrong(&error))?;

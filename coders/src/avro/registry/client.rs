@@ -15,6 +15,7 @@ use super::asked::{Known, Question, Refusal, Shared, Written};
 use super::http::Http;
 use crate::avro::Schema;
 use crate::avro::resolve::Plan;
+use crate::avro::schema::MOST;
 
 /// How deep schemas may refer to others, and to how many in all.
 const DEEP: usize = 16;
@@ -210,6 +211,7 @@ impl Calls {
             return Err(refused("expected a schema and its id, found an answer without them".to_owned()));
         };
         let mut others = Others::default();
+        others.count(&text)?;
         for reference in few(found.references)? {
             self.referred(&reference.subject, reference.version, &mut others, DEEP).await?;
         }
@@ -239,12 +241,13 @@ impl Calls {
             others.asked.insert((subject.to_owned(), version));
             let found = self.http.call(SrCall::GetBySubjectAndVersion(subject, version)).await;
             let found = found.map_err(|trouble| trouble.of(&what, &self.shown()))?;
-            for reference in few(found.references)? {
-                self.referred(&reference.subject, reference.version, others, deep - 1).await?;
-            }
             let Some(text) = found.schema else {
                 return Err(Trouble::Refused(format!("{what}: the answer has no schema")));
             };
+            others.count(&text).map_err(|trouble| trouble.of(&what, &self.shown()))?;
+            for reference in few(found.references)? {
+                self.referred(&reference.subject, reference.version, others, deep - 1).await?;
+            }
             if !others.texts.contains(&text) {
                 others.texts.push(text);
             }
@@ -260,6 +263,19 @@ struct Others {
     texts: Vec<String>,
     /// Subjects and versions.
     asked: HashSet<(String, u32)>,
+    /// How many bytes the texts have that came, and that of the schema that refers to them.
+    bytes: usize,
+}
+
+impl Others {
+    /// One more text has come.
+    fn count(&mut self, text: &str) -> Answer<()> {
+        self.bytes += text.len();
+        if self.bytes <= MOST {
+            return Ok(());
+        }
+        Err(Trouble::Refused(format!("a schema and those that it refers to have more than {MOST} bytes together")))
+    }
 }
 
 /// What one schema refers to, if that isn't too much.

@@ -407,6 +407,34 @@ fn schemas_that_all_refer_to_each_other_cost_a_call_each_and_there_are_not_too_m
 }
 
 #[test]
+fn schemas_that_refer_to_each_other_are_bounded_together() {
+    let part = |n: u32| {
+        let doc = "x".repeat(1 << 20);
+        format!(r#"{{"type":"enum","name":"N{n}","symbols":["A"],"doc":"{doc}"}}"#)
+    };
+    let server = Server::with(move |request, _| {
+        if request.starts_with("GET /schemas") {
+            let many = if request.contains("/1?") { 3 } else { 10 };
+            let reference = |n| serde_json::json!({"name": format!("N{n}"), "subject": format!("s{n}"), "version": 1});
+            let references: Vec<_> = (0..many).map(reference).collect();
+            return (200, serde_json::json!({ "schema": ORDER, "references": references }).to_string());
+        }
+        let n: u32 = request.trim_start_matches("GET /subjects/s").split('/').next().unwrap().parse().unwrap();
+        (200, serde_json::json!({ "schema": part(n) }).to_string())
+    });
+    let coder = values().registered(&server.registry().reading()).decoder().unwrap();
+    assert_eq!(decode(&coder, &[&[0, 0, 0, 0, 1, 2]], None)[0], Ok(r#"{"id":1}"#.to_owned()));
+    let error = decode(&coder, &[&[0, 0, 0, 0, 2, 2]], None).remove(0).unwrap_err();
+    assert!(error.contains("subject s3") && error.contains("more than 4194304 bytes together"), "{error}");
+    // The others are not asked for.
+    assert_eq!(server.calls(), 4 + 5);
+    let parts: Vec<_> = (0..4).map(part).collect();
+    let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+    assert!(Schema::parse_with(ORDER, &parts[..3]).is_ok());
+    assert!(Schema::parse_with(ORDER, &parts).is_err());
+}
+
+#[test]
 fn a_url_that_may_hold_a_secret_is_refused_and_not_repeated() {
     let urls = [
         ("https://user:sEc/rEt@host", "an `@`"),

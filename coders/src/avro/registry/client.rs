@@ -123,51 +123,52 @@ impl Calls {
                 let found = found.map_err(|trouble| trouble.of(&format!("the schema of id {id}"), &self.shown()))?;
                 self.known(found, Some(*id)).await
             }
-            Question::Version(subject, version) => {
-                let call = match version {
-                    Some(version) => SrCall::GetBySubjectAndVersion(subject, *version),
-                    None => SrCall::GetLatest(subject),
-                };
-                let what = match version {
-                    Some(version) => format!("version {version} of the subject {subject}"),
-                    None => format!("the latest version of the subject {subject}"),
-                };
-                let found = self.http.call(call).await.map_err(|trouble| trouble.of(&what, &self.shown()))?;
-                self.known(found, None).await
-            }
+            Question::Version(subject, version) => self.version(subject, *version).await,
             Question::LookUp(subject, written) => {
-                let body = body(written);
-                match self.http.call(SrCall::PostForVersion(subject, &body)).await {
-                    Ok(found) => self.written(found, written),
-                    Err(Trouble::Passing(why)) => Err(Trouble::Passing(why)),
-                    Err(Trouble::Refused(why)) => {
-                        let differs = self.differs(subject, &written.schema).await;
-                        Err(Trouble::Refused(format!(
-                            "the schema of these records ({}) is not registered under the subject {subject} at {}: {why}; \
-                             {differs}register it, or have it registered by `registering`",
-                            written.schema.shown(),
-                            self.shown()
-                        )))
-                    }
-                }
+                let found = self.http.call(SrCall::PostForVersion(subject, &body(written))).await;
+                let mend = "register it, or have it registered by `registering`";
+                self.written(found, subject, written, ["is not registered", mend]).await
             }
             Question::Register(subject, written) => {
-                let body = body(written);
-                match self.http.call(SrCall::PostNew(subject, &body)).await {
-                    Ok(found) => self.written(found, written),
-                    Err(Trouble::Passing(why)) => Err(Trouble::Passing(why)),
-                    Err(Trouble::Refused(why)) => {
-                        let differs = self.differs(subject, &written.schema).await;
-                        Err(Trouble::Refused(format!(
-                            "the schema of these records ({}) can't be registered under the subject {subject} at {}: {why}; \
-                             {differs}mend the schema, name another subject, or change the subject's compatibility",
-                            written.schema.shown(),
-                            self.shown()
-                        )))
-                    }
-                }
+                let found = self.http.call(SrCall::PostNew(subject, &body(written))).await;
+                let mend = "mend the schema, name another subject, or change the subject's compatibility";
+                self.written(found, subject, written, ["can't be registered", mend]).await
             }
         }
+    }
+
+    async fn version(&self, subject: &str, version: Option<u32>) -> Answer<Known> {
+        let (call, what) = match version {
+            Some(version) => (
+                SrCall::GetBySubjectAndVersion(subject, version),
+                format!("version {version} of the subject {subject}"),
+            ),
+            None => (SrCall::GetLatest(subject), format!("the latest version of the subject {subject}")),
+        };
+        let found = self.http.call(call).await.map_err(|trouble| trouble.of(&what, &self.shown()))?;
+        self.known(found, None).await
+    }
+
+    /// The id that was found for what is written. A refusal says what that means, and what to do.
+    async fn written(
+        &self,
+        found: Answer<RawRegisteredSchema>,
+        subject: &str,
+        written: &Written,
+        [what, mend]: [&str; 2],
+    ) -> Answer<Known> {
+        let why = match found {
+            Ok(RawRegisteredSchema { id: Some(id), .. }) => return Ok(Known { id, schema: written.schema.clone() }),
+            Ok(_) => return Err(Trouble::Refused(format!("{} answered without an id", self.shown()))),
+            Err(Trouble::Passing(why)) => return Err(Trouble::Passing(why)),
+            Err(Trouble::Refused(why)) => why,
+        };
+        let (shown, registry) = (written.schema.shown(), self.shown());
+        let differs = self.differs(subject, &written.schema).await;
+        Err(Trouble::Refused(format!(
+            "the schema of these records ({shown}) {what} under the subject {subject} at {registry}: {why}; \
+             {differs}{mend}"
+        )))
     }
 
     /// How a schema differs from the latest of the subject, as half a sentence; nothing if that can't be said.
@@ -191,13 +192,6 @@ impl Calls {
         }
         lines.push(String::new());
         lines.join("; ")
-    }
-
-    fn written(&self, found: RawRegisteredSchema, written: &Written) -> Answer<Known> {
-        match found.id {
-            Some(id) => Ok(Known { id, schema: written.schema.clone() }),
-            None => Err(Trouble::Refused(format!("{} answered without an id", self.shown()))),
-        }
     }
 
     async fn known(&self, found: RawRegisteredSchema, id: Option<u32>) -> Answer<Known> {

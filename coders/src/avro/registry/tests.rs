@@ -344,10 +344,15 @@ fn a_schema_that_is_refused_is_shown_beside_the_one_that_is_there() {
         _ => (404, r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned()),
     });
     let written = server.registry().writing(Subject::value_of("orders"), &ORDER.parse().unwrap());
-    for (written, what) in [(written.clone(), "is not registered"), (written.registering(), "can't be registered")] {
+    let both = [
+        (written.clone(), "(the record Order) is not registered under", "have it registered by `registering`"),
+        (written.registering(), "(the record Order) can't be registered under", "change the subject's compatibility"),
+    ];
+    for (written, what, mend) in both {
         let coder = values().registered(&written).encoder().unwrap();
         let error = encode(&coder, order(1)).unwrap_err();
-        for part in [what, "orders-value", "(version 3)", "`id`: written as string, which can't be read as long"] {
+        for part in [what, mend, "orders-value", "(version 3)", "`id`: written as string, which can't be read as long"]
+        {
             assert!(error.contains(part), "{error}");
         }
     }

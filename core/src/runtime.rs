@@ -6,6 +6,7 @@
 mod alone;
 mod arrivals;
 mod assembly;
+mod backoff;
 mod behind;
 mod channel;
 mod committer;

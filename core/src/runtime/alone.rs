@@ -9,11 +9,10 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::backoff::Backoff;
 use super::control::{Control, Phase};
 use super::part::{Inlet, Outlet, Part};
 use super::running::{Running, Shown, Wish, aborted, summary};
@@ -22,12 +21,6 @@ use super::source_end::Partitions;
 use super::summary::{Ended, Summary};
 use super::upstream::{self, SharedStore};
 use crate::contracts::{Cause, Error, Result};
-
-/// The first wait before both ends are opened anew; it doubles up to [`LONGEST`] until something is committed.
-const SHORTEST: Duration = Duration::from_millis(100);
-
-/// No wait is longer.
-const LONGEST: Duration = Duration::from_secs(10);
 
 /// The whole pipeline on one instance.
 struct Alone {
@@ -85,16 +78,16 @@ impl Alone {
     /// Runs to the end of the whole pipeline.
     async fn run(mut self, mut part: Part, mut wishes: Wishes) -> Result<Summary> {
         let clock = self.setup.settings.world.clock.clone();
-        let (began, mut wait) = (clock.elapsed(), SHORTEST);
+        let (began, mut backoff) = (clock.elapsed(), Backoff::new());
         let ended = loop {
-            let commits = self.setup.meters.commits.load(Relaxed);
+            let control = part.control.clone();
             if let Some(ended) = self.live(part, &mut wishes).await? {
                 break ended;
             }
-            if self.setup.meters.commits.load(Relaxed) > commits {
-                wait = SHORTEST;
+            if control.has_committed() {
+                backoff.reset();
             }
-            part = match self.begin_anew(&mut wait, &mut wishes).await? {
+            part = match self.begin_anew(&mut backoff, &mut wishes).await? {
                 Some(part) => part,
                 None => {
                     self.setup.close_letters().await?;
@@ -142,11 +135,11 @@ impl Alone {
 
     /// Opens both ends anew after a wait, again and again while what is outside doesn't let it; `None`: it was asked to
     /// end.
-    async fn begin_anew(&mut self, wait: &mut Duration, wishes: &mut Wishes) -> Result<Option<Part>> {
+    async fn begin_anew(&mut self, backoff: &mut Backoff, wishes: &mut Wishes) -> Result<Option<Part>> {
         let clock = self.setup.settings.world.clock.clone();
         while self.wish.is_none() {
             let opening = async {
-                clock.sleep(*wait).await;
+                backoff.wait(&*clock).await;
                 self.open().await
             };
             let opened = tokio::select! {
@@ -157,12 +150,9 @@ impl Alone {
                 }
                 opened = opening => opened,
             };
-            *wait = (*wait * 2).min(LONGEST);
             match opened {
                 Ok(part) => return Ok(Some(part)),
-                Err(error) if error.is_retryable() || error.begins_anew() => {
-                    tracing::warn!(error = error.chain(), wait = ?*wait, "it can't be opened anew, and is tried again");
-                }
+                Err(error) if backoff.tries_again(&error) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -127,6 +127,7 @@ impl Committer {
         let Some(positions) = self.make_durable().await? else { return Ok(false) };
         self.written = written;
         self.meters.commits.fetch_add(1, Relaxed);
+        self.control.committed();
         self.upstream.acknowledge(positions).await?;
         Ok(true)
     }

@@ -38,6 +38,7 @@ pub(super) struct Control {
     dropped: AtomicBool,
     parked: AtomicBool,
     finished: AtomicBool,
+    committed: AtomicBool,
 }
 
 impl Control {
@@ -50,6 +51,7 @@ impl Control {
             dropped: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            committed: AtomicBool::new(false),
         }
     }
 
@@ -61,6 +63,15 @@ impl Control {
 
     pub(super) fn is_finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
+    }
+
+    /// A commit was made.
+    pub(super) fn committed(&self) {
+        self.committed.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_committed(&self) -> bool {
+        self.committed.load(Ordering::Acquire)
     }
 
     /// Everything is dropped as it stands, and that is no failure: it begins anew, or elsewhere.

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use self::actor::{Actor, Command, Told};
 use super::arrivals::{Arrivals, Follows, Tells};
+use super::backoff::Backoff;
 use super::job::{Job, Settings};
 use super::locator::Locator;
 use super::resolve::Resolver;
@@ -206,6 +207,8 @@ impl Instance {
             reports: self.reports.clone(),
             tell: self.tell.clone(),
             commands: commands.downgrade(),
+            backoff: Backoff::new(),
+            has_lived: false,
         };
         self.tasks.push(tokio::spawn(actor.run(commanded)));
         commands

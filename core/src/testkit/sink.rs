@@ -36,6 +36,9 @@ pub struct ScriptSink<T> {
     /// How many flushes there were, and which of them begin anew.
     flushed: Arc<AtomicU32>,
     anew: Vec<u32>,
+    /// How often it was opened, and when it can't be.
+    opened: Arc<AtomicU32>,
+    away: Vec<u32>,
     /// The server of the source's positions that it commits there.
     commits_at: Option<String>,
     blocking: bool,
@@ -131,6 +134,8 @@ impl<T: Data + Clone> ScriptSink<T> {
             flushes: Arc::new(AtomicU32::new(u32::MAX)),
             flushed: Arc::default(),
             anew: Vec::new(),
+            opened: Arc::default(),
+            away: Vec::new(),
             commits_at: None,
             blocking: false,
         }
@@ -189,6 +194,13 @@ impl<T: Data + Clone> ScriptSink<T> {
     #[must_use]
     pub fn begins_anew_at(mut self, flushes: &[u32]) -> Self {
         self.anew = flushes.to_vec();
+        self
+    }
+
+    /// Can't be opened these times, counted from 1 over all runs: what is outside doesn't let it.
+    #[must_use]
+    pub fn away_at(mut self, openings: &[u32]) -> Self {
+        self.away = openings.to_vec();
         self
     }
 
@@ -281,6 +293,9 @@ impl<T: Data + Clone> Sink for ScriptedSink<T> {
     type In = T;
 
     async fn open(&mut self, context: &SinkContext) -> Result<Option<Vec<Checkpoint>>> {
+        if self.script.away.contains(&(self.script.opened.fetch_add(1, Relaxed) + 1)) {
+            return Err(Error::new(Cause::Outside, "the script says that it can't be opened"));
+        }
         self.failures = context.failures.clone();
         self.server = context.source.clone().and_then(|source| source.downcast().ok());
         if self.server.is_none() && !(self.script.transactional && context.keeps_positions) {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::super::arrivals::Arrivals;
+use super::super::backoff::Backoff;
 use super::super::committer::Ask;
 use super::super::control::{Control, Phase};
 use super::super::entry_end::{EntryEnd, SharedEntry};
@@ -87,6 +88,10 @@ pub(super) struct Actor {
     pub(super) tell: mpsc::UnboundedSender<Told>,
     /// Where its own commands come in.
     pub(super) commands: mpsc::WeakUnboundedSender<Command>,
+    /// How long it waits before it begins again without being told to.
+    pub(super) backoff: Backoff,
+    /// Whether it was ever open.
+    pub(super) has_lived: bool,
 }
 
 /// Why a part begins.
@@ -187,12 +192,13 @@ impl Actor {
         let part = tokio::select! {
             biased;
             command = commands.next_that_ends() => return self.idle(command),
-            part = self.begin(&start) => part,
+            part = self.open(&start) => part,
         };
         let Part { control, asks, folds, end, gone } = match part {
             Ok(part) => part,
             Err(error) => return self.failed(error),
         };
+        self.has_lived = true;
         let ended = tokio::spawn(end.wait());
         let mut life = Life { control, asks, folds, ended, gone };
         self.has_begun(start);
@@ -211,6 +217,21 @@ impl Actor {
                     }
                     return self.has_ended(ended.unwrap_or_else(|error| Err(panicked(error))));
                 }
+            }
+        }
+    }
+
+    /// Begins it: after a wait where it could not commit, and once it has lived, again and again while what is outside
+    /// doesn't let it. May be dropped at any time.
+    async fn open(&mut self, start: &Start) -> Result<Part> {
+        let clock = self.setup.settings.world.clock.clone();
+        if matches!(start, Start::Again) {
+            self.backoff.wait(&*clock).await;
+        }
+        loop {
+            match self.begin(start).await {
+                Err(error) if self.has_lived && self.backoff.tries_again(&error) => self.backoff.wait(&*clock).await,
+                begun => return begun,
             }
         }
     }
@@ -411,6 +432,9 @@ impl Actor {
     /// Waits until no task of it is left. Whatever its sink has not made durable by then is given up.
     async fn see_off(&mut self, life: &mut Life) {
         let _ = life.gone.recv().await;
+        if life.control.has_committed() {
+            self.backoff.reset();
+        }
         if let Some(arrivals) = &self.arrivals {
             arrivals.give_up();
         }

@@ -368,6 +368,58 @@ async fn a_sink_that_can_not_commit_begins_anew_though_nobody_asks_what_it_holds
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_can_never_commit_begins_anew_after_longer_and_longer_waits() {
+    let always: Vec<u32> = (1..10_000).collect();
+    let Test { rig, written, .. } = test(APART, all_fine(), |sink| sink.transactional().begins_anew_at(&always));
+    let (running, mut hand) = rig.start(1, 2).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    let mut lives = 0;
+    hand.arrive(0, batch(1, 0..10, true), claim(&ear, 0));
+    for _ in 0..6_000 {
+        if ear.heard() == [settled(0, 0..10, Outcome::Abandoned)] {
+            lives += 1;
+            hand.arrive(0, batch(1, 0..10, true), claim(&ear, 0));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!((6..20).contains(&lives), "{lives} lives in a minute");
+    hand.order(Order::Anew { hop: 0 });
+    hears(&mut hand, &["anew 0", "ready 0"]).await;
+    hand.order(Order::Over(Ok(())));
+    ends(running).await.expect("it is told to end");
+    assert!(written.durable().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_can_not_be_opened_anew_is_tried_again() {
+    let change = |sink: ScriptSink<u64>| sink.transactional().begins_anew_at(&[1]).away_at(&[2, 3, 4, 6, 7]);
+    let Test { rig, written, .. } = test(APART, all_fine(), change);
+    let (_running, mut hand) = rig.start(1, 2).await;
+    hears(&mut hand, &["ready 0"]).await;
+    let ear = Arc::<Ear>::default();
+    hand.arrive(0, batch(1, 0..10, true), claim(&ear, 0));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ear.heard(), [settled(0, 0..10, Outcome::Abandoned)]);
+    hand.arrive(0, batch(1, 0..10, true), claim(&ear, 0));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(written.durable(), (0..10).collect::<Vec<_>>());
+    no_report(&mut hand);
+    // Told to, too.
+    hand.order(Order::Anew { hop: 0 });
+    hears(&mut hand, &["anew 0", "ready 0"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_can_not_be_opened_at_first_ends_the_run() {
+    let Test { rig, .. } = test(APART, all_fine(), |sink| sink.transactional().away_at(&[1]));
+    let (running, mut hand) = rig.start(1, 2).await;
+    let said = say(&hand.report().await);
+    assert!(said.contains("can't be opened"), "{said}");
+    ends(running).await.expect_err("it can't be opened");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sink_that_is_drained_ends_without_what_it_can_not_commit() {
     let Test { rig, written, .. } = test(APART, all_fine(), |sink| sink.transactional());
     let (_running, mut hand) = rig.start(1, 2).await;

@@ -25,7 +25,7 @@ use super::poison::{self, Verdict};
 use super::positions::{load, provide};
 use super::producer::Producer;
 use super::row::{Key, Ready};
-use super::transactions::{Positions, Transactions, message};
+use super::transactions::{Line, Positions, Transactions, message};
 
 /// How long the brokers may take to say whether the topic is there.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -366,8 +366,20 @@ impl<T: Form> KafkaSink<T> {
     async fn write_with(&mut self, kept: &Kept, records: &Records<'_, T::Column>) -> Result<()> {
         let line = kept.line().ok_or_else(not_open)?;
         let producer = line.producer.upgrade().ok_or_else(not_open)?;
-        line.begin(&producer).await?;
-        (self.deliveries, self.producer) = (line.deliveries, Some(producer));
+        match self.write_on(&line, &producer, records).await {
+            Err(error) => Err(line.judge(&producer, error).await),
+            written => written,
+        }
+    }
+
+    async fn write_on(
+        &mut self,
+        line: &Line,
+        producer: &Arc<Producer>,
+        records: &Records<'_, T::Column>,
+    ) -> Result<()> {
+        line.begin(producer).await?;
+        (self.deliveries, self.producer) = (line.deliveries.clone(), Some(producer.clone()));
         let batch = self.deliveries.begin_letters(records.shared(), record_of_each(records));
         for row in 0..records.len() {
             self.send(self.ready(records, row), Deliveries::id(batch, row)).await?;

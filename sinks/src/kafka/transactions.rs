@@ -46,6 +46,8 @@ pub(super) struct Line {
     pub(super) producer: Weak<Producer>,
     pub(super) deliveries: Arc<Deliveries>,
     begun: Begun,
+    /// Whether another run may take over.
+    fences: bool,
 }
 
 /// Whether a transaction has begun.
@@ -55,7 +57,12 @@ impl Line {
     /// Begins a transaction unless there is one.
     pub(super) async fn begin(&self, producer: &Producer) -> Result<()> {
         let begun = begin(producer, &self.begun).await?;
-        begun.map_err(|error| failed("a transaction could not be begun", error).begin_anew())
+        begun.map_err(|error| broken("begun", error, self.fences))
+    }
+
+    /// After `error`, as [`Transactions::judge`].
+    pub(super) async fn judge(&self, producer: &Producer, error: Error) -> Error {
+        judge(producer, error, self.fences, self.deliveries.may_be_fenced()).await
     }
 }
 
@@ -102,13 +109,13 @@ impl Transactions {
 
     /// Begins a transaction unless there is one.
     pub(super) async fn begin(&mut self, producer: &Producer) -> Result<()> {
-        begin(producer, &self.begun).await?.map_err(|error| self.broken(error))
+        begin(producer, &self.begun).await?.map_err(|error| broken("begun", error, self.fences()))
     }
 
     /// Where others write into the same transactions.
     pub(super) fn line(&self, producer: &Arc<Producer>, deliveries: &Arc<Deliveries>) -> Line {
         let (producer, deliveries) = (Arc::downgrade(producer), deliveries.clone());
-        Line { producer, deliveries, begun: self.begun.clone() }
+        Line { producer, deliveries, begun: self.begun.clone(), fences: self.fences() }
     }
 
     /// The positions that have moved since the last commit.
@@ -131,37 +138,46 @@ impl Transactions {
             }
             Positions::Topic(_) => producer.ask(|client| again(|| client.commit_transaction(TRY))).await?,
         };
-        committed.map_err(|error| self.broken(error))?;
+        committed.map_err(|error| broken("committed", error, self.fences()))?;
         self.begun.store(false, SeqCst);
         self.committed.extend(moved.iter().map(|it| (it.key.clone(), it.position.bytes().clone())));
         Ok(())
     }
 
-    /// Why a transaction could not be committed. Almost always all begins anew then.
-    fn broken(&self, error: KafkaError) -> Error {
-        if is_fenced(&error) && self.topic().is_some() {
-            return fenced(error);
-        }
-        let what = failed("a transaction could not be committed", error);
-        if what.cause() == Cause::User { what } else { what.begin_anew() }
+    /// Whether another run may take over: where positions are in a topic.
+    fn fences(&self) -> bool {
+        self.topic().is_some()
     }
 
     /// After `error`, which may be because another run has taken over: to begin anew would be to take over from that.
     /// Where positions are in a topic, the end of the transaction says whether it is so.
     pub(super) async fn judge(&self, producer: &Producer, error: Error, may_be_fenced: bool) -> Error {
-        if self.topic().is_none() || !error.begins_anew() {
-            return error;
-        }
-        let ended = producer.ask(move |client| match client.client().fatal_error() {
-            Some((code, _)) => Err(KafkaError::Global(code)),
-            None if may_be_fenced => again(|| client.abort_transaction(TRY)),
-            None => Ok(()),
-        });
-        match ended.await {
-            Ok(Err(ended)) if is_fenced(&ended) => fenced(ended),
-            _ => error,
-        }
+        judge(producer, error, self.fences(), may_be_fenced).await
     }
+}
+
+async fn judge(producer: &Producer, error: Error, fences: bool, may_be_fenced: bool) -> Error {
+    if !fences || !error.begins_anew() {
+        return error;
+    }
+    let ended = producer.ask(move |client| match client.client().fatal_error() {
+        Some((code, _)) => Err(KafkaError::Global(code)),
+        None if may_be_fenced => again(|| client.abort_transaction(TRY)),
+        None => Ok(()),
+    });
+    match ended.await {
+        Ok(Err(ended)) if is_fenced(&ended) => fenced(ended),
+        _ => error,
+    }
+}
+
+/// Why a transaction could not be begun or committed. Almost always all begins anew then.
+fn broken(what: &str, error: KafkaError, fences: bool) -> Error {
+    if fences && is_fenced(&error) {
+        return fenced(error);
+    }
+    let error = failed(format!("a transaction could not be {what}"), error);
+    if error.cause() == Cause::User { error } else { error.begin_anew() }
 }
 
 fn is_fenced(error: &KafkaError) -> bool {

@@ -291,6 +291,46 @@ fn a_successor_goes_on_with_a_file_and_a_zombie_that_comes_back_is_fenced() {
     assert!(found[0].iter().copied().eq(0..count), "{} records of {count}, or out of order", found[0].len());
 }
 
+/// Numbers of which every one becomes a letter, for as long as it runs.
+async fn letters_alone(brokers: &str, to: &str, letters: &str, state: &std::path::Path) -> Running {
+    let pipeline = Pipeline::called("letters alone")
+        .source(Generate::with(|number| Bytes::from(number.to_string())).rate(100))
+        .try_map(|_: Bytes| Err::<Bytes, _>(std::io::Error::other("it is bad")))
+        .sink(Topic::new(brokers, to).exactly_once())
+        .on_any_error(OnError::dead_letter(Topic::new(brokers, letters)))
+        .store(Embedded::at(state));
+    // What a commit would find, a letter finds before it.
+    let settings = Settings { commit_interval: Duration::from_secs(60), ..Settings::default() };
+    pipeline.start(settings).await.expect("it starts")
+}
+
+#[test]
+fn a_zombie_that_writes_letters_alone_is_fenced_by_its_successor_and_not_the_other_way_round() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (to, letters) = (unique("to"), unique("letters"));
+    [&to, &letters].map(|topic| kafka.add_topic(topic, 1, &[]));
+    let states = [tempfile::tempdir(), tempfile::tempdir()].map(|state| state.expect("there is room"));
+    let brokers = kafka.brokers();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let (error, summary, written) = runtime.expect("a runtime can be had").block_on(async {
+        let zombie = letters_alone(&brokers, &to, &letters, states[0].path()).await;
+        while kafka.offsets(&letters, 0).1 < 100 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let written: u64 = zombie.metrics().stages.iter().map(|stage| stage.dead_lettered).sum();
+        let successor = letters_alone(&brokers, &to, &letters, states[1].path()).await;
+        let ended = tokio::time::timeout(Duration::from_secs(40), zombie.join()).await;
+        let error = ended.expect("the zombie ends").expect_err("the other has taken over");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        successor.drain();
+        (error, successor.join().await.expect("it ends well"), written)
+    });
+    println!("a zombie after {written} letters: {error}; its successor: {} letters", summary.dead_lettered);
+    assert!(error.to_string().contains("another run of this pipeline has taken over, or this one"), "{error}");
+    assert!(written > 0 && summary.dead_lettered > 0, "nothing has happened");
+    assert_eq!(texts(kafka, &letters).len() as u64, summary.dead_lettered, "the zombie's are not there");
+}
+
 /// How an instance among these joins the others.
 fn joins<'a>(peers: &'a str, me: &'a str) -> [&'a str; 7] {
     ["--peers", peers, "--listen", me, "--detection", "2", "--plain-on-loopback-for-tests"]

@@ -104,6 +104,8 @@ async fn it_waits_longer_each_time_and_ends_when_it_is_asked_to() {
     assert_eq!((summary.ended, summary.records_in, written.durable().len()), (Ended::Drained, 0, 0));
     let opened = ledger.count(|act| matches!(act, Act::Opened { .. }));
     assert!((6..20).contains(&opened), "{opened} times in a minute");
+    let closed = ledger.count(|act| matches!(act, Act::SourceClosed));
+    assert_eq!(closed, 1, "what it keeps to be opened anew is let go of");
 
     let running = start(pipeline()).await;
     tokio::time::sleep(millis(60_000)).await;

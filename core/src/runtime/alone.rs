@@ -90,6 +90,7 @@ impl Alone {
             part = match self.begin_anew(&mut backoff, &mut wishes).await? {
                 Some(part) => part,
                 None => {
+                    self.let_go(&mut wishes).await?;
                     self.setup.close_letters().await?;
                     break Ended::Drained;
                 }
@@ -158,6 +159,40 @@ impl Alone {
         }
         if self.wish == Some(Wish::Abort) { Err(aborted()) } else { Ok(None) }
     }
+
+    /// Closes the source, which was dropped to be opened anew and may keep for that what others wait for: it is opened to
+    /// be closed. Where that can't be done within the grace period it ends without: nothing of it is lost.
+    async fn let_go(&mut self, wishes: &mut Wishes) -> Result<()> {
+        let clock = self.setup.settings.world.clock.clone();
+        tokio::select! {
+            biased;
+            closed = self.close_source() => {
+                if let Err(error) = closed {
+                    tracing::warn!(error = error.chain(), "the source can't be closed, and is left as it is");
+                }
+            }
+            () = aborts(wishes) => return Err(aborted()),
+            () = clock.sleep(self.setup.settings.grace) => tracing::warn!("the source is left as it is, not closed in time"),
+        }
+        Ok(())
+    }
+
+    async fn close_source(&self) -> Result<()> {
+        let Some(before) = &self.partitions else { return Ok(()) };
+        let (held, epoch) = (before.kept.checkpoints(), before.next_epoch());
+        let (source, _) = self.setup.open_source(held, epoch, &Arc::new(Control::new()), None).await?;
+        source.close().await
+    }
+}
+
+/// Waits until it is asked to end at once.
+async fn aborts(wishes: &mut Wishes) {
+    while let Some(wish) = wishes.recv().await {
+        if wish == Wish::Abort {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 fn obey(control: &Control, wish: Wish) {

@@ -294,6 +294,11 @@ impl SourceEnd {
         Ok(())
     }
 
+    /// Closes it, of which nothing is to be read.
+    pub(super) async fn close(mut self) -> Result<()> {
+        self.source.close().await.map_err(|error| self.named(error))
+    }
+
     /// An exchange that is gone needs no word.
     fn report(&self, report: Report) {
         if let Some(others) = &self.others {

@@ -308,7 +308,7 @@ async fn letters_alone(brokers: &str, to: &str, letters: &str, state: &std::path
 fn a_zombie_that_writes_letters_alone_is_fenced_by_its_successor_and_not_the_other_way_round() {
     let Some(kafka) = Kafka::shared() else { return };
     let (to, letters) = (unique("to"), unique("letters"));
-    [&to, &letters].map(|topic| kafka.add_topic(topic, 1, &[]));
+    [&to, &letters].iter().for_each(|topic| kafka.add_topic(topic, 1, &[]));
     let states = [tempfile::tempdir(), tempfile::tempdir()].map(|state| state.expect("there is room"));
     let brokers = kafka.brokers();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

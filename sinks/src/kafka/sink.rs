@@ -25,7 +25,7 @@ use super::poison::{self, Verdict};
 use super::positions::{load, provide};
 use super::producer::Producer;
 use super::row::{Key, Ready};
-use super::transactions::{Line, Positions, Transactions, message};
+use super::transactions::{Line, Positions, Size, Transactions, message};
 
 /// How long the brokers may take to say whether the topic is there.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,8 +42,7 @@ pub struct KafkaSink<T: Form> {
     limits: Limits,
     /// Where records are sent in transactions.
     transactions: Option<Transactions>,
-    /// How much the transaction at hand holds: records and bytes; and where a commit is asked for.
-    size: (u64, u64),
+    /// Where a commit is asked for.
     commit_soon: CommitSoon,
     /// Whether the source's positions name the same records when all begins anew.
     resumable: bool,
@@ -149,7 +148,6 @@ impl<T: Form> KafkaSink<T> {
             producer: None,
             limits: Limits::default(),
             transactions: None,
-            size: (0, 0),
             commit_soon: CommitSoon::default(),
             resumable: false,
             joins: None,
@@ -200,7 +198,6 @@ impl<T: Form> KafkaSink<T> {
             self.deliveries.broken().map_or(Ok(()), Err)?;
         }
         transactions.commit(producer, &moved).await?;
-        self.size = (0, 0);
         self.topic.kept.poison.forget_met();
         Ok(())
     }
@@ -287,7 +284,8 @@ impl<T: Form> KafkaSink<T> {
         if let Positions::Topic(topic) = &positions {
             provide(&self.topic.cluster, topic).await?;
         }
-        let mut transactions = Transactions::new(producer, positions).await?;
+        let size = Size::new(self.topic.transaction_size, self.commit_soon.clone());
+        let mut transactions = Transactions::new(producer, positions, size).await?;
         let held = match transactions.topic() {
             None => Vec::new(),
             // Read only now: until then a run that was killed may have had something to commit.
@@ -336,19 +334,10 @@ impl<T: Form> KafkaSink<T> {
         }
         // A row that was refused at once is not taken over.
         self.whole()?;
-        if self.grow(records.len(), records.column().weight()) {
-            self.commit_soon.ask();
-            // Whoever sees to it has its turn before more is written.
-            tokio::task::yield_now().await;
+        if let Some(transactions) = &self.transactions {
+            transactions.size.grow(records.len(), records.column().weight()).await;
         }
         Ok(())
-    }
-
-    /// The transaction at hand has grown; whether it is large enough.
-    fn grow(&mut self, records: usize, bytes: usize) -> bool {
-        self.size = (self.size.0 + records as u64, self.size.1 + bytes as u64);
-        let (most, most_bytes) = self.topic.transaction_size;
-        self.size.0 >= most || self.size.1 >= most_bytes
     }
 
     /// Letters go into the transactions of the sink that this is kept of, by its client.
@@ -384,7 +373,9 @@ impl<T: Form> KafkaSink<T> {
         for row in 0..records.len() {
             self.send(self.ready(records, row), Deliveries::id(batch, row)).await?;
         }
-        self.whole()
+        self.whole()?;
+        line.size.grow(records.len(), records.column().weight()).await;
+        Ok(())
     }
 
     /// Sends a row while nothing else is under way: if it is refused, it is to blame.

@@ -9,10 +9,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result};
+use millstream_core::contracts::{Cause, Checkpoint, CommitSoon, Error, Key, Result};
 use millstream_core::data::{Bytes, Partition, Position};
 use millstream_net::kafka::{Committing, Group, Place, decode, failed, split_name};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -48,6 +48,44 @@ pub(super) struct Line {
     begun: Begun,
     /// Whether another run may take over.
     fences: bool,
+    pub(super) size: Arc<Size>,
+}
+
+/// How much the transaction at hand holds, and where a commit is asked for once that is enough.
+pub(super) struct Size {
+    /// Records and bytes.
+    most: (u64, u64),
+    holds: Mutex<(u64, u64)>,
+    commit_soon: CommitSoon,
+}
+
+impl Size {
+    pub(super) fn new(most: (u64, u64), commit_soon: CommitSoon) -> Self {
+        Self { most, holds: Mutex::default(), commit_soon }
+    }
+
+    /// So much was added. Once it is large enough, whoever sees to the commit has its turn before more is written.
+    pub(super) async fn grow(&self, records: usize, bytes: usize) {
+        if self.is_enough_with(records, bytes) {
+            self.commit_soon.ask();
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn is_enough_with(&self, records: usize, bytes: usize) -> bool {
+        let mut holds = self.holds();
+        *holds = (holds.0 + records as u64, holds.1 + bytes as u64);
+        holds.0 >= self.most.0 || holds.1 >= self.most.1
+    }
+
+    /// The next one is empty.
+    fn begin(&self) {
+        *self.holds() = (0, 0);
+    }
+
+    fn holds(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Whether a transaction has begun.
@@ -80,18 +118,19 @@ pub(super) struct Transactions {
     positions: Positions,
     begun: Begun,
     committed: HashMap<Key, Bytes>,
+    pub(super) size: Arc<Size>,
 }
 
 impl Transactions {
     /// Ends what a run of this name has left behind, and keeps that run from going on.
-    pub(super) async fn new(producer: &Producer, positions: Positions) -> Result<Self> {
+    pub(super) async fn new(producer: &Producer, positions: Positions, size: Size) -> Result<Self> {
         let begun = producer.ask(|client| again(|| client.init_transactions(TRY))).await?;
         begun.map_err(|error| {
             let error = producer.said().failed("transactions can't be begun", error);
             let retry = error.cause() != Cause::User;
             error.retryable(retry)
         })?;
-        Ok(Self { positions, begun: Begun::default(), committed: HashMap::new() })
+        Ok(Self { positions, begun: Begun::default(), committed: HashMap::new(), size: Arc::new(size) })
     }
 
     /// The topic that positions are kept in, if they are.
@@ -115,7 +154,7 @@ impl Transactions {
     /// Where others write into the same transactions.
     pub(super) fn line(&self, producer: &Arc<Producer>, deliveries: &Arc<Deliveries>) -> Line {
         let (producer, deliveries) = (Arc::downgrade(producer), deliveries.clone());
-        Line { producer, deliveries, begun: self.begun.clone(), fences: self.fences() }
+        Line { producer, deliveries, begun: self.begun.clone(), fences: self.fences(), size: self.size.clone() }
     }
 
     /// The positions that have moved since the last commit.
@@ -140,6 +179,7 @@ impl Transactions {
         };
         committed.map_err(|error| broken("committed", error, self.fences()))?;
         self.begun.store(false, SeqCst);
+        self.size.begin();
         self.committed.extend(moved.iter().map(|it| (it.key.clone(), it.position.bytes().clone())));
         Ok(())
     }
@@ -308,6 +348,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_transaction_is_enough_by_its_records_or_its_bytes() {
+        let size = Size::new((3, 100), CommitSoon::default());
+        assert_eq!([(2, 10), (1, 10)].map(|(records, bytes)| size.is_enough_with(records, bytes)), [false, true]);
+        size.begin();
+        assert_eq!([(1, 99), (1, 1)].map(|(records, bytes)| size.is_enough_with(records, bytes)), [false, true]);
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(100))]

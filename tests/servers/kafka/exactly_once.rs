@@ -1,12 +1,12 @@
 //! Processes that are killed at random moments, again and again: everything is there once, in its order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millstream::kafka::{Message, Topic};
 use millstream::prelude::*;
 
-use super::client::{Load, PARTITIONS, committed, expected, fill, progress, run, same, topic, unique};
+use super::client::{Load, PARTITIONS, PATIENCE, committed, expected, fill, progress, run, same, topic, unique};
 use crate::random::Random;
 use crate::support::example::Process;
 use crate::support::kafka::Kafka;
@@ -94,7 +94,17 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     for _ in 0..kills() {
         let before = kafka.offsets(&to, 0).1;
         let mut process = Process::start("lines_to_kafka", &arguments);
-        std::thread::sleep(Duration::from_millis(500 + random.below(2_000)));
+        match random.below(3) {
+            // At any moment, most of them at the beginning: producers and positions are found again then.
+            0 => std::thread::sleep(Duration::from_millis(500 + random.below(2_000))),
+            _ => {
+                let began = Instant::now();
+                while process.runs() && kafka.offsets(&to, 0).1 <= before && began.elapsed() < PATIENCE {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                std::thread::sleep(Duration::from_millis(random.below(100)));
+            }
+        }
         if !process.runs() {
             break;
         }
@@ -236,25 +246,31 @@ fn each_bad_message_has_one_letter_over_kills() {
 #[test]
 fn a_transaction_is_committed_when_it_is_large_enough() {
     let Some(kafka) = Kafka::shared() else { return };
-    let (from, to) = (topic(kafka, "from"), topic(kafka, "to"));
+    let (from, to, letters) = (topic(kafka, "from"), topic(kafka, "to"), topic(kafka, "letters"));
     super::client::fill_numbers(&kafka.brokers(), &from, 0..20_000);
     let mut frames = Vec::new();
-    for size in [1_000, 1_000_000] {
+    for (size, are_good) in [(1_000, true), (1_000_000, true), (1_000, false)] {
         let proxy = kafka.proxied();
         let read = millstream::kafka::Topics::new(proxy.brokers(), [&*from], unique("group")).until_end();
         let write = Topic::new(proxy.brokers(), &to).exactly_once().transaction_size(size, 1 << 30);
-        let pipeline = Pipeline::source(read.batch_records(100)).sink(write);
+        let check = move |value: Bytes| if are_good { Ok(value) } else { Err(std::io::Error::other("it is bad")) };
+        let policy = OnError::dead_letter(Topic::new(proxy.brokers(), &letters));
+        let pipeline = Pipeline::source(read.batch_records(100)).try_map(check).sink(write).on_any_error(policy);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let settings = Settings { commit_interval: Duration::from_secs(60), ..Settings::default() };
         let ended = runtime.expect("a runtime can be had").block_on(async {
             let running = pipeline.start(settings).await.expect("it starts");
             running.join().await
         });
-        assert_eq!(ended.expect("it ends well").records_out, 20_000);
+        let ended = ended.expect("it ends well");
+        assert_eq!((ended.records_out, ended.dead_lettered), if are_good { (20_000, 0) } else { (0, 20_000) });
         frames.push(proxy.frames(crate::support::proxy::Kind::END_TXN));
     }
-    println!("transactions of 1,000 records: {}, of 1,000,000: {}", frames[0], frames[1]);
-    assert!((5..=25).contains(&frames[0]) && frames[1] <= 2, "{frames:?}");
+    println!(
+        "transactions of 1,000 records: {}, of 1,000,000: {}, of 1,000 letters: {}",
+        frames[0], frames[1], frames[2]
+    );
+    assert!([0, 2].iter().all(|&run| (5..=25).contains(&frames[run])) && frames[1] <= 2, "{frames:?}");
 }
 
 #[test]
@@ -308,7 +324,8 @@ async fn letters_alone(brokers: &str, to: &str, letters: &str, state: &std::path
 fn a_zombie_that_writes_letters_alone_is_fenced_by_its_successor_and_not_the_other_way_round() {
     let Some(kafka) = Kafka::shared() else { return };
     let (to, letters) = (unique("to"), unique("letters"));
-    [&to, &letters].iter().for_each(|topic| kafka.add_topic(topic, 1, &[]));
+    kafka.add_topic(&to, 1, &[]);
+    kafka.add_topic(&letters, 1, &[]);
     let states = [tempfile::tempdir(), tempfile::tempdir()].map(|state| state.expect("there is room"));
     let brokers = kafka.brokers();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

@@ -137,13 +137,7 @@ impl SinkEnd {
         let written = self.sink.write(&batch, &mut claim).await;
         let written = match written {
             Ok(()) => {
-                match claim {
-                    Some(ticket) => ticket.delivered(),
-                    None if self.transactional => return Err(self.broke(kept_ticket())),
-                    None => {}
-                }
-                (self.attempt, self.half_written) = (0, false);
-                self.took(rows);
+                self.took_all(claim, rows)?;
                 Ok(Written::Done)
             }
             Err(WriteError::ReaderGone) => {
@@ -162,6 +156,18 @@ impl SinkEnd {
             self.flush_if_due().await?;
         }
         Ok(written)
+    }
+
+    /// The sink has taken over a batch.
+    fn took_all(&mut self, claim: Option<Ticket>, rows: usize) -> Result<()> {
+        match claim {
+            Some(ticket) => ticket.delivered(),
+            None if self.transactional => return Err(self.broke(kept_ticket())),
+            None => {}
+        }
+        (self.attempt, self.half_written) = (0, false);
+        self.took(rows);
+        Ok(())
     }
 
     /// Deals with records of earlier batches that have failed since.

@@ -18,4 +18,5 @@ mod python;
 mod timeout;
 mod times;
 mod tls;
+#[cfg(feature = "kafka")]
 mod transactions;

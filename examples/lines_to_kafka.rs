@@ -31,6 +31,9 @@ struct Flags {
     /// Write in transactions that hold how far was read
     #[arg(long, requires = "folder")]
     exactly_once: bool,
+    /// What transactions and positions are known by at the brokers: each input needs a name of its own there
+    #[arg(long, value_name = "NAME", default_value = "lines_to_kafka")]
+    name: String,
     #[command(flatten)]
     errors: Errors,
     #[command(flatten)]
@@ -40,8 +43,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { input, brokers, topic, key, exactly_once, errors, state, common } = Flags::parse();
-    let lines = input.read("lines_to_kafka", Lines::default());
+    let Flags { input, brokers, topic, key, exactly_once, name, errors, state, common } = Flags::parse();
+    let lines = input.read(&name, Lines::default());
     let mut write = kafka::Topic::new(brokers.cluster(), topic);
     if exactly_once {
         write = write.exactly_once();

@@ -36,6 +36,18 @@ fn kill_again_and_again(name: &str, arguments: &[&str], progress: impl Fn() -> u
     fruitful
 }
 
+/// Waits until a process is to be killed: at any moment, which may be at its beginning, or soon after something was written.
+fn at_some_moment(random: &mut Random, process: &mut Process, has_written: impl Fn() -> bool) {
+    if random.below(3) == 0 {
+        return std::thread::sleep(Duration::from_millis(500 + random.below(2_000)));
+    }
+    let began = Instant::now();
+    while process.runs() && !has_written() && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(random.below(100)));
+}
+
 #[test]
 fn kafka_to_kafka_holds_each_message_once_and_in_order_over_kills() {
     let Some(kafka) = Kafka::shared() else { return };
@@ -88,23 +100,13 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     std::fs::write(&input, lines).expect("a file can be written");
     let brokers = kafka.brokers();
     let mut arguments = vec!["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once"];
-    arguments.extend(["--state", &state, "--quiet"]);
+    arguments.extend(["--state", &state, "--quiet", "--name", &to]);
     let mut random = Random::new();
     let (mut landed, mut fruitful) = (0, 0);
     for _ in 0..kills() {
         let before = kafka.offsets(&to, 0).1;
         let mut process = Process::start("lines_to_kafka", &arguments);
-        match random.below(3) {
-            // At any moment, most of them at the beginning: producers and positions are found again then.
-            0 => std::thread::sleep(Duration::from_millis(500 + random.below(2_000))),
-            _ => {
-                let began = Instant::now();
-                while process.runs() && kafka.offsets(&to, 0).1 <= before && began.elapsed() < PATIENCE {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                std::thread::sleep(Duration::from_millis(random.below(100)));
-            }
-        }
+        at_some_moment(&mut random, &mut process, || kafka.offsets(&to, 0).1 > before);
         if !process.runs() {
             break;
         }
@@ -221,11 +223,11 @@ fn each_bad_message_has_one_letter_over_kills() {
     let (mut count, mut landed, mut fruitful) = (0, 0, 0);
     for _ in 0..kills().min(20) {
         let before = kafka.committed(&group, &from, 0);
-        let process = Process::start("kafka_to_kafka", &arguments);
+        let mut process = Process::start("kafka_to_kafka", &arguments);
         let slice = (count..count + SLICE).map(|number| (0, Message::new(mixed(number)))).collect();
         count += SLICE;
         fill(&brokers, &from, slice);
-        std::thread::sleep(Duration::from_millis(500 + random.below(3_000)));
+        at_some_moment(&mut random, &mut process, || kafka.committed(&group, &from, 0) > before);
         landed += u64::from(process.kill());
         fruitful += u64::from(kafka.committed(&group, &from, 0) > before);
     }
@@ -286,8 +288,8 @@ fn a_successor_goes_on_with_a_file_and_a_zombie_that_comes_back_is_fenced() {
     let brokers = kafka.brokers();
     let arguments = |state| {
         let arguments =
-            ["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once", "--quiet", "--state"];
-        [&arguments[..], &[state]].concat()
+            ["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once", "--quiet", "--name", &to];
+        [&arguments[..], &["--state", state]].concat()
     };
     let mut zombie = Process::start("lines_to_kafka", &arguments(&first));
     super::client::until("some to be written", || kafka.offsets(&to, 0).1 > 50_000);
@@ -373,8 +375,8 @@ fn sinks_of_one_pipeline_on_two_instances_do_not_fence_each_other() {
     let (brokers, peers) = (kafka.brokers(), peers(2));
     let list = peers.join(",");
     let start = |state, me| {
-        let arguments = ["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once", "--state", state];
-        Process::start("lines_to_kafka", &[&arguments[..], &joins(&list, me)].concat())
+        let arguments = ["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once", "--name", &to];
+        Process::start("lines_to_kafka", &[&arguments[..], &["--state", state], &joins(&list, me)].concat())
     };
     let both = [start(&first, &peers[0]), start(&second, &peers[1])];
     let said = both.map(Process::ends_well);

@@ -23,8 +23,8 @@ struct Flags {
     /// it says
     #[arg(long, value_name = "F")]
     reader_schema: Option<PathBuf>,
-    /// File with a schema that inputs were written with; may be given several times. Where several instances share the
-    /// work, each has to know it: only who reads a file sees how it begins
+    /// File with the schema of inputs, to the letter as they begin with it; may be given several times. Where several
+    /// instances share the work, each has to know it: only who reads a file sees how it begins
     #[arg(long, value_name = "F")]
     writer_schema: Vec<PathBuf>,
     #[command(flatten)]

@@ -26,9 +26,9 @@ pub use exchange::{
     About, Across, Arrival, Claim, Crossing, Entry, Exchange, Exit, ExitFactory, Hop, Joined, NetKind, Order, OriginAt,
     Report, Roll, SourcePlace, Traffic,
 };
-pub use framing::{Framer, Framing, FramingError, Refused, Scan, Unpacked, Writer};
+pub use framing::{Framer, Framing, FramingError, Refused, Scan, Seam, Unpacked, Writer};
 pub(crate) use guard::{each_row, each_row_with, mistyped};
-pub use letter::Letter;
+pub use letter::{FromLetter, Letter, LetterForm};
 pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};
 pub use operator::{Emission, Fold, Look, Made, Make, MakeAsync, Rows, Shape};
 pub(crate) use sink::Failure;

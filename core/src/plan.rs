@@ -18,5 +18,5 @@ pub use graph::{
 pub use guarantee::{Guarantee, Promise};
 pub use mistake::{Mistake, Mistakes};
 pub use option::{Options, Policy, Retry, Throttle, Trigger};
-pub use phases::{Located, Mark, Net, Part, Phase, PhaseStage, Plan};
+pub use phases::{Does, Located, Mark, Net, Outside, Part, Phase, PhaseStage, Plan};
 pub use stage::{Line, Stage, StageId, StageKind};

@@ -27,6 +27,7 @@ mod locator;
 mod map_async;
 mod metrics;
 mod nowhere;
+mod open_sink;
 mod origin;
 mod parcel;
 mod part;

@@ -10,6 +10,7 @@ use crate::fingerprint::{agreement, fingerprint};
 use crate::fuse::Fused;
 use crate::guarantee::Obstacle;
 use crate::mistake::Gather;
+use crate::outside::outside;
 use crate::paths::{At, Coders};
 
 /// The plan under work.
@@ -153,7 +154,7 @@ impl<'a> Draft<'a> {
     /// The plan, or what is wrong.
     pub(crate) fn finish(mut self) -> Result<Plan, Mistakes> {
         let (fingerprint, agreement) = (fingerprint(&self.stages), agreement(&self));
-        let located = self.located();
+        let (located, outside) = (self.located(), outside(&self));
         match (self.mistakes.none(), self.graph.take(), self.promise.take(), self.fused.take()) {
             (true, Some((graph, parts)), Some(promise), Some(fused)) => Ok(Plan {
                 name: self.declaration.name.clone(),
@@ -163,6 +164,7 @@ impl<'a> Draft<'a> {
                 parts,
                 dropped: fused.dropped,
                 located,
+                outside,
                 promise,
                 fingerprint,
                 agreement,

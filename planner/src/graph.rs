@@ -83,7 +83,8 @@ fn keep_bytes(draft: &mut Draft<'_>, coders: &mut Vec<Coder>) -> Vec<KeepBytes> 
             Some(chain) => {
                 let known = coders.len();
                 coders.extend(chain);
-                kept.push(KeepBytes { stage: origin, coders: (known..coders.len()).collect() });
+                let originals = writes.iter().any(|stage| wants_originals(draft, stage));
+                kept.push(KeepBytes { stage: origin, coders: (known..coders.len()).collect(), originals });
             }
             None => continue,
         }
@@ -111,6 +112,12 @@ fn chain_to_bytes(draft: &mut Draft<'_>, origin: usize, emits: &Form, writes: &[
         ),
     );
     None
+}
+
+/// Whether the dead letters of a stage are more than bytes.
+fn wants_originals(draft: &Draft<'_>, stage: &Stage) -> bool {
+    let sink = letters_of(draft, stage).and_then(|number| draft.declaration.letters.get(number));
+    sink.is_some_and(|sink| !sink.letters().form().is::<Bytes>())
 }
 
 /// The dead letters that a stage may write to.

@@ -17,6 +17,7 @@ pub(crate) struct Obstacle {
 }
 
 const STORE: &str = "keep positions by `.store(…)`";
+const SAME: &str = "name the server in the same words for both, if it is the same";
 const OTHER_SINK: &str = "write to a sink that stores positions with its data";
 const OTHER_SOURCE: &str = "read from a source that can be resumed from a position";
 const GATHER: &str = "place the sink on one instance, such as `.place(Where::Last)`, so that a merge stands before it";
@@ -57,6 +58,7 @@ fn holds(draft: &Draft<'_>, (first, source): (&Stage, &SourceTraits), (last, sin
 fn in_the_way(draft: &Draft<'_>, source: &SourceTraits, sink: &SinkTraits) -> Vec<Obstacle> {
     let all = [
         its_own_words(draft, sink),
+        at_another_server(draft, source, sink),
         not_kept(draft, source, sink),
         one_by_one(draft, source),
         given_again(draft, source),
@@ -78,6 +80,14 @@ fn its_own_words(draft: &Draft<'_>, sink: &SinkTraits) -> Option<Obstacle> {
     };
     let out = if would { STORE } else { OTHER_SINK };
     sink.transactional.clone().err().map(|why| Obstacle { why, out })
+}
+
+/// The sink could commit the positions that the source's server keeps, if it were the same.
+fn at_another_server(draft: &Draft<'_>, source: &SourceTraits, sink: &SinkTraits) -> Option<Obstacle> {
+    let (Some(kept), Some(at)) = (&source.server, &sink.commits_at) else { return None };
+    let [first, last] = [&draft.stages.first()?.name, &draft.stages.last()?.name];
+    let why = format!("the positions of {first} are kept by `{kept}`, and {last} commits at `{at}`");
+    (sink.transactional.is_err() && kept != at).then_some(Obstacle { why, out: SAME })
 }
 
 /// Positions are kept by the source's server or by the store; the sink can keep them only if there is a store.

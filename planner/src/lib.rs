@@ -16,6 +16,7 @@ mod hand;
 mod logical;
 mod mistake;
 mod network;
+mod outside;
 mod pair;
 mod paths;
 mod reject;

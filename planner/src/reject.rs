@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_core::contracts::{Commits, DynSinkFactory, Ends, NetKind, Places, SourceTraits, Where};
-use millstream_core::data::Bytes;
 use millstream_core::plan::{Declaration, Factory, Policy, Stage, StageKind};
 
 use crate::draft::{Draft, What, net_name};
@@ -209,11 +208,12 @@ fn letters(declaration: &Declaration, stages: &[Stage], mistakes: &mut Gather) {
 
 fn letter(sink: &dyn DynSinkFactory, writers: &[&Stage], mistakes: &mut Gather) {
     let kind = sink.traits(false).kind;
-    if !sink.form().is::<Bytes>() {
+    let letters = sink.letters();
+    if sink.form() != *letters.form() {
         mistakes.of(
             writers,
-            format!("dead letters are [Bytes], and {kind} takes [{}]", sink.form()),
-            "give `dead_letter` a sink that takes [Bytes]",
+            format!("dead letters are [{}], and {kind} takes [{}]", letters.form(), sink.form()),
+            "declare them by `OnError::dead_letter`, which takes what dead letters can become",
         );
     }
     if sink.traits(false).durable_at_close {

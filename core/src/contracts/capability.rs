@@ -61,6 +61,8 @@ pub struct SourceTraits {
     pub kind: String,
     /// What it reads, for people and for telling one input from another: paths and framing, a topic. Never a secret.
     pub input: String,
+    /// What a state folder knows this input by, where `input` says more than that, such as how a server is reached.
+    pub identity: Option<String>,
     /// Whether input ends.
     pub ends: Ends,
     /// What it acknowledges.
@@ -96,6 +98,7 @@ impl SourceTraits {
         Self {
             kind: kind.into(),
             input: input.into(),
+            identity: None,
             ends: Ends::Bounded,
             commits: Commits::None,
             keeps_positions: false,
@@ -123,6 +126,8 @@ pub struct SinkTraits {
     /// Whether it stores positions in one transaction with its data; if not, why what a crash repeats appears twice, as
     /// half a sentence: `standard output can't take back what it printed`.
     pub transactional: Result<(), String>,
+    /// Where those positions stand, under the pipeline's name, if they don't go with its output: `the topic positions`.
+    pub positions_in: Option<String>,
     /// The server at which it commits a source's positions in one transaction with its data, if the source's are kept
     /// there ([`SourceTraits::server`]): both are then on one instance, with no network stage between them.
     pub commits_at: Option<String>,
@@ -146,6 +151,7 @@ impl SinkTraits {
             place: Where::Last,
             ordered: true,
             transactional: Err(repeats.into()),
+            positions_in: None,
             commits_at: None,
             local_state: false,
             durable_at_close: false,

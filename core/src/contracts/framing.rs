@@ -1,5 +1,7 @@
 //! [`Framing`]: where records begin and end in a stream of bytes.
 
+use std::sync::Arc;
+
 use crate::data::{Bytes, Range32};
 
 /// How records are found in a stream of bytes, and how a stream is made of records. Plain logic: who uses it does the
@@ -95,14 +97,28 @@ pub struct Scan {
     pub unpacked: Option<Unpacked>,
 }
 
-/// Records that a [`Framer`] made of a stretch of the data. A framer may give some of a stretch and consume nothing of
-/// it: it is then shown the same stretch again, and its [`Framer::state`] says how many of it have been given.
+/// Records that a [`Framer`] made of a stretch of the data, or of several that follow each other. A framer may give some of a
+/// stretch and consume nothing of it: it is then shown the same stretch again, and its [`Framer::state`] says how many of it
+/// have been given.
 #[derive(Debug, Clone, Default)]
 pub struct Unpacked {
     /// What the records that were found are places in.
     pub bytes: Bytes,
-    /// How many records of the same stretch came before these.
+    /// How many records of the first stretch came before these.
     pub before: u64,
+    /// Where stretches begin that don't begin with the data, ascending.
+    pub seams: Vec<Seam>,
+}
+
+/// Where a stretch begins: behind another, or behind what is no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seam {
+    /// How many of the records that were found come before it.
+    pub records: u32,
+    /// Where it is in the data.
+    pub at: usize,
+    /// What [`Framer::state`] says there.
+    pub state: Arc<[u8]>,
 }
 
 impl Scan {

@@ -2,8 +2,12 @@
 
 use base64::Engine as _;
 
+mod form;
+
 use super::Error;
-use crate::data::EventTime;
+use crate::data::{EventTime, Original};
+
+pub use form::{FromLetter, LetterForm};
 
 /// A record that could not be processed, with all it takes to see why and to run it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct Letter {
     pub reason: String,
     /// The original bytes.
     pub bytes: Vec<u8>,
+    /// The record as its source gave it, where there is more of it than bytes: a message with its key and headers.
+    pub original: Original,
 }
 
 #[derive(serde::Serialize)]

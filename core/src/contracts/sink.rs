@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, mpsc};
 
 use super::source::BoxFuture;
-use super::{Cause, Checkpoint, Error, Result, Shares, SinkTraits};
+use super::{Cause, Checkpoint, Error, LetterForm, Result, Shares, SinkTraits};
 use crate::commit::{Share, Ticket};
 use crate::data::{Batch, Data, Form, Records, Shared};
 
@@ -189,6 +189,17 @@ pub trait SinkFactory: Send + Sync + 'static {
         false
     }
 
+    /// As a sink of dead letters: what is wrong with it beside what [`check`](Self::check) finds, one message each with
+    /// what to do.
+    fn check_letters(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// As a sink of dead letters: how they become its records. `OnError::dead_letter` sees to it.
+    fn letters(&self) -> LetterForm {
+        LetterForm::lines()
+    }
+
     /// Makes one.
     fn make(&self) -> Self::Sink;
 }
@@ -277,6 +288,8 @@ pub trait DynSinkFactory: Send + Sync {
     fn shares(&self) -> Option<Shares>;
     /// See [`SinkFactory::joins`].
     fn joins(&self, sink: &Shares) -> bool;
+    /// See [`SinkFactory::letters`].
+    fn letters(&self) -> LetterForm;
     /// See [`SinkFactory::make`].
     fn make(&self) -> Box<dyn DynSink>;
     /// What it takes.
@@ -302,6 +315,10 @@ impl<F: SinkFactory> DynSinkFactory for F {
 
     fn joins(&self, sink: &Shares) -> bool {
         SinkFactory::joins(self, sink)
+    }
+
+    fn letters(&self) -> LetterForm {
+        SinkFactory::letters(self)
     }
 
     fn make(&self) -> Box<dyn DynSink> {

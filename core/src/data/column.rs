@@ -1,6 +1,9 @@
 //! How the values of a batch are stored.
 
 use std::any::Any;
+use std::sync::Arc;
+
+use super::Originals;
 
 /// The values of a batch, in order. Rows are numbered from 0.
 pub trait Column: Default + Send + Sync + 'static {
@@ -40,6 +43,12 @@ pub trait Column: Default + Send + Sync + 'static {
 
     /// About how many bytes of memory the rows hold.
     fn weight(&self) -> usize;
+
+    /// The rows as they are now, for dead letters that want more of a record than its bytes: where there is more (a
+    /// message has headers), a copy of the column, which should be cheap. By default nothing.
+    fn originals(&self) -> Option<Arc<dyn Originals>> {
+        None
+    }
 }
 
 /// A column whose type is not known: what batches carry. Every [`Column`] is one; the methods have names of their own so
@@ -55,6 +64,8 @@ pub trait AnyColumn: Any + Send + Sync {
     fn reset(&mut self);
     /// [`Column::weight`].
     fn bytes(&self) -> usize;
+    /// [`Column::originals`].
+    fn kept(&self) -> Option<Arc<dyn Originals>>;
     /// For a cast to the typed column.
     fn as_any(&self) -> &dyn Any;
     /// For a cast to the typed column.
@@ -78,6 +89,9 @@ impl<C: Column> AnyColumn for C {
     }
     fn bytes(&self) -> usize {
         self.weight()
+    }
+    fn kept(&self) -> Option<Arc<dyn Originals>> {
+        self.originals()
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Original;
+
 /// The number of a partition within one run of one source; it never outlives the run.
 pub type PartitionId = u32;
 
@@ -106,4 +108,10 @@ pub trait Marks: Send + Sync + 'static {
     /// Where the record `index` of the batch stands, for people: `orders.xml line 12, byte 4711`. `offset` is the
     /// record's first byte within `block`, the block that the batch was emitted with, when there is one.
     fn place(&self, index: u32, block: &[u8], offset: usize) -> String;
+
+    /// The record `index` as the source gave it. The engine sees to it where dead letters may want it.
+    fn original(&self, index: u32) -> Original {
+        let _ = index;
+        Original::default()
+    }
 }

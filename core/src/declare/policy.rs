@@ -1,9 +1,9 @@
 //! [`OnError`]: what the user says is to become of a record that failed.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::contracts::{DynSinkFactory, Sink, SinkFactory};
-use crate::data::Bytes;
+use crate::contracts::{DynSinkFactory, FromLetter, LetterForm, Shares, Sink, SinkFactory, SinkTraits};
 
 /// What is to become of a record that a stage could not process. A record is what the source gave: where a one-to-many
 /// stage made several of it, and one of these fails, they all share its fate.
@@ -54,8 +54,9 @@ pub enum OnError {
 }
 
 impl OnError {
-    /// Dead letters to `sink`, as lines of JSON (see [`Letter`](crate::contracts::Letter)). Give each destination a sink
-    /// that appends: a run that is started again goes on with the same letters.
+    /// Dead letters to `sink`: as lines of JSON where it takes bytes (see [`Letter`](crate::contracts::Letter)), or as what
+    /// else a letter can [become](FromLetter), such as a message that has the reason in its headers. Give each destination
+    /// a sink that appends: a run that is started again goes on with the same letters.
     ///
     /// ```
     /// # use millstream::prelude::*;
@@ -77,8 +78,45 @@ impl OnError {
     pub fn dead_letter<F>(sink: F) -> Self
     where
         F: SinkFactory,
-        F::Sink: Sink<In = Bytes>,
+        F::Sink: Sink<In: FromLetter>,
     {
-        Self::DeadLetter(Arc::new(sink))
+        Self::DeadLetter(Arc::new(OfLetters(sink)))
+    }
+}
+
+/// A sink of dead letters. It hands on all that a factory says.
+struct OfLetters<F>(F);
+
+impl<F: SinkFactory<Sink: Sink<In: FromLetter>>> SinkFactory for OfLetters<F> {
+    type Sink = F::Sink;
+
+    fn traits(&self, keeps_positions: bool) -> SinkTraits {
+        self.0.traits(keeps_positions)
+    }
+
+    fn check(&self) -> Vec<String> {
+        let mut wrong = self.0.check();
+        wrong.extend(self.0.check_letters());
+        wrong
+    }
+
+    fn writes(&self) -> Option<PathBuf> {
+        self.0.writes()
+    }
+
+    fn shares(&self) -> Option<Shares> {
+        self.0.shares()
+    }
+
+    fn joins(&self, sink: &Shares) -> bool {
+        self.0.joins(sink)
+    }
+
+    fn letters(&self) -> LetterForm {
+        LetterForm::of::<<F::Sink as Sink>::In>()
+    }
+
+    fn make(&self) -> F::Sink {
+        self.0.make()
     }
 }

@@ -32,6 +32,8 @@ pub struct KeepBytes {
     pub stage: StageId,
     /// The chain of coders from what it emits to bytes; empty if it emits bytes.
     pub coders: Vec<CoderId>,
+    /// Whether letters are made of more than bytes: of records as their source gave them.
+    pub originals: bool,
 }
 
 /// The number of a coder in [`Graph::coders`].

@@ -22,6 +22,8 @@ pub struct Plan {
     pub dropped: Vec<String>,
     /// Where each stage runs, in order.
     pub located: Vec<Located>,
+    /// What it reads and writes, and where dead letters go.
+    pub outside: Vec<Outside>,
     /// The delivery guarantee.
     pub promise: Promise,
     /// Says what the pipeline does: names, types, options, placement; not addresses, paths or instances. Two pipelines
@@ -107,4 +109,28 @@ pub struct Located {
     pub why: String,
     /// With how many workers.
     pub workers: usize,
+}
+
+/// What a pipeline meets outside of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outside {
+    /// What it does there.
+    pub does: Does,
+    /// The names of the stages that do it: the source, the sink, or all whose dead letters go there.
+    pub stages: Vec<String>,
+    /// The kind of source or sink: `KAFKA`.
+    pub kind: String,
+    /// What it reads or where it writes, for people: a path, a topic and its brokers. Never a secret.
+    pub what: String,
+}
+
+/// What a pipeline does outside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    /// It reads.
+    Reads,
+    /// It writes.
+    Writes,
+    /// It writes dead letters.
+    DeadLetters,
 }

@@ -1,6 +1,7 @@
 //! Channels of batches between tasks. Where one side has several workers, batches are dealt to them in turn and collected
 //! in the same turn: that keeps order.
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::parcel::{Close, Message, Parcel};
@@ -49,9 +50,20 @@ impl Outgoing {
         self.lanes.len() > 1
     }
 
-    /// Waits for room for one message. May be dropped at any time.
+    /// Waits for room for one message. Who deals to one alone and has found none waits until half of the lane is free: else
+    /// each of the receiver's steps would wake the sender for one more batch, and where batches are small that costs more
+    /// than they do. May be dropped at any time.
     pub(super) async fn ready(&self) -> Result<(), Gone> {
-        self.lanes[self.turn].reserve().await.map(drop).map_err(|_| Gone)
+        let lane = &self.lanes[self.turn];
+        match lane.try_reserve() {
+            Ok(_) => Ok(()),
+            Err(TrySendError::Closed(())) => Err(Gone),
+            Err(TrySendError::Full(())) => {
+                // Others would wait for the slowest.
+                let room = if self.deals() { 1 } else { lane.max_capacity().div_ceil(2) };
+                lane.reserve_many(room).await.map(drop).map_err(|_| Gone)
+            }
+        }
     }
 
     /// Waits until the receiver wants no more. May be dropped at any time.

@@ -8,10 +8,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::sync::Mutex;
 
 use super::nowhere::Nowhere;
-use super::sink_end::OpenSink;
+use super::open_sink::OpenSink;
 use crate::commit::{HoldId, Note, Outcome, Settle, Ticket};
 use crate::contracts::{Cause, DynSinkFactory, Error, Failures, Letter, Result, Shares, SinkContext, WriteError};
-use crate::data::{Batch, Bytes, Data, EventTime, Packed, Partition, Shared, Times};
+use crate::data::{AnyColumn, Batch, EventTime, Partition, Shared, Times};
 
 /// One destination of dead letters; several tasks may write to it.
 pub(super) struct Letterbox {
@@ -95,7 +95,7 @@ impl Letterbox {
 
     /// Writes letters; they are durable when it returns, or in the transaction of the pipeline's sink.
     pub(super) async fn write(&self, letters: &[Letter]) -> Result<()> {
-        let batch = batch(letters)?;
+        let batch = batch(letters, self.factory.letters().column(letters)?);
         let mut sink = self.sink.lock().await;
         let OpenSink { sink, failures } = self.opened(&mut sink).await?;
         let mut ticket = Some(Ticket::new(Arc::new(Nobody), 0, 0..0));
@@ -135,6 +135,7 @@ pub(super) fn letter(shared: &Shared, record: u32, note: &Note) -> Letter {
         stage: note.stage.clone(),
         reason: note.reason.clone(),
         bytes: raw.map(|raw| raw.get(record as usize).to_vec()).unwrap_or_default(),
+        original: shared.marks.original(record),
     }
 }
 
@@ -154,14 +155,9 @@ fn undelivered(error: WriteError) -> Error {
     }
 }
 
-fn batch(letters: &[Letter]) -> Result<Batch> {
-    let mut column = Packed::<Bytes>::default();
-    for letter in letters {
-        column.append_bytes(letter.to_json()?.as_bytes());
-    }
-    column.freeze();
+fn batch(letters: &[Letter], column: Box<dyn AnyColumn>) -> Batch {
     let shared = Shared {
-        stage: Bytes::NAME.into(),
+        stage: "letters".into(),
         partition: Partition::new("letters"),
         instance: 0,
         epoch: 0,
@@ -174,7 +170,7 @@ fn batch(letters: &[Letter]) -> Result<Batch> {
         turns: None,
         dealt: None,
     };
-    Ok(Batch::new(Arc::new(shared), Box::new(column)))
+    Batch::new(Arc::new(shared), column)
 }
 
 /// Nobody waits for a letter's outcome but who wrote it.
@@ -192,6 +188,8 @@ impl Settle for Nobody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contracts::LetterForm;
+    use crate::data::{Bytes, Original};
     use crate::testkit::{Ledger, ScriptSink};
 
     fn shared(first: u64) -> Arc<Shared> {
@@ -202,8 +200,11 @@ mod tests {
             stage: String::new(),
             reason: String::new(),
             bytes: Vec::new(),
+            original: Original::default(),
         };
-        let batch = batch(&[letter(0), letter(1)]).expect("a batch can be made");
+        let letters = [letter(0), letter(1)];
+        let column = LetterForm::lines().column(&letters).expect("they are lines");
+        let batch = batch(&letters, column);
         let (mut shared, ..) = batch.into_parts();
         Arc::get_mut(&mut shared).expect("nobody else has it").first = first;
         shared

@@ -13,8 +13,8 @@ use super::keep::KeepBytes;
 use super::kept::Kept;
 use super::letters::Letterbox;
 use super::metrics::Meters;
+use super::open_sink::OpenSink;
 use super::resolve::Resolver;
-use super::sink_end::OpenSink;
 use super::source_end::{How, Others, Partitions, SourceEnd};
 use super::tally::Tally;
 use super::upstream::SharedStore;
@@ -84,7 +84,8 @@ impl Setup {
     /// Opens the store, if there is one.
     pub(super) async fn open_store(&self) -> Result<Option<SharedStore>> {
         let Some(store) = &self.job.store else { return Ok(None) };
-        let store = store.open(&self.job.opened(self.source.1.input.clone())).await?;
+        let SourceTraits { input, identity, .. } = &self.source.1;
+        let store = store.open(&self.job.opened(identity.as_ref().unwrap_or(input).clone())).await?;
         Ok(Some(Arc::new(Mutex::new(store))))
     }
 
@@ -148,6 +149,7 @@ impl Setup {
             sink_keeps: self.instance.is_none() && self.is_transactional(),
             forgets: source.keeps_positions && (sink.commits_for(source) || !self.is_transactional()),
         };
+        let holds_some = !held.is_empty();
         let partitions = Partitions::new(self.kept(held), opened_as, how, self.bounds(), tallies);
         let mut source = SourceEnd::new(
             self.source.0.make(),
@@ -156,10 +158,29 @@ impl Setup {
             self.settings.world.clock.clone(),
             self.meters.clone(),
             KeepBytes::of(&self.job.graph, 0, &control.halt()),
-            others.map(|(reports, keep)| Others { reports, compare: self.compares_origins(), keep }),
+            others.map(|(reports, keep)| {
+                // Positions that die with their connection are none to go on at.
+                let keep = keep && self.source.1.resumable;
+                Others { reports, compare: self.compares_origins(), keep }
+            }),
         );
-        source.open().await?;
-        Ok((source, partitions))
+        match source.open().await {
+            Err(error) if holds_some && error.cause() == Cause::State => Err(self.misfit(error)),
+            opened => opened.map(|()| (source, partitions)),
+        }
+    }
+
+    /// Where the sink keeps positions apart from its output, they may be another input's.
+    fn misfit(&self, error: Error) -> Error {
+        let commits_there = self.sink.1.commits_for(&self.source.1);
+        let Some(at) = self.sink.1.positions_in.as_ref().filter(|_| !commits_there) else { return error };
+        let name = &self.job.name;
+        let message = format!(
+            "{at} has positions under the pipeline's name `{name}` that don't fit this input: if they are another \
+             pipeline's, give each a name of its own (`Pipeline::called`, `--name` of an example); if they are its own, the \
+             input has changed"
+        );
+        Error::new(Cause::State, message).because(error)
     }
 
     /// The positions of this pipeline's source.

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::behind::Behind;
 use super::kept::Upto;
 use super::metrics::{Meters, add};
+use super::open_sink::OpenSink;
 use super::parcel::Parcel;
 use super::resolve::Resolver;
 use crate::commit::{Cut, Ticket};
@@ -36,12 +37,6 @@ pub(super) enum Written {
     ReaderGone,
     /// The sink takes nothing any more: it has failed, and that has been told.
     Refused,
-}
-
-/// A sink that is open, and where it tells of rows that failed late.
-pub(super) struct OpenSink {
-    pub(super) sink: Box<dyn DynSink>,
-    pub(super) failures: mpsc::UnboundedReceiver<Failure>,
 }
 
 /// The sink's end of a pipeline.
@@ -175,7 +170,7 @@ impl SinkEnd {
         while let Ok(Failure { ticket, shared, error }) = self.failures.try_recv() {
             let (record, error) = (ticket.records().start, error.in_stage(self.name.clone()));
             if error.cause() == Cause::Record && self.policy != Policy::Fail {
-                self.dispose(ticket, &shared, record, error).await?;
+                self.dispose(ticket, &shared, record, error).await.map_err(|error| self.judge(error))?;
                 continue;
             }
             self.failed = Some(ticket);
@@ -221,12 +216,19 @@ impl SinkEnd {
         Ok(Written::Again(after, Duration::ZERO))
     }
 
+    /// Deals with a record that failed, by the policy.
     async fn dispose(&mut self, mut ticket: Ticket, shared: &Shared, record: u32, error: Error) -> Result<()> {
         let counters = &self.meters.stages[self.stage];
         match self.policy {
             Policy::DeadLetter(letters) => {
                 let faults = [(record, error)];
-                let given_up = self.resolver.bury(letters, &ticket, shared, &faults).await?;
+                let given_up = match self.resolver.bury(letters, &ticket, shared, &faults).await {
+                    Ok(given_up) => given_up,
+                    Err(error) => {
+                        self.failed = Some(ticket);
+                        return Err(error);
+                    }
+                };
                 add(&counters.dead_lettered, faults.len() - given_up.len());
                 given_up.into_iter().for_each(|record| ticket.abandon(record));
             }

@@ -83,6 +83,7 @@ impl<T: Data + Clone> Script<T> {
         let traits = SourceTraits {
             kind: "SCRIPT".to_owned(),
             input: "a script".to_owned(),
+            identity: None,
             ends,
             commits: Commits::Optimistic,
             keeps_positions: false,

@@ -261,6 +261,7 @@ impl<T: Data + Clone> SinkFactory for ScriptSink<T> {
             place: Where::Last,
             ordered: true,
             transactional,
+            positions_in: None,
             commits_at: self.commits_at.clone(),
             durable_at_close: false,
             local_state: false,

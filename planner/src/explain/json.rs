@@ -2,22 +2,25 @@
 //!
 //! ```text
 //! plan    { version: 1, name, instances, fingerprint, agreement, phases: [phase], running: [part], dropped: [string],
-//!           located: [located], guarantee: { guarantee, reason, sentence, losses: [string] } }
+//!           located: [located], outside: [outside], guarantee: { guarantee, reason, sentence, losses: [string] } }
 //! phase   { title, stages: [{ name, takes?, gives?, mark, number? }] }
 //! part    { place, enters?, net: { kind, by_event_time: { idle_ms }? }?, tasks: [task] }
 //! task    { number, name, runs: "async" | "thread", workers, takes: { form, batches }?, steps: [step], gives_to? }
 //! step    { verb, what, segment }
 //! located { stage, place, why, workers }
+//! outside { does, stages: [string], kind, what }
 //! ```
 //!
 //! Types are names. `mark` is one of `logical`, `net-out`, `net-in`, `decode`, `encode`, `recast`, `kept`; `number` is
 //! the stage's, from 1, if it was declared. `place` is `everywhere`, `first`, `last`, `last-joined` or `named:NAME`.
-//! `kind` is `split`, `split-by-key`, `merge-sort` or `merge`. `guarantee` is `while-running`, `at-least-once` or
-//! `exactly-once`. Tasks are numbered from 1; `segment` counts the segments of a task from 1 and is null for steps that are
-//! in none. Fields may be added within a version.
+//! A net's `kind` is `split`, `split-by-key`, `merge-sort` or `merge`. `does` is `reads`, `writes` or `dead-letters`.
+//! `guarantee` is `while-running`, `at-least-once` or `exactly-once`. Tasks are numbered from 1; `segment` counts the
+//! segments of a task from 1 and is null for steps that are in none. Fields may be added within a version.
 
 use millstream_core::contracts::{Across, NetKind, Where};
-use millstream_core::plan::{Guarantee, Inlet, Mark, Net, Outlet, Part, Phase, PhaseStage, Plan, Runs, Task};
+use millstream_core::plan::{
+    Does, Guarantee, Inlet, Mark, Net, Outlet, Outside, Part, Phase, PhaseStage, Plan, Runs, Task,
+};
 use serde_json::{Value, json};
 
 use super::losses::losses;
@@ -44,6 +47,7 @@ fn value(plan: &Plan) -> Value {
             "why": located.why,
             "workers": located.workers,
         })).collect::<Vec<_>>(),
+        "outside": plan.outside.iter().map(outside).collect::<Vec<_>>(),
         "guarantee": {
             "guarantee": guarantee(plan.promise.guarantee),
             "reason": plan.promise.reason,
@@ -125,6 +129,19 @@ fn numbered(steps: &[Done]) -> Vec<Value> {
         json!({ "verb": step.verb, "what": step.what, "segment": segment })
     };
     steps.iter().map(number).collect()
+}
+
+fn outside(outside: &Outside) -> Value {
+    json!({
+        "does": match outside.does {
+            Does::Reads => "reads",
+            Does::Writes => "writes",
+            Does::DeadLetters => "dead-letters",
+        },
+        "stages": outside.stages,
+        "kind": outside.kind,
+        "what": outside.what,
+    })
 }
 
 fn place(place: &Where) -> String {

@@ -7,12 +7,12 @@
 //! ```
 //!
 //! that is, for each stage the type it takes, its name, and the type it gives; then its number if it was declared, and
-//! why it is there. Behind the phases stand the tasks that run, what they leave out, where each stage runs, and the
-//! delivery guarantee.
+//! why it is there. Behind the phases stand the tasks that run, what they leave out, where each stage runs, what is read and
+//! written, and the delivery guarantee.
 
 use std::fmt::{self, Write as _};
 
-use millstream_core::plan::{Inlet, Mark, Net, Outlet, Phase, PhaseStage, Plan};
+use millstream_core::plan::{Does, Inlet, Mark, Net, Outlet, Outside, Phase, PhaseStage, Plan};
 
 use super::losses::losses;
 use super::steps::{mark, place, runs, steps, through};
@@ -35,6 +35,7 @@ fn write(out: &mut String, plan: &Plan) -> fmt::Result {
     write_tasks(out, plan)?;
     write_dropped(out, plan)?;
     write_places(out, plan)?;
+    write_outside(out, plan)?;
     writeln!(out, "Guarantee\n\n    {}", plan.promise)?;
     losses(plan).iter().try_for_each(|sentence| writeln!(out, "    {sentence}"))
 }
@@ -125,4 +126,27 @@ fn write_places(out: &mut String, plan: &Plan) -> fmt::Result {
         writeln!(out, "    {:width$}  {place}, {workers}: {}", located.stage, located.why)?;
     }
     writeln!(out)
+}
+
+fn write_outside(out: &mut String, plan: &Plan) -> fmt::Result {
+    writeln!(out, "Reads and writes\n")?;
+    let rows: Vec<_> = plan.outside.iter().map(|it| (whose(plan, it), it)).collect();
+    let width = rows.iter().map(|(whose, _)| whose.len()).max().unwrap_or(0);
+    for (whose, it) in rows {
+        let does = match it.does {
+            Does::Reads => "reads from",
+            Does::Writes => "writes to",
+            Does::DeadLetters => "dead letters to",
+        };
+        writeln!(out, "    {whose:width$}  {does} {}: {}", it.kind, it.what)?;
+    }
+    writeln!(out)
+}
+
+/// The stages that it is done by.
+fn whose(plan: &Plan, it: &Outside) -> String {
+    match it.stages.len() {
+        all if all > 1 && all == plan.graph.stages.len() => "all stages".to_owned(),
+        _ => it.stages.join(", "),
+    }
 }

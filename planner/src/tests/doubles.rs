@@ -44,6 +44,7 @@ fn source<T>(kind: &str, places: Places) -> From<T> {
         traits: SourceTraits {
             kind: kind.to_owned(),
             input: "somewhere".to_owned(),
+            identity: None,
             ends: Ends::Bounded,
             commits: Commits::Optimistic,
             keeps_positions: false,
@@ -95,6 +96,7 @@ fn sink<T>(kind: &str, place: Where) -> Into<T> {
             place,
             ordered: true,
             transactional: Err("standard output can't take back what it printed".to_owned()),
+            positions_in: None,
             commits_at: None,
             durable_at_close: false,
             local_state: false,

@@ -1,7 +1,8 @@
 use std::fmt::Write as _;
 
 use insta::assert_snapshot;
-use millstream_core::declare::Pipeline;
+use millstream_core::declare::{OnError, Pipeline};
+use serde_json::Value;
 
 use super::doubles::{Node, file, queue, stdout, to_file};
 use super::planned;
@@ -110,6 +111,11 @@ fn the_amqp_example_on_three_instances() {
         NET-MERGE-SORT  on the last to join, 1 worker: that is where the user looks
         STD-OUT         on the last to join, 1 worker: that is where the user looks
 
+    Reads and writes
+
+        AMQP-QUEUE  reads from AMQP-QUEUE: somewhere
+        STD-OUT     writes to STD-OUT: somewhere
+
     Guarantee
 
         at-least-once: standard output can't take back what it printed
@@ -161,17 +167,35 @@ fn a_filter_from_file_to_file_on_one_instance() {
         PAID     everywhere, 1 worker: there is only one instance
         TO-FILE  everywhere, 1 worker: there is only one instance
 
+    Reads and writes
+
+        FILE     reads from FILE: somewhere
+        TO-FILE  writes to TO-FILE: somewhere
+
     Guarantee
 
         at-least-once: a file is written anew by each run; no state folder: a restart begins from the start
     ");
 }
 
+/// The plan of the example as JSON, and the parts of it that have tests of their own.
+fn as_json() -> (Value, [Value; 3]) {
+    let text = json(&planned(3, &amqp().coder_par(2)));
+    let mut whole: Value = serde_json::from_str(&text).expect("it is JSON");
+    let parts = ["phases", "located", "running"].map(|field| whole[field].take());
+    (whole, parts)
+}
+
+/// One line for each of these.
+fn lines(all: &Value) -> String {
+    let all = all.as_array().expect("it is a list");
+    all.iter().fold(String::new(), |lines, one| lines + &one.to_string() + "\n")
+}
+
 #[test]
 fn the_same_as_json() {
-    let text = json(&planned(3, &amqp().coder_par(2)));
-    serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON");
-    assert_snapshot!(text, @r#"
+    let (whole, _) = as_json();
+    assert_snapshot!(format!("{whole:#}"), @r#"
     {
       "agreement": "[]:AMQP-QUEUE:[Bytes] source, on Everywhere, fails >> [Bytes]:NET-SPLIT:[Bytes] on Everywhere >> [Bytes]:XML-DECODER:[Node] >> [Node]:XML-FILTER:[Bytes] filter, on Everywhere, fails >> [Node]:XML-ENCODER:[Bytes] >> [Bytes]:NET-MERGE-SORT:[Bytes] on LastJoined >> [Bytes]:STD-OUT:[] sink, on LastJoined, fails; without a state",
       "dropped": [
@@ -189,251 +213,108 @@ fn the_same_as_json() {
         "sentence": "at-least-once: standard output can't take back what it printed"
       },
       "instances": 3,
-      "located": [
-        {
-          "place": "everywhere",
-          "stage": "AMQP-QUEUE",
-          "why": "its broker lets one instance be active",
-          "workers": 1
-        },
-        {
-          "place": "everywhere",
-          "stage": "NET-SPLIT",
-          "why": "it deals what is read there to all instances",
-          "workers": 1
-        },
-        {
-          "place": "everywhere",
-          "stage": "XML-FILTER",
-          "why": "nothing holds it to one place",
-          "workers": 1
-        },
-        {
-          "place": "last-joined",
-          "stage": "NET-MERGE-SORT",
-          "why": "that is where the user looks",
-          "workers": 1
-        },
-        {
-          "place": "last-joined",
-          "stage": "STD-OUT",
-          "why": "that is where the user looks",
-          "workers": 1
-        }
-      ],
+      "located": null,
       "name": "orders",
-      "phases": [
+      "outside": [
         {
+          "does": "reads",
+          "kind": "AMQP-QUEUE",
           "stages": [
-            {
-              "gives": "Bytes",
-              "mark": "logical",
-              "name": "AMQP-QUEUE",
-              "number": 1,
-              "takes": null
-            },
-            {
-              "gives": "Node",
-              "mark": "logical",
-              "name": "XML-FILTER",
-              "number": 2,
-              "takes": "Node"
-            },
-            {
-              "gives": null,
-              "mark": "logical",
-              "name": "STD-OUT",
-              "number": 3,
-              "takes": "Bytes"
-            }
+            "AMQP-QUEUE"
           ],
-          "title": "Declared pipeline"
+          "what": "somewhere"
         },
         {
+          "does": "writes",
+          "kind": "STD-OUT",
           "stages": [
-            {
-              "gives": "Bytes",
-              "mark": "logical",
-              "name": "AMQP-QUEUE",
-              "number": 1,
-              "takes": null
-            },
-            {
-              "gives": "Bytes",
-              "mark": "net-out",
-              "name": "NET-SPLIT",
-              "number": null,
-              "takes": "Bytes"
-            },
-            {
-              "gives": "Node",
-              "mark": "logical",
-              "name": "XML-FILTER",
-              "number": 2,
-              "takes": "Node"
-            },
-            {
-              "gives": "Bytes",
-              "mark": "net-in",
-              "name": "NET-MERGE-SORT",
-              "number": null,
-              "takes": "Bytes"
-            },
-            {
-              "gives": null,
-              "mark": "logical",
-              "name": "STD-OUT",
-              "number": 3,
-              "takes": "Bytes"
-            }
+            "STD-OUT"
           ],
-          "title": "Pipeline with injected network coders"
-        },
-        {
-          "stages": [
-            {
-              "gives": "Bytes",
-              "mark": "logical",
-              "name": "AMQP-QUEUE",
-              "number": 1,
-              "takes": null
-            },
-            {
-              "gives": "Bytes",
-              "mark": "net-out",
-              "name": "NET-SPLIT",
-              "number": null,
-              "takes": "Bytes"
-            },
-            {
-              "gives": "Node",
-              "mark": "decode",
-              "name": "XML-DECODER",
-              "number": null,
-              "takes": "Bytes"
-            },
-            {
-              "gives": "Node",
-              "mark": "logical",
-              "name": "XML-FILTER",
-              "number": 2,
-              "takes": "Node"
-            },
-            {
-              "gives": "Bytes",
-              "mark": "encode",
-              "name": "XML-ENCODER",
-              "number": null,
-              "takes": "Node"
-            },
-            {
-              "gives": "Bytes",
-              "mark": "net-in",
-              "name": "NET-MERGE-SORT",
-              "number": null,
-              "takes": "Bytes"
-            },
-            {
-              "gives": null,
-              "mark": "logical",
-              "name": "STD-OUT",
-              "number": 3,
-              "takes": "Bytes"
-            }
-          ],
-          "title": "Final Pipeline with injected type coders"
+          "what": "somewhere"
         }
       ],
-      "running": [
-        {
-          "enters": null,
-          "net": null,
-          "place": "everywhere",
-          "tasks": [
-            {
-              "gives_to": 2,
-              "name": "AMQP-QUEUE",
-              "number": 1,
-              "runs": "async",
-              "steps": [
-                {
-                  "segment": null,
-                  "verb": "reads",
-                  "what": "AMQP-QUEUE:[Bytes]"
-                }
-              ],
-              "takes": null,
-              "workers": 1
-            }
-          ]
-        },
-        {
-          "enters": "NET-SPLIT",
-          "net": {
-            "by_event_time": null,
-            "by_first_record": false,
-            "kind": "split"
-          },
-          "place": "everywhere",
-          "tasks": [
-            {
-              "gives_to": 3,
-              "name": "XML-FILTER",
-              "number": 2,
-              "runs": "thread",
-              "steps": [
-                {
-                  "segment": 1,
-                  "verb": "decodes",
-                  "what": "[Bytes]:XML-DECODER:[Node]"
-                },
-                {
-                  "segment": 1,
-                  "verb": "looks",
-                  "what": "[Node]:XML-FILTER:[Node]"
-                }
-              ],
-              "takes": {
-                "batches": 4,
-                "form": "Bytes"
-              },
-              "workers": 1
-            }
-          ]
-        },
-        {
-          "enters": "NET-MERGE-SORT",
-          "net": {
-            "by_event_time": null,
-            "by_first_record": false,
-            "kind": "merge-sort"
-          },
-          "place": "last-joined",
-          "tasks": [
-            {
-              "gives_to": null,
-              "name": "STD-OUT",
-              "number": 3,
-              "runs": "async",
-              "steps": [
-                {
-                  "segment": null,
-                  "verb": "writes",
-                  "what": "[Bytes]:STD-OUT:[]"
-                }
-              ],
-              "takes": {
-                "batches": 4,
-                "form": "Bytes"
-              },
-              "workers": 1
-            }
-          ]
-        }
-      ],
+      "phases": null,
+      "running": null,
       "version": 1
     }
     "#);
+}
+
+#[test]
+fn its_phases_as_json() {
+    let (_, [phases, ..]) = as_json();
+    let phases = phases.as_array().expect("it is a list");
+    let phase = |phase: &Value| format!("{}\n{}", phase["title"], lines(&phase["stages"]));
+    assert_snapshot!(phases.iter().map(phase).collect::<String>(), @r#"
+    "Declared pipeline"
+    {"gives":"Bytes","mark":"logical","name":"AMQP-QUEUE","number":1,"takes":null}
+    {"gives":"Node","mark":"logical","name":"XML-FILTER","number":2,"takes":"Node"}
+    {"gives":null,"mark":"logical","name":"STD-OUT","number":3,"takes":"Bytes"}
+    "Pipeline with injected network coders"
+    {"gives":"Bytes","mark":"logical","name":"AMQP-QUEUE","number":1,"takes":null}
+    {"gives":"Bytes","mark":"net-out","name":"NET-SPLIT","number":null,"takes":"Bytes"}
+    {"gives":"Node","mark":"logical","name":"XML-FILTER","number":2,"takes":"Node"}
+    {"gives":"Bytes","mark":"net-in","name":"NET-MERGE-SORT","number":null,"takes":"Bytes"}
+    {"gives":null,"mark":"logical","name":"STD-OUT","number":3,"takes":"Bytes"}
+    "Final Pipeline with injected type coders"
+    {"gives":"Bytes","mark":"logical","name":"AMQP-QUEUE","number":1,"takes":null}
+    {"gives":"Bytes","mark":"net-out","name":"NET-SPLIT","number":null,"takes":"Bytes"}
+    {"gives":"Node","mark":"decode","name":"XML-DECODER","number":null,"takes":"Bytes"}
+    {"gives":"Node","mark":"logical","name":"XML-FILTER","number":2,"takes":"Node"}
+    {"gives":"Bytes","mark":"encode","name":"XML-ENCODER","number":null,"takes":"Node"}
+    {"gives":"Bytes","mark":"net-in","name":"NET-MERGE-SORT","number":null,"takes":"Bytes"}
+    {"gives":null,"mark":"logical","name":"STD-OUT","number":3,"takes":"Bytes"}
+    "#);
+}
+
+#[test]
+fn where_its_stages_run_as_json() {
+    let (_, [_, located, _]) = as_json();
+    assert_snapshot!(lines(&located), @r#"
+    {"place":"everywhere","stage":"AMQP-QUEUE","why":"its broker lets one instance be active","workers":1}
+    {"place":"everywhere","stage":"NET-SPLIT","why":"it deals what is read there to all instances","workers":1}
+    {"place":"everywhere","stage":"XML-FILTER","why":"nothing holds it to one place","workers":1}
+    {"place":"last-joined","stage":"NET-MERGE-SORT","why":"that is where the user looks","workers":1}
+    {"place":"last-joined","stage":"STD-OUT","why":"that is where the user looks","workers":1}
+    "#);
+}
+
+#[test]
+fn its_tasks_as_json() {
+    let (_, [.., running]) = as_json();
+    assert_snapshot!(lines(&running), @r#"
+    {"enters":null,"net":null,"place":"everywhere","tasks":[{"gives_to":2,"name":"AMQP-QUEUE","number":1,"runs":"async","steps":[{"segment":null,"verb":"reads","what":"AMQP-QUEUE:[Bytes]"}],"takes":null,"workers":1}]}
+    {"enters":"NET-SPLIT","net":{"by_event_time":null,"by_first_record":false,"kind":"split"},"place":"everywhere","tasks":[{"gives_to":3,"name":"XML-FILTER","number":2,"runs":"thread","steps":[{"segment":1,"verb":"decodes","what":"[Bytes]:XML-DECODER:[Node]"},{"segment":1,"verb":"looks","what":"[Node]:XML-FILTER:[Node]"}],"takes":{"batches":4,"form":"Bytes"},"workers":1}]}
+    {"enters":"NET-MERGE-SORT","net":{"by_event_time":null,"by_first_record":false,"kind":"merge-sort"},"place":"last-joined","tasks":[{"gives_to":null,"name":"STD-OUT","number":3,"runs":"async","steps":[{"segment":null,"verb":"writes","what":"[Bytes]:STD-OUT:[]"}],"takes":{"batches":4,"form":"Bytes"},"workers":1}]}
+    "#);
+}
+
+#[test]
+fn dead_letters_say_whose_they_are_and_where_they_go() {
+    let letters = |policy| Pipeline::source(queue()).filter(|_: &Node| true).named("PAID").on_error(policy);
+    let outside = |pipeline: &Pipeline| {
+        let text = text(&planned(1, pipeline));
+        let (_, behind) = text.split_once("Reads and writes\n\n").expect("it has the heading");
+        behind.split("\n\n").next().map(dedented).expect("it has lines")
+    };
+    let to_file = || OnError::dead_letter(to_file());
+    assert_snapshot!(outside(&letters(to_file()).sink(stdout()).on_error(OnError::Skip)), @"
+    AMQP-QUEUE  reads from AMQP-QUEUE: somewhere
+    STD-OUT     writes to STD-OUT: somewhere
+    PAID        dead letters to TO-FILE: somewhere
+    ");
+    let shared = to_file();
+    assert_snapshot!(outside(&letters(shared.clone()).sink(stdout()).on_error(shared)), @"
+    AMQP-QUEUE     reads from AMQP-QUEUE: somewhere
+    STD-OUT        writes to STD-OUT: somewhere
+    PAID, STD-OUT  dead letters to TO-FILE: somewhere
+    ");
+    let pipeline = Pipeline::source(queue()).filter(|_: &Node| true).named("PAID").sink(stdout());
+    assert_snapshot!(outside(&pipeline.on_any_error(to_file())), @"
+    AMQP-QUEUE  reads from AMQP-QUEUE: somewhere
+    STD-OUT     writes to STD-OUT: somewhere
+    all stages  dead letters to TO-FILE: somewhere
+    ");
 }
 
 #[test]

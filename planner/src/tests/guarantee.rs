@@ -105,7 +105,7 @@ fn a_sink_at_the_sources_own_server_commits_its_positions() {
     No instance needs another: the others go on without one that is lost.
     ");
     assert_snapshot!(promise(3, &pipeline("another")), @"
-    at-least-once: standard output can't take back what it printed
+    at-least-once: standard output can't take back what it printed; the positions of KAFKA are kept by `one`, and DATABASE commits at `another`
     No instance needs another: the others go on without one that is lost.
     ");
     assert_snapshot!(promise(3, &pipeline("one").limit(10)), @"here: DATABASE, KAFKA: DATABASE commits the positions of KAFKA in its own transactions, and NET-MERGE-SORT stands between them: records of one instance would be committed by another; leave out what needs all records in one place (a fold, a limit, a placement), or write without transactions");

@@ -109,7 +109,7 @@ fn what_connectors_say_of_their_settings_is_passed_on() {
 fn dead_letters_go_to_a_sink_of_bytes() {
     let policy = OnError::DeadLetter(std::sync::Arc::new(collect::<Node>()));
     let pipeline = Pipeline::source(file()).filter(|_: &[u8]| true).named("F").on_error(policy).sink(stdout());
-    assert_snapshot!(rejected(&pipeline), @"here: F: dead letters are [Bytes], and COLLECT takes [Node]; give `dead_letter` a sink that takes [Bytes]");
+    assert_snapshot!(rejected(&pipeline), @"here: F: dead letters are [Bytes], and COLLECT takes [Node]; declare them by `OnError::dead_letter`, which takes what dead letters can become");
 }
 
 #[test]

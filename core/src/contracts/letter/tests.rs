@@ -15,6 +15,7 @@ fn letter(bytes: &[u8]) -> Letter {
         stage: "filter at \"main.rs\":7".into(),
         reason: "expected a number\nfound `x`".into(),
         bytes: bytes.into(),
+        original: Original::default(),
     }
 }
 
@@ -95,7 +96,8 @@ proptest! {
         [source, position, stage, reason] in any::<[String; 4]>(),
         micros: i64,
     ) {
-        let letter = Letter { time: EventTime { micros, ingested: false }, source, position, stage, reason, bytes };
+        let time = EventTime { micros, ingested: false };
+        let letter = Letter { time, source, position, stage, reason, bytes, original: Original::default() };
         let parsed = parsed(&letter);
         let found = match (parsed.get("text"), parsed.get("base64")) {
             (Some(text), None) => text.as_str().unwrap().as_bytes().to_vec(),

@@ -9,8 +9,8 @@ use super::doubles::{Count, Gate};
 use super::fuse::Fuse;
 use crate::commit::Ticket;
 use crate::contracts::{
-    BoxFuture, Checkpoint, DynChunk, DynEvent, DynSink, DynSinkFactory, DynSource, DynSourceFactory, Held, Opened,
-    Result, Settlement, Shares, SinkContext, SinkTraits, SourceTraits, Store, StoreFactory, WriteError,
+    BoxFuture, Checkpoint, DynChunk, DynEvent, DynSink, DynSinkFactory, DynSource, DynSourceFactory, Held, LetterForm,
+    Opened, Result, Settlement, Shares, SinkContext, SinkTraits, SourceTraits, Store, StoreFactory, WriteError,
 };
 use crate::data::{Batch, Bytes, Column, Form, Marks, Packed, Partition, PartitionId, Position};
 
@@ -262,6 +262,9 @@ impl DynSinkFactory for TappedSink {
     }
     fn joins(&self, sink: &Shares) -> bool {
         self.inner.joins(sink)
+    }
+    fn letters(&self) -> LetterForm {
+        self.inner.letters()
     }
     fn make(&self) -> Box<dyn DynSink> {
         Box::new(WatchedSink { inner: self.inner.make(), tap: self.tap.clone() })

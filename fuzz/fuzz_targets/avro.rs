@@ -48,8 +48,12 @@ fuzz_target!(|data: &[u8]| {
         }
         3 => {
             let Some(schema) = std::str::from_utf8(data).ok().and_then(|text| Schema::parse(text).ok()) else { return };
-            let again: Schema = schema.canonical_form().parse().expect("a canonical form is a schema");
-            assert_eq!(again.fingerprint(), schema.fingerprint());
+            assert_eq!(schema.text().parse::<Schema>().expect("the same again"), schema);
+            // In a canonical form a name without a namespace is taken for one of the namespace that it stands in.
+            if !schema.text().contains("namespace") && !schema.text().contains('.') {
+                let again: Schema = schema.canonical_form().parse().expect("a canonical form is a schema");
+                assert_eq!(again.fingerprint(), schema.fingerprint());
+            }
             drop(made::<Bytes, Value>(avro::values().datum(&schema).decoder(), Bytes::from_static(&[0; 16])));
         }
         _ => container(data),

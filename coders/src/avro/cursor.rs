@@ -100,6 +100,11 @@ impl<'a> Cursor<'a> {
         self.data.len() - self.at
     }
 
+    /// Back to where it was before.
+    pub(crate) fn back_to(&mut self, at: usize) {
+        self.at = self.at.min(at);
+    }
+
     /// One level deeper, until [`leave`](Self::leave).
     #[inline]
     pub(crate) fn enter(&mut self) -> Result<()> {
@@ -108,11 +113,15 @@ impl<'a> Cursor<'a> {
                 self.depth = depth;
                 Ok(())
             }
-            None => {
-                let most = self.most_depth;
-                Err(self.flaw(format!("it is nested deeper than {most}; raise the limit on depth if that is meant")))
-            }
+            None => Err(self.too_deep()),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn too_deep(&self) -> Box<Flaw> {
+        let most = self.most_depth;
+        self.flaw(format!("it is nested deeper than {most}; raise the limit on depth if that is meant"))
     }
 
     #[inline]
@@ -132,8 +141,21 @@ impl<'a> Cursor<'a> {
                 self.at += len;
                 Ok(taken)
             }
-            None => Err(self.flaw(format!("expected {len} more bytes, found {}: it is cut off", self.left()))),
+            None => Err(self.cut_off(len)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cut_off(&self, len: usize) -> Box<Flaw> {
+        self.flaw(format!("expected {len} more bytes, found {}: it is cut off", self.left()))
+    }
+
+    /// What was found at this byte in place of what was expected.
+    #[cold]
+    #[inline(never)]
+    fn found(at: usize, expected: fmt::Arguments<'_>, found: i64) -> Box<Flaw> {
+        Flaw::new(format!("expected {expected}, found {found}")).at(at)
     }
 
     #[inline]
@@ -174,6 +196,35 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Goes behind so many variable-length numbers.
+    #[inline]
+    pub(crate) fn pass_longs(&mut self, mut count: usize) -> Result<()> {
+        while count > 0 {
+            let Some(&word) = self.data.get(self.at..).and_then(|left| left.first_chunk()) else {
+                self.pass_long()?;
+                count -= 1;
+                continue;
+            };
+            // Where numbers end within the word.
+            let mut ends = !u64::from_le_bytes(word) & 0x8080_8080_8080_8080;
+            let here = ((ends >> 7).wrapping_mul(0x0101_0101_0101_0101) >> 56) as usize;
+            if here == 0 {
+                self.long_of_many()?;
+                count -= 1;
+            } else if here <= count {
+                self.at += 8 - ends.leading_zeros() as usize / 8;
+                count -= here;
+            } else {
+                for _ in 1..count {
+                    ends &= ends - 1;
+                }
+                self.at += ends.trailing_zeros() as usize / 8 + 1;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// The length of a number of up to eight bytes that has as many behind its beginning, and its bytes.
     #[inline]
     fn several(&self) -> Option<(usize, u64)> {
@@ -205,7 +256,7 @@ impl<'a> Cursor<'a> {
     pub(crate) fn int(&mut self) -> Result<i32> {
         let at = self.at;
         let long = self.long()?;
-        i32::try_from(long).map_err(|_| Flaw::new(format!("expected an int of 32 bits, found {long}")).at(at))
+        i32::try_from(long).map_err(|_| Self::found(at, format_args!("an int of 32 bits"), long))
     }
 
     #[inline]
@@ -213,9 +264,15 @@ impl<'a> Cursor<'a> {
         match self.take(1)? {
             [0] => Ok(false),
             [1] => Ok(true),
-            [other, ..] => Err(Flaw::new(format!("expected a boolean, 0 or 1, found {other}")).at(self.at - 1)),
-            [] => Err(self.flaw("expected a boolean")),
+            other => Err(self.no_boolean(other)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_boolean(&self, found: &[u8]) -> Box<Flaw> {
+        let found = i64::from(found.first().copied().unwrap_or_default());
+        Self::found(self.at - 1, format_args!("a boolean, 0 or 1"), found)
     }
 
     /// Bytes behind their length.
@@ -223,19 +280,23 @@ impl<'a> Cursor<'a> {
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
         let at = self.at;
         let len = self.long()?;
-        let Ok(known) = usize::try_from(len) else {
-            return Err(Flaw::new(format!("expected a length, found {len}")).at(at));
-        };
-        self.take(known)
+        match usize::try_from(len) {
+            Ok(known) => self.take(known),
+            Err(_) => Err(Self::found(at, format_args!("a length"), len)),
+        }
     }
 
     #[inline]
     pub(crate) fn text(&mut self) -> Result<&'a str> {
         let bytes = self.bytes()?;
-        std::str::from_utf8(bytes).map_err(|error| {
-            let at = self.at - bytes.len() + error.valid_up_to();
-            Flaw::new("expected a string in UTF-8, found other bytes").at(at)
-        })
+        std::str::from_utf8(bytes).map_err(|error| self.no_text(bytes.len() - error.valid_up_to()))
+    }
+
+    /// Before as many bytes as these.
+    #[cold]
+    #[inline(never)]
+    fn no_text(&self, before: usize) -> Box<Flaw> {
+        Flaw::new("expected a string in UTF-8, found other bytes").at(self.at - before)
     }
 
     /// The number of items of the next block of an array or a map, and how many bytes they have if that is said; 0 is
@@ -288,6 +349,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     fn too_many(&self) -> Box<Flaw> {
         self.flaw(format!(
             "expected at most {EMPTY} values that take no bytes, beyond one for each byte, found more: such a schema is \
@@ -302,7 +364,7 @@ impl<'a> Cursor<'a> {
         let index = self.long()?;
         match usize::try_from(index) {
             Ok(known) if known < of => Ok(known),
-            _ => Err(Flaw::new(format!("expected {what} from 0 to {}, found {index}", of.saturating_sub(1))).at(at)),
+            _ => Err(Self::found(at, format_args!("{what} from 0 to {}", of.saturating_sub(1)), index)),
         }
     }
 }
@@ -349,6 +411,23 @@ mod tests {
                 prop_assert!(cursor.long().unwrap_err().to_string().contains("cut off"));
                 prop_assert!(cursor.pass_long().is_err());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_passed_over_together_as_each_by_itself(
+            numbers in prop::collection::vec((any::<i64>(), 0_u32..64), 0..40), behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let mut bytes = Vec::new();
+            numbers.iter().for_each(|(number, shift)| write::long(number >> shift, &mut bytes));
+            let len = bytes.len();
+            let mut cut = Cursor::new(&bytes[..len.saturating_sub(1)], 1);
+            prop_assert_eq!(cut.pass_longs(numbers.len()).is_ok(), numbers.is_empty());
+            bytes.extend_from_slice(&behind);
+            let mut passes = Cursor::new(&bytes, 1);
+            passes.pass_longs(numbers.len()).unwrap();
+            prop_assert_eq!(passes.at(), len);
         }
     }
 

@@ -7,12 +7,13 @@ use millstream_core::data::{Bytes, Data};
 
 use super::container::{self, Container};
 use super::cursor::Flaw;
+use super::json::{self, Style};
 use super::kept::{Found, Kept};
 use super::model::{Generic, Model, Specific};
+use super::plan::Plan;
 #[cfg(feature = "registry")]
 use super::registry::{self, Registered};
-use super::resolve::Plan;
-use super::{Schema, json, read, single};
+use super::{Schema, read, single};
 use crate::limits::Limits;
 
 /// Avro as generic [`Value`](super::Value)s; what it stands in is said next, such as by [`Choice::container`].
@@ -90,7 +91,15 @@ impl Choice<Generic> {
     /// Avro's JSON encoding, written of each value by the schema that it has with it. It is not read: nothing says of
     /// JSON which schema it is of.
     pub fn own_json(self) -> Avro<Generic> {
-        self.wrapped(Wrapping::OwnJson)
+        self.wrapped(Wrapping::OwnJson(Style::Avro))
+    }
+
+    /// JSON as programs expect it that know nothing of Avro, written of each value by the schema that it has with it.
+    /// Avro's JSON encoding, but a value of a union stands without the name of its branch, and a decimal is a string of
+    /// its digits: `{"note":"a","price":"12.50"}` for `{"note":{"string":"a"},"price":"\u0004\u00E2"}`. Dates and times are
+    /// their numbers, bytes are strings of the characters U+0000 to U+00FF. It is not read.
+    pub fn plain_json(self) -> Avro<Generic> {
+        self.wrapped(Wrapping::OwnJson(Style::Plain))
     }
 }
 
@@ -112,7 +121,7 @@ enum Wrapping {
     Container(Container),
     Json(Schema),
     /// By each value's own schema.
-    OwnJson,
+    OwnJson(Style),
     #[cfg(feature = "registry")]
     Registered(Box<Registered>),
 }
@@ -146,7 +155,8 @@ impl<M: Model> Avro<M> {
         let form = match &self.wrapping {
             Wrapping::Datum(_) | Wrapping::Container(_) => "AVRO",
             Wrapping::Single(_) => "AVRO-SINGLE-OBJECT",
-            Wrapping::Json(_) | Wrapping::OwnJson => "AVRO-JSON",
+            Wrapping::Json(_) | Wrapping::OwnJson(Style::Avro) => "AVRO-JSON",
+            Wrapping::OwnJson(Style::Plain) => "AVRO-PLAIN-JSON",
             #[cfg(feature = "registry")]
             Wrapping::Registered(_) => "AVRO-REGISTRY",
         };
@@ -175,7 +185,7 @@ impl<M: Model> Format for Avro<M> {
     type Value = M::Out;
 
     fn decoder(&self) -> Option<Coder> {
-        if matches!(self.wrapping, Wrapping::OwnJson) {
+        if matches!(self.wrapping, Wrapping::OwnJson(_)) {
             return None;
         }
         let shared = Arc::new(self.clone());
@@ -271,7 +281,7 @@ impl<M: Model> Decode<M> {
                 let writer = || container.schemas().get(identity).ok_or_else(|| container::unknown(identity));
                 (self.plan(identity, writer), container::PREFIX)
             }
-            Wrapping::OwnJson => return Err(CodeError::new("JSON without a schema is not read")),
+            Wrapping::OwnJson(_) => return Err(CodeError::new("JSON without a schema is not read")),
             #[cfg(feature = "registry")]
             Wrapping::Registered(registered) => {
                 let id = registry::id(record)?;
@@ -286,7 +296,7 @@ impl<M: Model> Decode<M> {
         let json = serde_json::from_slice(record)
             .map_err(|error| CodeError::new(format!("expected Avro's JSON encoding, found no JSON: {error}")))?;
         let (graph, mut datum) = (schema.graph(), Vec::new());
-        let value = json::decode(graph, graph.root, &json);
+        let value = json::decode(graph, graph.root, &json, record.len());
         value
             .and_then(|value| super::write::value(graph, graph.root, &value, &mut datum))
             .map_err(|flaw| CodeError::new(flaw.to_string()))?;
@@ -324,11 +334,9 @@ impl<M: Model> Decoder for Decode<M> {
         };
         if let Wrapping::Json(schema) = &self.avro.wrapping {
             let datum = self.json(schema, &bytes)?;
-            return self
-                .avro
-                .model
-                .read(plan, &planned.schema, &datum, depth, column)
-                .map_err(|flaw| flaw.in_record(&datum, 0));
+            let read = self.avro.model.read(plan, &planned.schema, &datum, depth, column);
+            // The bytes that it was found in are not the record's.
+            return read.map_err(|flaw| CodeError::new(flaw.to_string()));
         }
         let read = self.avro.model.read(plan, &planned.schema, &bytes[before..], depth, column);
         read.map_err(|flaw| flaw.in_record(&bytes, before))
@@ -409,8 +417,8 @@ impl<M: Model> Encoder for Encode<M> {
                 }
                 None => return Err(CodeError::new("this container has no schema to write by")),
             },
-            Wrapping::Json(schema) => return self.json(Some(schema), value, out),
-            Wrapping::OwnJson => return self.json(None, value, out),
+            Wrapping::Json(schema) => return self.json(Some(schema), value, Style::Avro, out),
+            Wrapping::OwnJson(style) => return self.json(None, value, *style, out),
             #[cfg(feature = "registry")]
             Wrapping::Registered(registered) => return self.registered(registered, value, out),
         };
@@ -419,9 +427,9 @@ impl<M: Model> Encoder for Encode<M> {
 }
 
 impl<M: Model> Encode<M> {
-    fn json(&self, schema: Option<&Schema>, value: &M::Out, out: &mut Vec<u8>) -> Result<(), CodeError> {
+    fn json(&self, schema: Option<&Schema>, value: &M::Out, style: Style, out: &mut Vec<u8>) -> Result<(), CodeError> {
         let written = self.avro.model.with_value(schema, value, self.avro.limits.depth, &mut |schema, value| {
-            json::encode(schema.graph(), schema.graph().root, value, out)
+            json::encode(schema.graph(), schema.graph().root, value, style, out)
         });
         written.map_err(|flaw| CodeError::new(flaw.to_string()))
     }

@@ -14,12 +14,15 @@ pub(crate) type Id = u32;
 /// How deep types may lie within types as they are written down: as deep as JSON is read.
 const DEPTH: usize = 128;
 
+/// How many branches of a union messages name.
+const SHOWN: usize = 16;
+
 /// A schema.
 #[derive(Debug)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
-    /// How each node's fields are passed over, if it is a record.
-    passes: Vec<Vec<Pass>>,
+    /// How each node's parts are passed over: the fields of a record, the branches of a union, the items of an array.
+    passes: Vec<Passes>,
     pub(crate) root: Id,
 }
 
@@ -100,10 +103,46 @@ pub(crate) enum Pass {
     Bytes(usize),
     /// A number of variable length.
     Long,
+    /// So many of those.
+    Longs(u32),
     /// Bytes behind their length.
     Counted,
     /// It has parts.
     Parts(Id),
+}
+
+/// How parts are passed over.
+#[derive(Debug, Default)]
+pub(crate) struct Passes {
+    /// Each by itself.
+    pub(crate) each: Box<[Pass]>,
+    /// Those of a record in as few steps as there may be, each with the number of its first field.
+    pub(crate) all: Box<[(Pass, u32)]>,
+}
+
+impl Passes {
+    fn of(nodes: &[Node], kind: &Kind) -> Self {
+        let over = |id: &Id| Pass::over(*id, &nodes[*id as usize].kind);
+        let each: Box<[Pass]> = match kind {
+            Kind::Record { fields, .. } => fields.iter().map(|field| over(&field.node)).collect(),
+            Kind::Union(branches) => branches.iter().map(over).collect(),
+            Kind::Array(items) => [over(items)].into(),
+            _ => return Self::default(),
+        };
+        let mut all: Vec<(Pass, u32)> = Vec::new();
+        for (at, pass) in each.iter().enumerate() {
+            match (all.last_mut(), *pass) {
+                // What takes no bytes is counted, each by itself.
+                (Some((Pass::Bytes(before), _)), Pass::Bytes(more)) if *before > 0 && more > 0 => {
+                    *before = before.saturating_add(more);
+                }
+                (Some((Pass::Longs(before), _)), Pass::Long) => *before += 1,
+                (_, Pass::Long) => all.push((Pass::Longs(1), at as u32)),
+                (_, other) => all.push((other, at as u32)),
+            }
+        }
+        Self { each, all: all.into() }
+    }
 }
 
 impl Pass {
@@ -126,19 +165,22 @@ impl Graph {
         let mut making = Making::default();
         let root = making.node(schema, 0)?;
         let nodes = making.nodes.into_iter().map(|node| node.ok_or_else(unfinished)).collect::<Result<Vec<_>>>()?;
-        let passes = nodes.iter().map(|node| match &node.kind {
-            Kind::Record { fields, .. } => {
-                fields.iter().map(|field| Pass::over(field.node, &nodes[field.node as usize].kind)).collect()
-            }
-            _ => Vec::new(),
-        });
+        let passes = nodes.iter().map(|node| Passes::of(&nodes, &node.kind));
         Ok(Self { passes: passes.collect(), nodes, root })
     }
 
-    /// How a record's fields are passed over.
+    /// Its records, as they come in it.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&Named, &[Field])> {
+        self.nodes.iter().filter_map(|node| match &node.kind {
+            Kind::Record { name, fields } => Some((name, &fields[..])),
+            _ => None,
+        })
+    }
+
+    /// How the parts of a type are passed over.
     #[inline]
-    pub(crate) fn passes(&self, record: Id) -> &[Pass] {
-        &self.passes[record as usize]
+    pub(crate) fn passes(&self, id: Id) -> &Passes {
+        &self.passes[id as usize]
     }
 
     #[inline]
@@ -174,8 +216,11 @@ impl Graph {
         let node = self.node(id);
         let base = match &node.kind {
             Kind::Union(branches) => {
-                let branches: Vec<_> = branches.iter().map(|&branch| self.branch_name(branch)).collect();
-                return format!("the union [{}]", branches.join(", "));
+                let mut names: Vec<_> = branches.iter().take(SHOWN).map(|&branch| self.branch_name(branch)).collect();
+                if branches.len() > SHOWN {
+                    names.push("…");
+                }
+                return format!("the union [{}]", names.join(", "));
             }
             Kind::Record { name, .. } => return format!("the record {}", name.full),
             Kind::Enum { name, .. } => return format!("the enum {}", name.full),

@@ -3,15 +3,18 @@
 //!
 //! ```text
 //! schema.rs     schemas as users have them                 on apache_avro's parser
+//! raw.rs        their JSON, whole and bounded before the parser gets it
+//! defaults.rs   the defaults of their fields
 //! graph.rs      a schema as numbered nodes
 //! canonical.rs  the canonical form of schemas
-//! resolve.rs    how bytes of one schema are read as another: a plan of steps
+//! plan.rs       how bytes of one schema are read as another: a plan of steps
+//! resolve.rs    makes such plans
 //! cursor.rs     the pieces of the binary encoding, bounded
 //! read.rs       a plan and bytes -> a generic value; passing over
-//! de.rs         a plan and bytes -> a type that serde knows
+//! de/           a plan and bytes -> a type that serde knows
 //! write.rs      a generic value -> bytes
-//! ser.rs        a type that serde knows -> bytes
-//! json.rs       Avro's JSON encoding, both ways
+//! ser/          a type that serde knows -> bytes
+//! json/         Avro's JSON encoding, both ways
 //! single.rs     single-object encoding
 //! container/    object container files                     a framing
 //! registry/     records that name a schema of a registry   (feature registry)
@@ -29,11 +32,14 @@ mod canonical;
 mod container;
 mod cursor;
 mod de;
+mod defaults;
 mod format;
 mod graph;
 mod json;
 mod kept;
 mod model;
+mod plan;
+mod raw;
 mod read;
 #[cfg(feature = "registry")]
 mod registry;

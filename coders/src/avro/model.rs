@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::cursor::{Cursor, Flaw};
-use super::resolve::Plan;
+use super::plan::Plan;
 use super::{Schema, Value, de, format, read, ser, write};
 
 /// What Avro's bytes are read as. There are two: [`Generic`] and [`Specific`].

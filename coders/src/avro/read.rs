@@ -7,13 +7,13 @@ use apache_avro::{Decimal, Duration, Uuid};
 
 use super::cursor::{Cursor, Flaw, Result};
 use super::graph::{Graph, Id, Kind, Logical, Pass};
-use super::resolve::{Give, Missing, Plan, Read, Record, Step, StepId, Take};
+use super::plan::{Give, Missing, Plan, Read, Record, Step, StepId, Take};
 
 /// How many items are made room for before they are seen.
 const ROOM: usize = 1024;
 
-/// How deep a default may lie within itself: it was checked when the schema was.
-const DEFAULT_DEPTH: usize = 1024;
+/// How deep a default may lie within itself: less than that, or it would be none.
+pub(crate) const DEFAULT_DEPTH: usize = 1024;
 
 /// The value that stands at the cursor.
 pub(crate) fn value(plan: &Plan, id: StepId, from: &mut Cursor<'_>) -> Result<Value> {
@@ -274,30 +274,69 @@ pub(crate) fn skip_field(graph: &Graph, id: Id, from: &mut Cursor<'_>) -> Result
 /// Passes over what stands at the cursor.
 pub(crate) fn skip(graph: &Graph, id: Id, from: &mut Cursor<'_>) -> Result<()> {
     match graph.kind(id) {
-        Kind::Record { fields, .. } => nested(from, |from| {
-            for (pass, field) in graph.passes(id).iter().zip(fields) {
-                let before = from.at();
-                let passed = skip_by(graph, *pass, from).and_then(|()| from.field(before));
-                passed.map_err(|flaw| flaw.within(field.name.as_str()))?;
-            }
-            Ok(())
-        }),
+        Kind::Record { .. } => nested(from, |from| skip_fields(graph, id, from)),
         Kind::Union(branches) => {
             let index = from.index(branches.len(), "a branch of a union")?;
-            nested(from, |from| skip(graph, branches[index], from))
+            match graph.passes(id).each[index] {
+                Pass::Parts(branch) => nested(from, |from| skip(graph, branch, from)),
+                plain => skip_by(graph, plain, from),
+            }
         }
-        Kind::Array(items) => {
-            let pass = Pass::over(*items, graph.kind(*items));
-            nested(from, |from| skip_blocks(from, |from| skip_by(graph, pass, from)))
-        }
+        Kind::Array(_) => match graph.passes(id).each.first() {
+            // Many arrays are of numbers.
+            Some(Pass::Long) => nested(from, |from| skip_blocks(from, |from, count| from.pass_longs(count))),
+            Some(&pass) => nested(from, |from| {
+                skip_blocks(from, |from, count| (0..count).try_for_each(|_| skip_by(graph, pass, from)))
+            }),
+            None => Ok(()),
+        },
         Kind::Map(values) => nested(from, |from| {
-            skip_blocks(from, |from| {
-                from.bytes()?;
-                skip(graph, *values, from)
+            skip_blocks(from, |from, count| {
+                (0..count).try_for_each(|_| {
+                    from.bytes()?;
+                    skip(graph, *values, from)
+                })
             })
         }),
         plain => skip_by(graph, Pass::over(id, plain), from),
     }
+}
+
+fn skip_fields(graph: &Graph, record: Id, from: &mut Cursor<'_>) -> Result<()> {
+    for (pass, first) in &graph.passes(record).all {
+        let before = from.at();
+        // What has no parts takes a byte at least, or fails.
+        let passed = match *pass {
+            Pass::Longs(count) => from.pass_longs(count as usize),
+            Pass::Counted => from.bytes().map(drop),
+            Pass::Bytes(size @ 1..) => from.take(size).map(drop),
+            pass => skip_by(graph, pass, from).and_then(|()| from.field(before)),
+        };
+        if let Err(flaw) = passed {
+            from.back_to(before);
+            return Err(misread_field(graph, record, *first as usize, from, flaw));
+        }
+    }
+    Ok(())
+}
+
+/// A flaw with the field that it stands in, which is this one or, if that has no parts, one of those that were passed over
+/// with it.
+#[cold]
+fn misread_field(graph: &Graph, record: Id, first: usize, from: &mut Cursor<'_>, flaw: Box<Flaw>) -> Box<Flaw> {
+    let Kind::Record { fields, .. } = graph.kind(record) else { return flaw };
+    let passes = graph.passes(record).each.iter().zip(fields).skip(first);
+    for (pass, field) in passes {
+        match pass {
+            Pass::Parts(_) | Pass::Bytes(0) => return flaw.within(field.name.as_str()),
+            plain => {
+                if let Err(flaw) = skip_by(graph, *plain, from) {
+                    return flaw.within(field.name.as_str());
+                }
+            }
+        }
+    }
+    flaw
 }
 
 #[inline]
@@ -305,18 +344,20 @@ fn skip_by(graph: &Graph, pass: Pass, from: &mut Cursor<'_>) -> Result<()> {
     match pass {
         Pass::Bytes(size) => from.take(size).map(drop),
         Pass::Long => from.pass_long(),
+        Pass::Longs(count) => from.pass_longs(count as usize),
         Pass::Counted => from.bytes().map(drop),
         Pass::Parts(id) => skip(graph, id, from),
     }
 }
 
-fn skip_blocks(from: &mut Cursor<'_>, mut item: impl FnMut(&mut Cursor<'_>) -> Result<()>) -> Result<()> {
+#[inline]
+fn skip_blocks(from: &mut Cursor<'_>, items: impl Fn(&mut Cursor<'_>, usize) -> Result<()>) -> Result<()> {
     loop {
         match from.block()? {
             (0, _) => return Ok(()),
             // Its items were not looked at, and no decoder is to trip over what lies in them: whoever reads them will.
             (_, Some(bytes)) => drop(from.take(bytes)?),
-            (count, None) => (0..count).try_for_each(|_| item(from))?,
+            (count, None) => items(from, count)?,
         }
     }
 }

@@ -1,176 +1,43 @@
-//! [`Plan`]: how bytes of one schema are read as another, worked out once: which field goes where, which is passed over,
-//! what stands for those that are missing. The rules are those of the specification's "Schema Resolution".
+//! How bytes of one schema are read as another is worked out here: the steps of a [`Plan`](super::plan::Plan), by the
+//! rules of the specification's "Schema Resolution".
 //!
-//! What doesn't fit is a step too, which fails when data lead to it, so that a union whose other branches fit can be
-//! read. Where no union stands before it, it is known at once, and [`Plan::of`] fails.
+//! The types of two schemas meet in pairs, each of which is worked out once. Pairs are dealt with one after the other and
+//! never within each other: two schemas whose types lead back to themselves can meet in chains that no stack has room
+//! for.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 
-use super::cursor::Flaw;
+use super::defaults;
 use super::graph::{Field, Graph, Id, Kind, Logical, Named, short};
-use super::{json, write};
-
-/// The number of a step.
-pub(crate) type StepId = u32;
+use super::json::Budget;
+use super::plan::{Give, Mismatches, Missing, Read, Record, Step, StepId, Take};
 
 /// The most mismatches that are told of.
 const TOLD: usize = 8;
 
-/// How bytes of one schema are read as another.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// The schema of the bytes, for what is passed over.
-    pub(crate) writer: Arc<Graph>,
-    steps: Vec<Step>,
-    pub(crate) root: StepId,
-    /// Whether serde's types are given fields with their names, because one can't take them in order.
-    by_name: AtomicBool,
-}
+/// How many parts of the way to a mismatch are told.
+const PARTS: usize = 64;
 
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// A value without parts.
-    Plain(Read, Give),
-    Fixed(usize, Give),
-    /// The reader's symbol and its number, by the writer's.
-    Enum(Vec<Result<(u32, String), String>>),
-    Array(StepId),
-    Map(StepId),
-    /// The writer's union: a step for each branch.
-    Branches(Vec<StepId>),
-    /// What is read becomes this branch of the reader's union.
-    Branch {
-        index: u32,
-        null: bool,
-        inner: StepId,
-    },
-    Record(Box<Record>),
-    /// It can't be read.
-    Mismatch(String),
-}
-
-#[derive(Debug)]
-pub(crate) struct Record {
-    /// Without its namespace.
-    pub(crate) name: String,
-    /// In the order of the bytes.
-    pub(crate) takes: Vec<Take>,
-    /// The reader's fields.
-    pub(crate) names: Vec<String>,
-    /// The reader's fields that are not in the bytes.
-    pub(crate) defaults: Vec<Missing>,
-    /// Whether the bytes have exactly the reader's fields, in its order.
-    pub(crate) in_order: bool,
-    /// Where the names of a type's fields stand in memory that were found to be those of this record, in its order.
-    same_as: AtomicUsize,
-}
-
-impl Record {
-    /// Whether the bytes have exactly these fields, in this order.
-    #[inline]
-    pub(crate) fn is_like(&self, fields: &'static [&'static str]) -> bool {
-        let address = fields.as_ptr().addr();
-        // What is static is what it was when it was looked at.
-        self.in_order
-            && fields.len() == self.names.len()
-            && (self.same_as.load(Relaxed) == address || self.look_at(fields, address))
+/// The steps that read `writer` as `reader`, which may be the same, and the first of them.
+pub(super) fn steps(writer: &Graph, reader: &Graph, same: bool) -> Result<(Vec<Step>, StepId), Mismatches> {
+    let mut making = Making {
+        writer,
+        reader,
+        steps: Vec::new(),
+        known: HashMap::new(),
+        ahead: VecDeque::new(),
+        again: Vec::new(),
+        left: Budget::of(defaults::PLANNED),
+        told: Vec::new(),
+    };
+    let root = making.step(&Place::default(), same, writer.root, reader.root);
+    making.all();
+    if !making.told.is_empty() {
+        return Err(Mismatches(making.told));
     }
-
-    fn look_at(&self, fields: &[&str], address: usize) -> bool {
-        let same = self.names.iter().eq(fields);
-        if same && !fields.is_empty() {
-            self.same_as.store(address, Relaxed);
-        }
-        same
-    }
-}
-
-#[derive(Debug)]
-pub(crate) enum Take {
-    /// The reader's field with this number.
-    Field(usize, StepId),
-    /// Nobody wants it.
-    Skip(Id),
-}
-
-/// What stands for a field that is not in the bytes: the bytes that it would have.
-#[derive(Debug)]
-pub(crate) struct Missing {
-    pub(crate) field: usize,
-    pub(crate) datum: Vec<u8>,
-    pub(crate) step: StepId,
-}
-
-/// What stands in the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Read {
-    Null,
-    Boolean,
-    Int,
-    Long,
-    Float,
-    Double,
-    Bytes,
-    String,
-}
-
-/// What is made of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Give {
-    Null,
-    Boolean,
-    Int,
-    Long,
-    Float,
-    Double,
-    Bytes,
-    String,
-    Fixed,
-    Logical(Logical),
-}
-
-impl Plan {
-    /// How what `writer` wrote is read as what `reader` says.
-    pub(crate) fn of(writer: &Arc<Graph>, reader: &Arc<Graph>) -> Result<Self, Mismatches> {
-        let same = Arc::ptr_eq(writer, reader);
-        let mut making = Making::new(writer, reader);
-        let root = making.step(same, writer.root, reader.root);
-        if !making.told.is_empty() {
-            return Err(Mismatches(making.told));
-        }
-        let lost = || Step::Mismatch("this part of the schema was never worked out".to_owned());
-        let steps = making.steps.into_iter().map(|step| step.unwrap_or_else(lost)).collect();
-        Ok(Self { writer: writer.clone(), steps, root, by_name: AtomicBool::new(false) })
-    }
-
-    /// Whether serde's types are given the fields of records with their names.
-    #[inline]
-    pub(crate) fn gives_names(&self) -> bool {
-        self.by_name.load(Relaxed)
-    }
-
-    /// From now on, or for a while: in order where the type has the same fields, or with their names.
-    pub(crate) fn give_names(&self, whether: bool) {
-        self.by_name.store(whether, Relaxed);
-    }
-
-    #[inline]
-    pub(crate) fn step(&self, id: StepId) -> &Step {
-        &self.steps[id as usize]
-    }
-}
-
-/// How two schemas differ, a line each.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mismatches(pub(crate) Vec<String>);
-
-impl std::fmt::Display for Mismatches {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.join("; "))
-    }
+    let lost = || Step::Mismatch("this part of the schema was never worked out".to_owned());
+    Ok((making.steps.into_iter().map(|step| step.unwrap_or_else(lost)).collect(), root))
 }
 
 struct Making<'a> {
@@ -178,33 +45,94 @@ struct Making<'a> {
     reader: &'a Graph,
     steps: Vec<Option<Step>>,
     known: HashMap<(bool, Id, Id), StepId>,
-    /// The fields that have been gone through.
-    way: Vec<String>,
-    /// How many of the writer's unions have been gone through.
-    unions: usize,
+    /// What is still to be worked out.
+    ahead: VecDeque<Pair>,
+    /// Where steps were met again, with no union before them.
+    again: Vec<(Place, StepId)>,
+    /// For defaults.
+    left: Budget,
     told: Vec<String>,
 }
 
-impl<'a> Making<'a> {
-    fn new(writer: &'a Graph, reader: &'a Graph) -> Self {
-        Self { writer, reader, steps: Vec::new(), known: HashMap::new(), way: Vec::new(), unions: 0, told: Vec::new() }
+/// Two types that meet. With `same` both are of the reader's schema, and the same type.
+struct Pair {
+    place: Place,
+    id: StepId,
+    same: bool,
+    from: Id,
+    to: Id,
+}
+
+/// Where in a value types meet.
+#[derive(Clone, Default)]
+struct Place {
+    way: Option<Rc<Part>>,
+    /// How many parts the way has.
+    parts: usize,
+    /// Whether one of the writer's unions has been gone through.
+    in_union: bool,
+}
+
+/// A field, or the items of an array or a map, and where they lie.
+struct Part {
+    name: String,
+    before: Option<Rc<Part>>,
+}
+
+impl Place {
+    fn within(&self, name: &str) -> Self {
+        if self.parts == PARTS {
+            return self.clone();
+        }
+        let part = Part { name: name.to_owned(), before: self.way.clone() };
+        Self { way: Some(Rc::new(part)), parts: self.parts + 1, in_union: self.in_union }
     }
 
-    /// The step that reads `from` as `to`. With `same` both are of the reader's schema, and the same type.
-    fn step(&mut self, same: bool, from: Id, to: Id) -> StepId {
+    fn shown(&self) -> String {
+        let (mut parts, mut next) = (Vec::new(), &self.way);
+        while let Some(part) = next {
+            parts.push(part.name.as_str());
+            next = &part.before;
+        }
+        let mut way = String::new();
+        for part in parts.into_iter().rev() {
+            if !way.is_empty() && !part.starts_with(['[', '{']) {
+                way.push('.');
+            }
+            way.push_str(part);
+        }
+        way
+    }
+}
+
+impl<'a> Making<'a> {
+    /// The step that reads `from` as `to`.
+    fn step(&mut self, place: &Place, same: bool, from: Id, to: Id) -> StepId {
         if let Some(&known) = self.known.get(&(same, from, to)) {
-            if let Some(Some(Step::Mismatch(why))) = self.steps.get(known as usize) {
-                let why = why.clone();
-                self.tell(&why);
+            if !place.in_union {
+                self.again.push((place.clone(), known));
             }
             return known;
         }
         let id = self.steps.len() as StepId;
         self.steps.push(None);
         self.known.insert((same, from, to), id);
-        let step = self.make(same, from, to);
-        self.steps[id as usize] = Some(step);
+        self.ahead.push_back(Pair { place: place.clone(), id, same, from, to });
         id
+    }
+
+    /// Works out what is ahead, and what that leads to.
+    fn all(&mut self) {
+        while let Some(Pair { place, id, same, from, to }) = self.ahead.pop_front() {
+            let step = self.make(&place, same, from, to);
+            self.steps[id as usize] = Some(step);
+        }
+        for (place, id) in std::mem::take(&mut self.again) {
+            if let Some(Some(Step::Mismatch(why))) = self.steps.get(id as usize) {
+                let why = why.clone();
+                self.tell(&place, &why);
+            }
+        }
     }
 
     fn add(&mut self, step: Step) -> StepId {
@@ -216,26 +144,26 @@ impl<'a> Making<'a> {
         if same { self.reader } else { self.writer }
     }
 
-    fn make(&mut self, same: bool, from: Id, to: Id) -> Step {
+    fn make(&mut self, place: &Place, same: bool, from: Id, to: Id) -> Step {
         let (writer, reader) = (self.from(same), self.reader);
         match (writer.kind(from), reader.kind(to)) {
-            (Kind::Union(branches), wanted) => self.branches(same, branches, to, matches!(wanted, Kind::Union(_))),
+            (Kind::Union(branches), wanted) => {
+                self.branches(place, same, branches, to, matches!(wanted, Kind::Union(_)))
+            }
             (_, Kind::Union(branches)) => match self.best(same, from, branches) {
-                Some(index) => self.branch(same, from, branches[index], index),
-                None => self.mismatch(same, from, to),
+                Some(index) => self.branch(place, same, from, branches[index], index),
+                None => self.mismatch(place, same, from, to),
             },
             (Kind::Record { name: was, fields: written }, Kind::Record { name, fields }) if is_called(was, name) => {
-                self.record(same, written, name.short(), fields)
+                self.record(place, same, written, name.short(), fields)
             }
             (Kind::Enum { name: was, symbols, .. }, Kind::Enum { name, symbols: wanted, default })
                 if is_called(was, name) =>
             {
-                Step::Enum(symbols.iter().map(|symbol| self.symbol(symbol, wanted, default.as_deref(), name)).collect())
+                Step::Enum(self::symbols(symbols, wanted, default.as_deref(), name))
             }
-            (Kind::Array(from), Kind::Array(to)) => {
-                Step::Array(self.within("[]", |making| making.step(same, *from, *to)))
-            }
-            (Kind::Map(from), Kind::Map(to)) => Step::Map(self.within("{}", |making| making.step(same, *from, *to))),
+            (Kind::Array(from), Kind::Array(to)) => Step::Array(self.step(&place.within("[]"), same, *from, *to)),
+            (Kind::Map(from), Kind::Map(to)) => Step::Map(self.step(&place.within("{}"), same, *from, *to)),
             (Kind::Fixed { name: was, size }, Kind::Fixed { name, size: wanted })
                 if is_called(was, name) && size == wanted && self.means_the_same(same, from, to) =>
             {
@@ -245,7 +173,7 @@ impl<'a> Making<'a> {
                 Some((read, gives)) if self.means_the_same(same, from, to) => {
                     Step::Plain(read, give(gives, reader.node(to).logical))
                 }
-                _ => self.mismatch(same, from, to),
+                _ => self.mismatch(place, same, from, to),
             },
         }
     }
@@ -262,23 +190,21 @@ impl<'a> Making<'a> {
         }
     }
 
-    fn branches(&mut self, same: bool, branches: &[Id], to: Id, reads_union: bool) -> Step {
-        self.unions += 1;
+    fn branches(&mut self, place: &Place, same: bool, branches: &[Id], to: Id, reads_union: bool) -> Step {
+        let place = &Place { in_union: true, ..place.clone() };
         let steps = branches.iter().enumerate().map(|(index, &branch)| match self.reader.kind(to) {
             // The same union: each branch is itself, whatever else it might fit.
             Kind::Union(own) if same && reads_union => {
-                let step = self.branch(true, branch, own[index], index);
+                let step = self.branch(place, true, branch, own[index], index);
                 self.add(step)
             }
-            _ => self.step(same, branch, to),
+            _ => self.step(place, same, branch, to),
         });
-        let steps = steps.collect();
-        self.unions -= 1;
-        Step::Branches(steps)
+        Step::Branches(steps.collect())
     }
 
-    fn branch(&mut self, same: bool, from: Id, to: Id, index: usize) -> Step {
-        let inner = self.step(same, from, to);
+    fn branch(&mut self, place: &Place, same: bool, from: Id, to: Id, index: usize) -> Step {
+        let inner = self.step(place, same, from, to);
         Step::Branch { index: index as u32, null: matches!(self.reader.kind(to), Kind::Null), inner }
     }
 
@@ -307,95 +233,102 @@ impl<'a> Making<'a> {
         alike(true).or_else(|| alike(false)).or_else(|| branches.iter().position(fits))
     }
 
-    fn symbol(
-        &self,
-        symbol: &str,
-        wanted: &[String],
-        default: Option<&str>,
-        name: &Named,
-    ) -> Result<(u32, String), String> {
-        let find = |symbol: &str| wanted.iter().position(|other| other == symbol);
-        match find(symbol).or_else(|| find(default?)) {
-            Some(at) => Ok((at as u32, wanted[at].clone())),
-            None => Err(format!(
-                "expected a symbol of {}, found `{symbol}`: add it to the reader's schema, or give the enum a default",
-                name.full
-            )),
+    fn record(&mut self, place: &Place, same: bool, written: &[Field], name: &str, fields: &[Field]) -> Step {
+        let sources = sources(written, fields);
+        let mut goes: Vec<Option<usize>> = vec![None; written.len()];
+        for (to, source) in sources.iter().enumerate() {
+            if let Some(from) = source {
+                goes[*from] = Some(to);
+            }
         }
-    }
-
-    fn record(&mut self, same: bool, written: &[Field], name: &str, fields: &[Field]) -> Step {
-        let mut takes = Vec::with_capacity(written.len());
-        let sources: Vec<_> = fields.iter().map(|field| source_of(field, written)).collect();
-        for (at, field) in written.iter().enumerate() {
-            let to = sources.iter().position(|source| *source == Some(at));
-            takes.push(match to {
-                Some(to) => {
-                    let wanted = fields[to].node;
-                    Take::Field(to, self.within(&fields[to].name, |making| making.step(same, field.node, wanted)))
-                }
-                None => Take::Skip(field.node),
-            });
+        let takes = written.iter().zip(goes).map(|(field, to)| match to {
+            Some(to) => {
+                let place = place.within(&fields[to].name);
+                Take::Field(to, self.step(&place, same, field.node, fields[to].node))
+            }
+            None => Take::Skip(field.node),
+        });
+        let takes = takes.collect();
+        let (mut defaults, mut lost) = (Vec::new(), None);
+        for (at, field) in fields.iter().enumerate().filter(|(at, _)| sources[*at].is_none()) {
+            match self.missing(place, at, field) {
+                Ok(missing) => defaults.push(missing),
+                // What comes of one that lies in a union is known once data lead there.
+                Err(why) => lost = lost.or(Some(Step::Mismatch(format!("`{}`: {why}", field.name)))),
+            }
         }
-        let missing = fields.iter().enumerate().filter(|(at, _)| sources[*at].is_none());
-        let defaults: Vec<_> = missing.filter_map(|(at, field)| self.missing(at, field)).collect();
-        let in_order = takes.len() == fields.len()
-            && takes.iter().enumerate().all(|(at, take)| matches!(take, Take::Field(to, _) if *to == at));
         let names = fields.iter().map(|field| field.name.clone()).collect();
-        let same_as = AtomicUsize::new(0);
-        Step::Record(Box::new(Record { name: name.to_owned(), takes, names, defaults, in_order, same_as }))
+        lost.unwrap_or_else(|| Step::Record(Box::new(Record::new(name, takes, names, defaults))))
     }
 
-    fn missing(&mut self, at: usize, field: &Field) -> Option<Missing> {
-        let Some(default) = &field.default else {
-            let why = "the bytes don't have it, and it has no default: give it one in the reader's schema";
-            self.within(&field.name, |making| making.tell(why));
-            return None;
+    fn missing(&mut self, place: &Place, at: usize, field: &Field) -> Result<Missing, String> {
+        let (place, mut datum) = (place.within(&field.name), Vec::new());
+        let written = match &field.default {
+            Some(default) => defaults::write(self.reader, field.node, default, &self.left, &mut datum)
+                .map_err(|flaw| format!("its default can't be used: {flaw}")),
+            None => {
+                Err("the bytes don't have it, and it has no default: give it one in the reader's schema".to_owned())
+            }
         };
-        let mut datum = Vec::new();
-        let encoded = json::default(self.reader, field.node, default)
-            .and_then(|value| write::value(self.reader, field.node, &value, &mut datum));
-        if let Err(flaw) = encoded {
-            self.within(&field.name, |making| making.tell(&format!("its default is not of its type: {flaw}")));
-            return None;
+        match written {
+            Ok(()) => Ok(Missing { field: at, datum, step: self.step(&place, true, field.node, field.node) }),
+            Err(why) => {
+                self.tell(&place, &why);
+                Err(why)
+            }
         }
-        let step = self.within(&field.name, |making| making.step(true, field.node, field.node));
-        Some(Missing { field: at, datum, step })
     }
 
-    fn within<T>(&mut self, part: &str, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.way.push(part.to_owned());
-        let done = work(self);
-        self.way.pop();
-        done
-    }
-
-    fn mismatch(&mut self, same: bool, from: Id, to: Id) -> Step {
+    fn mismatch(&mut self, place: &Place, same: bool, from: Id, to: Id) -> Step {
         let (found, wanted) = (self.from(same).shown(from), self.reader.shown(to));
         let why = format!("written as {found}, which can't be read as {wanted}");
-        self.tell(&why);
+        self.tell(place, &why);
         Step::Mismatch(why)
     }
 
-    fn tell(&mut self, why: &str) {
-        if self.unions > 0 || self.told.len() >= TOLD {
+    fn tell(&mut self, place: &Place, why: &str) {
+        if place.in_union || self.told.len() >= TOLD {
             return;
         }
-        let mut way = String::new();
-        for part in &self.way {
-            if !way.is_empty() && !part.starts_with(['[', '{']) {
-                way.push('.');
-            }
-            way.push_str(part);
-        }
+        let way = place.shown();
         self.told.push(if way.is_empty() { why.to_owned() } else { format!("`{way}`: {why}") });
     }
 }
 
-/// The field of the bytes that a field is read from: the one of its name, else of one of its aliases.
-fn source_of(field: &Field, written: &[Field]) -> Option<usize> {
-    let find = |name: &str| written.iter().position(|other| other.name == name);
-    find(&field.name).or_else(|| field.aliases.iter().find_map(|alias| find(alias)))
+/// The reader's symbol for each that is written, and its number.
+fn symbols(
+    written: &[String],
+    wanted: &[String],
+    default: Option<&str>,
+    name: &Named,
+) -> Vec<Result<(u32, String), String>> {
+    let numbers: HashMap<_, _> = wanted.iter().enumerate().map(|(at, symbol)| (symbol.as_str(), at as u32)).collect();
+    let known = |symbol: &str| numbers.get(symbol).map(|&at| (at, symbol.to_owned()));
+    let unknown = |symbol: &str| {
+        format!(
+            "expected a symbol of {}, found `{symbol}`: add it to the reader's schema, or give the enum a default",
+            name.full
+        )
+    };
+    let symbol = |symbol: &String| known(symbol).or_else(|| known(default?)).ok_or_else(|| unknown(symbol));
+    written.iter().map(symbol).collect()
+}
+
+/// Which field of the bytes each field is read from: the one of its name, else one of its aliases that no other is read
+/// from.
+fn sources(written: &[Field], fields: &[Field]) -> Vec<Option<usize>> {
+    let names: HashMap<_, _> = written.iter().enumerate().map(|(at, field)| (field.name.as_str(), at)).collect();
+    let mut sources: Vec<_> = fields.iter().map(|field| names.get(field.name.as_str()).copied()).collect();
+    let mut taken = vec![false; written.len()];
+    sources.iter().flatten().for_each(|at| taken[*at] = true);
+    for (source, field) in sources.iter_mut().zip(fields).filter(|(source, _)| source.is_none()) {
+        let mut known = field.aliases.iter().filter_map(|alias| names.get(alias.as_str()).copied());
+        *source = known.find(|at| !taken[*at]);
+        if let Some(at) = *source {
+            taken[at] = true;
+        }
+    }
+    sources
 }
 
 /// Whether a type that was written as `was` may be read as `name`: they are called alike, leaving namespaces away, or
@@ -429,10 +362,4 @@ fn promoted(was: &Kind, wanted: &Kind) -> Option<(Read, Give)> {
 
 fn give(plain: Give, logical: Logical) -> Give {
     if logical == Logical::None { plain } else { Give::Logical(logical) }
-}
-
-impl From<Mismatches> for Box<Flaw> {
-    fn from(mismatches: Mismatches) -> Self {
-        Flaw::new(format!("what was written can't be read by this schema: {mismatches}"))
-    }
 }

@@ -8,9 +8,9 @@ use apache_avro::rabin::Rabin;
 use digest::Digest as _;
 use millstream_core::contracts::{Cause, CodeError, Error, Result};
 
-use super::canonical;
 use super::cursor::Flaw;
 use super::graph::{Graph, Kind};
+use super::{canonical, defaults, raw};
 
 /// The most bytes of a schema that comes from outside, together with those that it refers to.
 pub(crate) const MOST: usize = 4 << 20;
@@ -29,6 +29,8 @@ pub struct Schema(Arc<Inner>);
 
 struct Inner {
     text: String,
+    /// The same without white space, its keys in order: those say nothing.
+    compact: String,
     parsed: apache_avro::Schema,
     graph: Arc<Graph>,
     fingerprint: u64,
@@ -47,16 +49,10 @@ impl Schema {
         if found > MOST {
             return Err(CodeError::new(format!("expected a schema of {MOST} bytes at most, found {found}")));
         }
-        if others.is_empty() {
-            let parsed = apache_avro::Schema::parse_str(text).map_err(|error| wrong(&error))?;
-            return Self::of(text.to_owned(), parsed).map_err(|flaw| CodeError::new(flaw.to_string()));
-        }
-        let (mut parsed, known) =
-            apache_avro::Schema::parse_str_with_list(text, others).map_err(|error| wrong(&error))?;
-        parsed.denormalize(&known).map_err(|error| wrong(&error))?;
-        // By itself it has to say what the others said.
-        let text = serde_json::to_string(&parsed).map_err(|error| CodeError::new(error.to_string()))?;
-        Self::of(text, parsed).map_err(|flaw| CodeError::new(flaw.to_string()))
+        let json = raw::whole(text, others)?;
+        let compact = json.to_string();
+        let text = if others.is_empty() { text.to_owned() } else { compact.clone() };
+        Self::of(text, compact, raw::parsed(json)?).map_err(raw::wrong)
     }
 
     /// The schema that a file holds.
@@ -67,16 +63,16 @@ impl Schema {
         Self::parse(&text).map_err(|error| refuse("is no Avro schema; mend it, or name another file").because(error))
     }
 
-    fn of(text: String, parsed: apache_avro::Schema) -> Result<Self, Box<Flaw>> {
+    /// Of its text, and of the same without white space and with its keys in order.
+    fn of(text: String, compact: String, parsed: apache_avro::Schema) -> Result<Self, Box<Flaw>> {
         let graph = Arc::new(Graph::of(&parsed)?);
+        defaults::check(&graph, text.len())?;
         let fingerprint = rabin(canonical::form(&graph).as_bytes());
-        // White space and the order of keys say nothing.
-        let compact = serde_json::from_str::<serde_json::Value>(&text).map_err(|error| Flaw::new(error.to_string()))?;
-        let identity = rabin(compact.to_string().as_bytes());
-        Ok(Self(Arc::new(Inner { text, parsed, graph, fingerprint, identity })))
+        let identity = rabin(compact.as_bytes());
+        Ok(Self(Arc::new(Inner { text, compact, parsed, graph, fingerprint, identity })))
     }
 
-    /// The JSON that it was made of.
+    /// The JSON that it was made of; if that referred to others, with those in their places.
     pub fn text(&self) -> &str {
         &self.0.text
     }
@@ -132,11 +128,6 @@ fn rabin(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(sum)
 }
 
-#[cold]
-fn wrong(error: &apache_avro::Error) -> CodeError {
-    CodeError::new(format!("expected an Avro schema: {error}"))
-}
-
 impl std::str::FromStr for Schema {
     type Err = CodeError;
 
@@ -148,7 +139,7 @@ impl std::str::FromStr for Schema {
 /// Two schemas are equal when they say the same, defaults, aliases and documentation included.
 impl PartialEq for Schema {
     fn eq(&self, other: &Self) -> bool {
-        self.is(other) || (self.0.identity == other.0.identity && self.0.fingerprint == other.0.fingerprint)
+        self.is(other) || self.0.compact == other.0.compact
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub(super) mod damage;
 mod generated;
+mod outside;
+mod plain;
 mod projection;
 mod table;
 mod typed;

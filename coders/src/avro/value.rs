@@ -7,7 +7,8 @@ use apache_avro::types;
 use millstream_core::contracts::CodeError;
 use millstream_core::data::{Data, Recycled, Reuse};
 
-use super::{Schema, json, write};
+use super::json::{self, Style};
+use super::{Schema, write};
 
 /// A value of any shape, with its schema at hand: so it can be written in every form without being told again what it is.
 ///
@@ -104,8 +105,27 @@ impl Value {
 
     /// It in Avro's JSON encoding, compact.
     pub fn to_json(&self) -> Result<String, CodeError> {
+        self.json(Style::Avro)
+    }
+
+    /// It as programs expect JSON that know nothing of Avro, compact: see [`Choice::plain_json`](super::Choice::plain_json).
+    ///
+    /// ```
+    /// use millstream_coders::avro::{Schema, Value, types};
+    ///
+    /// let note: Schema = r#"["null", "string"]"#.parse()?;
+    /// let value = Value::new(&note, types::Value::Union(1, Box::new(types::Value::String("a".to_owned()))))?;
+    /// assert_eq!(value.to_json()?, r#"{"string":"a"}"#);
+    /// assert_eq!(value.to_plain_json()?, r#""a""#);
+    /// # Ok::<(), millstream_core::contracts::CodeError>(())
+    /// ```
+    pub fn to_plain_json(&self) -> Result<String, CodeError> {
+        self.json(Style::Plain)
+    }
+
+    fn json(&self, style: Style) -> Result<String, CodeError> {
         let (graph, mut out) = (self.schema.graph(), Vec::new());
-        let written = json::encode(graph, graph.root, &self.value, &mut out);
+        let written = json::encode(graph, graph.root, &self.value, style, &mut out);
         written.map_err(|flaw| CodeError::new(flaw.to_string()))?;
         Ok(String::from_utf8(out).unwrap_or_default())
     }

@@ -11,7 +11,7 @@ use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Kind, decod
 use millstream_core::data::{Bytes, Recycled};
 
 use super::cursor::Cursor;
-use super::resolve::Plan;
+use super::plan::Plan;
 use super::{Schema, Value, read, write};
 use crate::limits::Limits;
 

@@ -115,15 +115,18 @@ pub(crate) fn sorted(entries: &HashMap<String, Value>) -> Vec<(&String, &Value)>
     sorted
 }
 
+/// The branch that a value of a union is of, and the value without it: as it says, or the first that fits. Nothing if
+/// none does.
+pub(crate) fn branch_of<'v>(graph: &Graph, branches: &[Id], held: &'v Value) -> Option<(usize, &'v Value)> {
+    match held {
+        Value::Union(index, inner) => Some((*index as usize, inner)),
+        bare => Some((branches.iter().position(|&branch| fits(graph, branch, bare))?, bare)),
+    }
+}
+
 /// Nothing if no branch fits.
 fn union(graph: &Graph, branches: &[Id], held: &Value, out: &mut Vec<u8>) -> Result<Option<()>> {
-    let (index, held) = match held {
-        Value::Union(index, inner) => (*index as usize, &**inner),
-        bare => match branches.iter().position(|&branch| fits(graph, branch, bare)) {
-            Some(index) => (index, bare),
-            None => return Ok(None),
-        },
-    };
+    let Some((index, held)) = branch_of(graph, branches, held) else { return Ok(None) };
     let Some(&branch) = branches.get(index) else {
         let most = branches.len().saturating_sub(1);
         return Err(Flaw::new(format!("expected a branch of a union from 0 to {most}, found {index}")));
@@ -182,7 +185,7 @@ fn fits(graph: &Graph, id: Id, value: &Value) -> bool {
 }
 
 /// The bytes of a fixed of this size, if the value is one.
-fn fixed_bytes(size: usize, logical: Logical, value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn fixed_bytes(size: usize, logical: Logical, value: &Value) -> Option<Vec<u8>> {
     let found = match value {
         Value::Fixed(_, of) | Value::Bytes(of) => of.clone(),
         Value::Uuid(uuid) => uuid.as_bytes().to_vec(),
@@ -213,7 +216,7 @@ pub(crate) fn decimal_bytes(decimal: &Decimal) -> Result<Vec<u8>> {
     Vec::try_from(decimal).map_err(|error| Flaw::new(format!("a decimal that can't be written: {error}")))
 }
 
-pub(crate) fn duration_bytes(duration: &Duration) -> [u8; 12] {
+fn duration_bytes(duration: &Duration) -> [u8; 12] {
     duration.into()
 }
 

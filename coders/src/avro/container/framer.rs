@@ -8,7 +8,9 @@
 //! version
 //! ```
 
-use millstream_core::contracts::{Framer, FramingError, Refused, Scan, Unpacked};
+use std::sync::Arc;
+
+use millstream_core::contracts::{Framer, FramingError, Refused, Scan, Seam, Unpacked};
 use millstream_core::data::{Bytes, Range32};
 
 use super::header::{Header, SYNC};
@@ -27,6 +29,9 @@ const COUNTS: usize = 20;
 /// How many values a block may have that take no bytes.
 const EMPTY: usize = 1 << 16;
 
+/// From how many bytes of values on another block is left for the next time.
+const ENOUGH: usize = 128 << 10;
+
 pub(super) struct Reading {
     schemas: Schemas,
     most: usize,
@@ -36,6 +41,8 @@ pub(super) struct Reading {
     sum: u32,
     /// The block that the unconsumed data begin with, if it has been unpacked.
     block: Option<Block>,
+    /// The state between two blocks.
+    between: Arc<[u8]>,
 }
 
 /// A block, unpacked.
@@ -46,6 +53,15 @@ struct Block {
     count: u64,
     /// Where in `bytes` the next value stands.
     at: usize,
+}
+
+/// What is made of blocks at a time.
+#[derive(Default)]
+struct Made {
+    bytes: Vec<u8>,
+    /// How many values of the first block had been given before.
+    before: u64,
+    seams: Vec<Seam>,
 }
 
 /// What the unconsumed data begin with.
@@ -72,15 +88,23 @@ impl Reading {
             broken(0, message)
         })?;
         // A file is begun at its header, which is then among the data.
-        let header = header.filter(|_| !state.is_empty()).map(|header| meet(&schemas, header));
-        Ok(Self { schemas, most, header, given, sum, block: None })
+        let header = header.filter(|_| !state.is_empty()).map(|header| meet(&schemas, header)).transpose()?;
+        Ok(Self { schemas, most, header, given, sum, block: None, between: Arc::new([VERSION, 0]) })
     }
 
-    fn look(&mut self, data: &[u8], at_end: bool, max: usize, found: &mut Scan) -> Result<(), FramingError> {
+    /// Values of as many blocks as are there, until they are enough.
+    fn look(
+        &mut self,
+        data: &[u8],
+        at_end: bool,
+        max: usize,
+        found: &mut Scan,
+        made: &mut Made,
+    ) -> Result<(), FramingError> {
         if self.header.is_none() {
             match Header::read(data, at_end)? {
                 Some((header, len)) => {
-                    self.header = Some(meet(&self.schemas, header));
+                    self.header = Some(meet(&self.schemas, header)?);
                     found.consumed = len;
                 }
                 None => {
@@ -89,7 +113,11 @@ impl Reading {
                 }
             }
         }
-        while found.records.is_empty() && max > 0 && found.consumed < data.len() {
+        let wants_more = |found: &Scan, made: &Made| {
+            found.records.is_empty()
+                || (found.refused.is_empty() && found.records.len() < max && made.bytes.len() < ENOUGH)
+        };
+        while wants_more(found, made) && max > 0 && found.consumed < data.len() {
             let rest = &data[found.consumed..];
             let mut block = match self.block.take() {
                 Some(block) => block,
@@ -99,13 +127,16 @@ impl Reading {
                         found.wanted = bytes;
                         return Ok(());
                     }
+                    // By itself.
+                    Next::Damaged(..) if !found.records.is_empty() => return Ok(()),
                     Next::Damaged(stored, count, flaw) => {
-                        self.refuse_all(rest, stored, count, &flaw, found);
+                        self.refuse_all(rest, stored, count, &flaw, found, made);
                         continue;
                     }
                 },
             };
-            if self.give(&mut block, max, found) {
+            self.begins(found, made);
+            if self.give(&mut block, max, found, &mut made.bytes) {
                 found.consumed += block.stored;
                 (self.given, self.sum) = (0, 0);
             } else {
@@ -113,6 +144,18 @@ impl Reading {
             }
         }
         Ok(())
+    }
+
+    /// Values of a block follow.
+    fn begins(&self, found: &Scan, made: &mut Made) {
+        if found.consumed == 0 {
+            made.before = self.given;
+            return;
+        }
+        let records = found.records.len() as u32;
+        // Of a block without values nothing is to be told.
+        made.seams.pop_if(|last| last.records == records);
+        made.seams.push(Seam { records, at: found.consumed, state: self.between.clone() });
     }
 
     /// What stands at the beginning of `rest`.
@@ -181,23 +224,25 @@ impl Reading {
     }
 
     /// Gives up to `max` values of a block. Returns whether those were the last.
-    fn give(&mut self, block: &mut Block, max: usize, found: &mut Scan) -> bool {
+    fn give(&mut self, block: &mut Block, max: usize, found: &mut Scan, bytes: &mut Vec<u8>) -> bool {
         let Some(header) = &self.header else { return true };
         let (prefix, graph) = (prefix(&header.schema), header.schema.graph());
         let left = block.count - self.given;
-        let most = usize::try_from(left).unwrap_or(max).min(max);
+        let most = usize::try_from(left).unwrap_or(max).min(max - found.records.len());
+        let last = found.records.len() + most;
         let rest = block.bytes.len() - block.at;
-        let room = if most as u64 == left { rest } else { rest.min(most.saturating_mul(64)) };
-        let mut bytes = Vec::with_capacity(room + most.min(rest + EMPTY) * PREFIX);
-        let before = self.given;
+        // As many as values of the same size would have, and some more.
+        let each = rest / usize::try_from(left).unwrap_or(usize::MAX).max(1) + 1;
+        let room = rest.min(each.saturating_mul(most).saturating_mul(9) / 8);
+        bytes.reserve(room + most.min(rest + EMPTY) * PREFIX);
         let (from, mut ended) = (block.at, left == 0);
-        while found.records.len() < most && bytes.len() < u32::MAX as usize / 2 {
+        while found.records.len() < last && bytes.len() < u32::MAX as usize / 2 {
             let rest = &block.bytes[block.at..];
             let len = match value_len(graph, rest) {
                 Ok(len) => len,
                 Err(flaw) => {
                     let lost = block.count - self.given;
-                    refuse(rest, lost, &flaw, &mut bytes, found);
+                    refuse(rest, lost, &flaw, bytes, found);
                     ended = true;
                     break;
                 }
@@ -216,11 +261,8 @@ impl Reading {
             // If there is no room for one more, it comes first next time.
             ended = found.records.len() < max;
             if ended {
-                refuse(&block.bytes[block.at..], 0, &flaw, &mut bytes, found);
+                refuse(&block.bytes[block.at..], 0, &flaw, bytes, found);
             }
-        }
-        if !found.records.is_empty() {
-            found.unpacked = Some(Unpacked { bytes: Bytes::from(bytes), before });
         }
         if !ended {
             // A position within the block needs it.
@@ -232,11 +274,9 @@ impl Reading {
     }
 
     /// A block that can't be unpacked is one refused record.
-    fn refuse_all(&mut self, rest: &[u8], stored: usize, count: u64, flaw: &Flaw, found: &mut Scan) {
-        let (lost, before) = (count.saturating_sub(self.given), self.given);
-        let mut bytes = Vec::new();
-        refuse(&rest[..stored], lost, flaw, &mut bytes, found);
-        found.unpacked = Some(Unpacked { bytes: Bytes::from(bytes), before });
+    fn refuse_all(&mut self, rest: &[u8], stored: usize, count: u64, flaw: &Flaw, found: &mut Scan, made: &mut Made) {
+        self.begins(found, made);
+        refuse(&rest[..stored], count.saturating_sub(self.given), flaw, &mut made.bytes, found);
         found.consumed += stored;
         (self.given, self.sum) = (0, 0);
     }
@@ -264,8 +304,20 @@ fn refuse(rest: &[u8], lost: u64, flaw: &Flaw, bytes: &mut Vec<u8>, found: &mut 
     found.records.push(Range32 { start: start as u32, end: bytes.len() as u32 });
 }
 
-fn meet(schemas: &Schemas, header: Header) -> Header {
-    Header { schema: schemas.meet(header.schema), ..header }
+fn meet(schemas: &Schemas, header: Header) -> Result<Header, FramingError> {
+    let Header { schema, codec, sync } = header;
+    let shown = (schema.shown(), schema.identity());
+    match schemas.meet(schema) {
+        Some(schema) => Ok(Header { schema, codec, sync }),
+        None => Err(broken(
+            0,
+            format!(
+                "the file's schema ({}) has the identity {:016x} of another that was read before: read the file in a run of \
+                 its own, with another container",
+                shown.0, shown.1
+            ),
+        )),
+    }
 }
 
 /// How many values of a block have been given, and their checksum, as a state says.
@@ -291,7 +343,13 @@ impl Framer for Reading {
     fn scan(&mut self, data: &[u8], at_end: bool, max: usize, found: &mut Scan) -> Result<(), FramingError> {
         found.clear();
         let (data, at_end) = addressable(data, at_end);
-        self.look(data, at_end, max, found)
+        let mut made = Made::default();
+        let looked = self.look(data, at_end, max, found, &mut made);
+        if !found.records.is_empty() {
+            let Made { bytes, before, seams } = made;
+            found.unpacked = Some(Unpacked { bytes: Bytes::from(bytes), before, seams });
+        }
+        looked
     }
 
     fn state(&self) -> Vec<u8> {

@@ -50,7 +50,7 @@ pub(crate) const PREFIX: usize = 10;
 const BLOCK: usize = 64 << 20;
 
 /// The most bytes of a record that is written, and of a block before the record that ends it: no codec refuses the two
-/// together, as Snappy does from 4 GiB.
+/// together, as Snappy does from 4 GiB. And of a block that is read: places in a batch have 32 bits.
 const LARGEST: usize = 1 << 30;
 
 /// What a record of a value of this schema begins with.
@@ -127,11 +127,11 @@ impl Container {
         Self { block: bytes.min(LARGEST), ..self }
     }
 
-    /// The most bytes of a block that is read, as it is stored and as it is unpacked; 64 MiB by default. A larger one
-    /// is an error.
+    /// The most bytes of a block that is read, as it is stored and as it is unpacked; 64 MiB by default, 1 GiB at most. A
+    /// larger one is an error.
     #[must_use]
     pub fn most_block_bytes(self, bytes: usize) -> Self {
-        Self { most: bytes, ..self }
+        Self { most: bytes.min(LARGEST), ..self }
     }
 
     pub(crate) fn schemas(&self) -> &Schemas {

@@ -9,12 +9,13 @@ use std::sync::{Arc, Weak};
 use schema_registry_converter::schema_registry_common::{RawRegisteredSchema, RegisteredReference, SrCall};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Settings;
 use super::asked::{Known, Question, Refusal, Shared, Written};
 use super::http::Http;
 use crate::avro::Schema;
-use crate::avro::resolve::Plan;
+use crate::avro::plan::Plan;
 use crate::avro::schema::MOST;
 
 /// How deep schemas may refer to others, and to how many in all.
@@ -40,11 +41,12 @@ impl Worker {
         let calls = Arc::new(Calls::new(&shared.settings)?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| format!("the registry can't be asked: {error}"))?;
-        let (ask, mut asked) = mpsc::unbounded_channel();
+        let (ask, mut asked) = mpsc::unbounded_channel::<Question>();
         let shared = Arc::downgrade(shared);
         let work = async move {
             while let Some(question) = asked.recv().await {
-                tokio::spawn(answer(calls.clone(), shared.clone(), question));
+                let asking = tokio::spawn(answer(calls.clone(), shared.clone(), question.clone()));
+                tokio::spawn(answer_broken(asking, shared.clone(), question));
             }
         };
         let thread = std::thread::Builder::new().name("registry".to_owned());
@@ -87,6 +89,15 @@ async fn answer(calls: Arc<Calls>, shared: Weak<Shared>, question: Question) {
         drop(shared);
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(most);
+    }
+}
+
+/// Refuses what broke on its way: who waits for it would wait for ever.
+async fn answer_broken(asking: JoinHandle<()>, shared: Weak<Shared>, question: Question) {
+    if let (Err(broken), Some(shared)) = (asking.await, shared.upgrade()) {
+        let message =
+            format!("the registry's answer to {question:?} could not be taken, which is a mistake here: {broken}");
+        shared.answered(question, Err(Refusal { message, is_final: true }));
     }
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::cursor::Cursor;
-use super::super::resolve::Plan;
+use super::super::plan::Plan;
 use super::super::{Schema, Value, de, values};
 use super::{decode, encode, schema};
 
@@ -146,4 +146,26 @@ proptest! {
     fn any_text_is_an_error_or_a_schema(text in ".{0,40}") {
         let _ = crate::avro::Schema::parse(&text);
     }
+}
+
+#[test]
+fn what_is_passed_over_in_one_step_is_told_by_the_field_that_it_stands_in() {
+    let none = schema(r#"{"type":"record","name":"Top","fields":[]}"#);
+    let top = |of: &str| schema(&format!(r#"{{"type":"record","name":"Top","fields":[{{"name":"of","type":{of}}}]}}"#));
+    let text = r#"{"type":"record","name":"R","fields":[{"name":"a","type":"boolean"},{"name":"b","type":"double"},
+        {"name":"c","type":"long"},{"name":"d","type":{"type":"enum","name":"E","symbols":["A"]}},{"name":"e","type":"string"}]}"#;
+    let format = values().datum(&top(text)).reader(&none);
+    let datum = [1, 0, 0, 0, 0, 0, 0, 0, 0, 0x82, 1, 0, 2, b'x'];
+    assert!(decode(&format, &datum).is_ok());
+    for (len, field) in [(0, "a"), (1, "b"), (8, "b"), (9, "c"), (10, "c"), (11, "d"), (12, "e"), (13, "e")] {
+        let error = decode(&format, &datum[..len]).unwrap_err();
+        assert!(error.contains(&format!("in `{field}`: ")) && error.contains("cut off"), "{len}: {error}");
+    }
+    // However deep it lies.
+    let mut deep = text.replace("\"R\"", "\"R0\"");
+    for level in 1..40 {
+        deep = format!(r#"{{"type":"record","name":"R{level}","fields":[{{"name":"in","type":{deep}}}]}}"#);
+    }
+    let error = decode(&values().datum(&top(&deep)).reader(&none), &datum[..12]).unwrap_err();
+    assert!(error.contains("in.in.e`: expected"), "{error}");
 }

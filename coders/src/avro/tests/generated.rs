@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::super::values;
 use super::{decode, encode, schema, value};
 use crate::avro::cursor::Cursor;
-use crate::avro::resolve::Plan;
+use crate::avro::plan::Plan;
 use crate::avro::{Value, read};
 
 /// A type whose named parts have no names yet, and a value of it.

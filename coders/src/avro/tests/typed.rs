@@ -261,3 +261,45 @@ fn fields_are_given_in_order_only_to_a_type_that_has_the_same() {
         Defaulted { a: i64, #[serde(default)] b: i64 } = Defaulted { a: 1, b: 2 };
     }
 }
+
+#[test]
+fn types_within_types_of_one_field_are_no_deeper_than_is_allowed() {
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct L(Option<Box<L>>);
+    millstream_core::data!(L);
+    let text = r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;
+    let format = of::<L>().datum(&schema(text));
+    assert_eq!(decode(&format, &[2, 0]).unwrap(), L(Some(Box::new(L(None)))));
+    let error = decode(&format, &vec![2; 1 << 20]).map(drop).unwrap_err();
+    assert!(error.contains("nested deeper than 128"), "{error}");
+}
+
+#[test]
+fn a_type_that_has_other_items_than_it_says_is_an_error() {
+    use serde::ser::{SerializeMap as _, SerializeSeq as _};
+    /// Says that there are so many items, and has two.
+    #[derive(Debug, Clone, PartialEq, Deserialize)]
+    struct Says(usize, bool);
+    millstream_core::data!(Says);
+    impl Serialize for Says {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            if self.1 {
+                let mut map = serializer.serialize_map(Some(self.0))?;
+                map.serialize_entry("a", &1)?;
+                map.serialize_entry("b", &2)?;
+                map.end()
+            } else {
+                let mut items = serializer.serialize_seq(Some(self.0))?;
+                items.serialize_element(&1)?;
+                items.serialize_element(&2)?;
+                items.end()
+            }
+        }
+    }
+    for (map, of_all) in [(false, r#"{"type":"array","items":"int"}"#), (true, r#"{"type":"map","values":"int"}"#)] {
+        let format = of::<Says>().datum(&schema(of_all));
+        assert!(encode(&format, Says(2, map)).is_ok());
+        assert!(encode(&format, Says(3, map)).unwrap_err().contains("1 items fewer than it says"));
+        assert!(encode(&format, Says(1, map)).unwrap_err().contains("more items than it says"));
+    }
+}

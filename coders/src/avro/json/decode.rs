@@ -1,186 +1,81 @@
-//! Avro's JSON encoding, both ways, and the defaults of schemas, which are JSON too.
-//!
-//! ```text
-//! null, boolean, int, long, string    as JSON has them
-//! float, double                       numbers; "NaN", "Infinity", "-Infinity"
-//! bytes, fixed                        a string with a character from U+0000 to U+00FF for each byte
-//! enum                                the symbol, a string
-//! array                               an array
-//! map, record                         an object
-//! union                               null as null; any other branch as {"its name": value}
-//! ```
-//!
-//! A logical type is encoded as what it is of: a date as a number of days, a decimal as the string of its bytes. In a
-//! schema's default a value of a union stands without its branch's name.
+//! From JSON to generic values, and from the defaults of schemas.
 
-use std::fmt::Write as _;
+use std::cell::Cell;
+use std::io;
 
 use apache_avro::types::Value;
 use apache_avro::{Duration, Uuid};
-use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::cursor::{Flaw, Result};
-use super::graph::{Graph, Id, Kind, Logical};
-use super::read::{big_decimal, decimal};
-use super::write::{big_decimal_bytes, decimal_bytes, duration_bytes, long_of, part, sorted};
+use crate::avro::cursor::{Flaw, Result};
+use crate::avro::graph::{Field, Graph, Id, Kind, Logical};
+use crate::avro::read::{big_decimal, decimal};
 
-/// Adds the JSON that stands for `value`, of the type `id`, to `out`: compact, in the order of the schema.
-pub(crate) fn encode(graph: &Graph, id: Id, value: &Value, out: &mut Vec<u8>) -> Result<()> {
-    match (graph.kind(id), value) {
-        (Kind::Array(items), Value::Array(values)) => {
-            listed(*b"[]", values.iter().enumerate(), out, |(at, item), out| {
-                encode(graph, *items, item, out).map_err(|flaw| flaw.within(format!("[{at}]")))
-            })
-        }
-        (Kind::Map(values), Value::Map(entries)) => listed(*b"{}", sorted(entries), out, |(key, entry), out| {
-            named(key, out);
-            encode(graph, *values, entry, out).map_err(|flaw| flaw.within(key.as_str()))
-        }),
-        (Kind::Record { fields, .. }, Value::Record(values)) => {
-            listed(*b"{}", fields.iter().enumerate(), out, |(at, field), out| {
-                let part = part(field, at, values)?;
-                named(&field.name, out);
-                encode(graph, field.node, part, out).map_err(|flaw| flaw.within(field.name.as_str()))
-            })
-        }
-        (Kind::Union(branches), Value::Union(index, inner)) => {
-            let &branch = branches.get(*index as usize).ok_or_else(|| unfit(graph, id, value))?;
-            match graph.kind(branch) {
-                Kind::Null => encode(graph, branch, inner, out),
-                _ => listed(*b"{}", [branch], out, |branch, out| {
-                    named(graph.branch_name(branch), out);
-                    encode(graph, branch, inner, out)
-                }),
+/// How many values the defaults that a record leaves to be filled in may come to, beyond four for each of its bytes.
+const FILLED: usize = 1 << 16;
+
+/// The value, of the type `id`, that JSON of so many bytes stands for. A field that is not there is its default.
+pub(in crate::avro) fn decode(graph: &Graph, id: Id, json: &Json, bytes: usize) -> Result<Value> {
+    let left = Budget::of(bytes.saturating_mul(4).saturating_add(FILLED));
+    Decode { graph, default: false, left: &left }.value(id, json, 0)
+}
+
+/// How many more values may be made of defaults, each eight bytes of their texts counted as one more: a schema of a few
+/// kilobytes can ask for more than memory holds.
+pub(in crate::avro) struct Budget {
+    most: usize,
+    left: Cell<usize>,
+}
+
+impl Budget {
+    pub(in crate::avro) fn of(most: usize) -> Self {
+        Self { most, left: Cell::new(most) }
+    }
+
+    /// For one more value, with so many bytes of text.
+    fn spend(&self, bytes: usize) -> Result<()> {
+        match self.left.get().checked_sub(1 + bytes / 8) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => {
+                self.left.set(0);
+                Err(self.spent())
             }
         }
-        (kind, plain) => scalar(kind, plain, out)?.ok_or_else(|| unfit(graph, id, value)),
     }
-}
 
-/// A value without parts; nothing if it is of another type.
-fn scalar(kind: &Kind, value: &Value, out: &mut Vec<u8>) -> Result<Option<()>> {
-    match (kind, value) {
-        (Kind::Null, Value::Null) => out.extend_from_slice(b"null"),
-        (Kind::Boolean, Value::Boolean(boolean)) => put(boolean, out),
-        (Kind::Int, Value::Int(of) | Value::Date(of) | Value::TimeMillis(of)) => put(of, out),
-        (Kind::Long, of) => match long_of(of) {
-            Some(number) => put(&number, out),
-            None => return Ok(None),
-        },
-        (Kind::Float, Value::Float(float)) if float.is_finite() => put(float, out),
-        (Kind::Float, Value::Float(float)) => text(not_finite(f64::from(*float)), out),
-        (Kind::Double, Value::Double(double)) if double.is_finite() => put(double, out),
-        (Kind::Double, Value::Double(double)) => text(not_finite(*double), out),
-        (Kind::String, Value::String(of)) => text(of, out),
-        (Kind::String, Value::Uuid(uuid)) => text(&uuid.hyphenated().to_string(), out),
-        (Kind::Bytes | Kind::Fixed { .. }, of) => match raw(of)? {
-            Some(bytes) => latin(&bytes, out),
-            None => return Ok(None),
-        },
-        (Kind::Enum { .. }, Value::Enum(_, symbol)) => text(symbol, out),
-        _ => return Ok(None),
+    #[cold]
+    fn spent(&self) -> Box<Flaw> {
+        Flaw::new(format!(
+            "the defaults come to more than {} values, with the fields that they leave to other defaults: write out less, \
+             or leave such fields without a default",
+            self.most
+        ))
     }
-    Ok(Some(()))
-}
-
-/// Parts between brackets, with commas.
-fn listed<T>(
-    brackets: [u8; 2],
-    parts: impl IntoIterator<Item = T>,
-    out: &mut Vec<u8>,
-    mut put: impl FnMut(T, &mut Vec<u8>) -> Result<()>,
-) -> Result<()> {
-    out.push(brackets[0]);
-    for (at, part) in parts.into_iter().enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        put(part, out)?;
-    }
-    out.push(brackets[1]);
-    Ok(())
-}
-
-fn named(name: &str, out: &mut Vec<u8>) {
-    text(name, out);
-    out.push(b':');
-}
-
-#[cold]
-fn unfit(graph: &Graph, id: Id, value: &Value) -> Box<Flaw> {
-    let found = format!("{:?}", apache_avro::schema::SchemaKind::from(value)).to_lowercase();
-    Flaw::new(format!("expected {}, found {found}", graph.shown(id)))
-}
-
-fn text(text: &str, out: &mut Vec<u8>) {
-    put(text, out);
-}
-
-fn put(scalar: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-    // Writing to memory doesn't fail, and neither does a number or a text.
-    let _ = serde_json::to_writer(out, scalar);
-}
-
-fn not_finite(number: f64) -> &'static str {
-    match number {
-        number if number.is_nan() => "NaN",
-        number if number > 0.0 => "Infinity",
-        _ => "-Infinity",
-    }
-}
-
-/// The bytes of what is encoded as such.
-fn raw(value: &Value) -> Result<Option<Vec<u8>>> {
-    Ok(Some(match value {
-        Value::Bytes(bytes) | Value::Fixed(_, bytes) => bytes.clone(),
-        Value::Decimal(decimal) => decimal_bytes(decimal)?,
-        Value::BigDecimal(decimal) => big_decimal_bytes(decimal),
-        Value::Uuid(uuid) => uuid.as_bytes().to_vec(),
-        Value::Duration(duration) => duration_bytes(duration).to_vec(),
-        _ => return Ok(None),
-    }))
-}
-
-/// Bytes as a string of the characters from U+0000 to U+00FF, what is not ASCII escaped.
-fn latin(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut string = String::with_capacity(bytes.len() + 2);
-    string.push('"');
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' => string.extend(['\\', char::from(byte)]),
-            b' '..=b'~' => string.push(char::from(byte)),
-            _ => _ = write!(string, "\\u{byte:04X}"),
-        }
-    }
-    string.push('"');
-    out.extend_from_slice(string.as_bytes());
-}
-
-/// The value that a schema's default stands for.
-pub(crate) fn default(graph: &Graph, id: Id, json: &Json) -> Result<Value> {
-    Decode { graph, default: true }.value(id, json, 0)
-}
-
-/// The value, of the type `id`, that JSON stands for. A field that is not there is its default.
-pub(crate) fn decode(graph: &Graph, id: Id, json: &Json) -> Result<Value> {
-    Decode { graph, default: false }.value(id, json, 0)
 }
 
 /// As deep as JSON is read.
 const DEPTH: usize = 128;
 
 #[derive(Clone, Copy)]
-struct Decode<'a> {
-    graph: &'a Graph,
-    /// Values of unions stand without the names of their branches.
-    default: bool,
+pub(in crate::avro) struct Decode<'a> {
+    pub(in crate::avro) graph: &'a Graph,
+    /// Values of unions stand without the names of their branches, and fields that the schema doesn't have mean nothing.
+    pub(in crate::avro) default: bool,
+    pub(in crate::avro) left: &'a Budget,
 }
 
 impl Decode<'_> {
-    fn value(self, id: Id, json: &Json, depth: usize) -> Result<Value> {
+    pub(in crate::avro) fn value(self, id: Id, json: &Json, depth: usize) -> Result<Value> {
         if depth > DEPTH {
-            return Err(Flaw::new(format!("it is nested deeper than {DEPTH}")));
+            return Err(Flaw::new(format!(
+                "it is nested deeper than {DEPTH}, with the defaults that it is filled with"
+            )));
+        }
+        if self.default {
+            self.left.spend(json.as_str().map_or(0, str::len))?;
         }
         let node = self.graph.node(id);
         let made = match (&node.kind, json) {
@@ -190,7 +85,7 @@ impl Decode<'_> {
                 integer(json).and_then(|of| i32::try_from(of).ok()).map(|of| int(of, node.logical))
             }
             (Kind::Long, Json::Number(_)) => integer(json).map(|of| long(of, node.logical)),
-            (Kind::Float, _) => floating(json).map(|of| Value::Float(of as f32)),
+            (Kind::Float, _) => floating(json).and_then(narrow).map(Value::Float),
             (Kind::Double, _) => floating(json).map(Value::Double),
             (Kind::String, Json::String(text)) => match node.logical {
                 Logical::Uuid => Uuid::parse_str(text).ok().map(Value::Uuid),
@@ -221,15 +116,19 @@ impl Decode<'_> {
 
     fn map(self, values: Id, entries: &Map<String, Json>, depth: usize) -> Result<Value> {
         let entry = |(key, entry): (&String, _)| {
+            if self.default {
+                self.left.spend(key.len())?;
+            }
             let value = self.value(values, entry, depth + 1).map_err(|flaw| flaw.within(key.as_str()))?;
             Ok((key.clone(), value))
         };
         Ok(Value::Map(entries.iter().map(entry).collect::<Result<_>>()?))
     }
 
-    fn record(self, fields: &[super::graph::Field], values: &Map<String, Json>, depth: usize) -> Result<Value> {
-        let mut made = Vec::with_capacity(fields.len());
+    fn record(self, fields: &[Field], values: &Map<String, Json>, depth: usize) -> Result<Value> {
+        let (mut made, mut there) = (Vec::with_capacity(fields.len()), 0);
         for field in fields {
+            there += usize::from(values.contains_key(&field.name));
             let within = |flaw: Box<Flaw>| flaw.within(field.name.as_str());
             let value = match (values.get(&field.name), &field.default) {
                 (Some(json), _) => self.value(field.node, json, depth + 1).map_err(within)?,
@@ -239,6 +138,9 @@ impl Decode<'_> {
                 (None, None) => return Err(within(Flaw::new("expected this field, found none"))),
             };
             made.push((field.name.clone(), value));
+        }
+        if self.default || there == values.len() {
+            return Ok(Value::Record(made));
         }
         let known = |name: &str| fields.iter().any(|field| field.name == name);
         match values.keys().find(|name| !known(name)) {
@@ -252,7 +154,11 @@ impl Decode<'_> {
         if self.default {
             // The first branch says what a default is; later ones may do so since Avro 1.12.
             let made = |(at, &id): (usize, &Id)| branch(at, self.value(id, json, depth + 1).ok()?);
-            return Ok(branches.iter().enumerate().find_map(made));
+            return match branches.iter().enumerate().find_map(made) {
+                // Branches that were not tried any more may fit.
+                None if self.left.left.get() == 0 => Err(self.left.spent()),
+                made => Ok(made),
+            };
         }
         let (at, inner) = match json {
             Json::Null => (branches.iter().position(|&id| matches!(self.graph.kind(id), Kind::Null)), json),
@@ -276,10 +182,27 @@ impl Decode<'_> {
 /// What was found in place of what was expected, cut short.
 fn shown(json: &Json) -> String {
     const SHOWN: usize = 60;
-    let text = json.to_string();
+    /// Takes no more than is shown, whatever comes.
+    struct Beginning(Vec<u8>);
+    impl io::Write for Beginning {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0.len() > SHOWN {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.0.extend_from_slice(&bytes[..bytes.len().min(SHOWN + 4)]);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut beginning = Beginning(Vec::new());
+    // It fails once there is enough.
+    let _ = serde_json::to_writer(&mut beginning, json);
+    let text = String::from_utf8_lossy(&beginning.0);
     match text.len() > SHOWN {
         true => format!("{}…", &text[..text.floor_char_boundary(SHOWN)]),
-        false => text,
+        false => text.into_owned(),
     }
 }
 
@@ -299,6 +222,12 @@ fn floating(json: &Json) -> Option<f64> {
         },
         _ => None,
     }
+}
+
+/// As a float, unless that is too small for it.
+fn narrow(double: f64) -> Option<f32> {
+    let float = double as f32;
+    (float.is_finite() || !double.is_finite()).then_some(float)
 }
 
 fn of_latin(text: &str) -> Option<Vec<u8>> {

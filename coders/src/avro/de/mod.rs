@@ -1,27 +1,31 @@
 //! Reads a datum as a type that serde knows, straight from its bytes.
+//!
+//! ```text
+//! parts.rs     items, entries and fields, one after the other
+//! variants.rs  symbols and branches of unions as variants
+//! ```
+
+mod parts;
+mod variants;
 
 use std::fmt;
 
 use apache_avro::Uuid;
-use serde::de::value::{StrDeserializer, U32Deserializer};
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
+use self::parts::{Blocks, Fields, InOrder, One};
+use self::variants::{Symbol, Variant};
 use super::cursor::{Cursor, Flaw, Result};
 use super::graph::Logical;
+use super::plan::{Give, Plan, Read, Record, Step, StepId, Take};
 use super::read::{skip_field, symbol};
-use super::resolve::{Give, Plan, Read, Record, Step, StepId, Take};
-
-/// How deep a default may lie within itself: it was checked when the schema was.
-const DEFAULT_DEPTH: usize = 1024;
 
 /// The value that stands at the cursor.
 ///
 /// Where a record has exactly the fields of a type, in its order, the type is given them in order and without their
 /// names. Few types, not derived, can't take them so. So what fails is tried once more with names, and what succeeds then
 /// is always read with them.
+#[inline]
 pub(crate) fn read<T: DeserializeOwned>(plan: &Plan, from: &mut Cursor<'_>) -> Result<T> {
     if plan.gives_names() {
         return T::deserialize(De::new(plan, from));
@@ -147,16 +151,17 @@ impl<'p, 'c, 'd> De<'p, 'c, 'd> {
     }
 
     /// An array, item by item.
+    #[inline]
     fn items<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         let Self { plan, step, from } = self;
         let Step::Array(items) = step else { return Err(from.flaw("expected an array")) };
         from.enter()?;
-        let mut blocks = Blocks { plan, step: plan.step(*items), from, left: 0, at: 0, ended: false };
+        let mut blocks = Blocks::new(plan, *items, &mut *from);
         // How many there are is known before the first is asked for.
         blocks.has_next()?;
         let value = visitor.visit_seq(&mut blocks)?;
         blocks.all_taken()?;
-        blocks.from.leave();
+        from.leave();
         Ok(value)
     }
 
@@ -166,14 +171,13 @@ impl<'p, 'c, 'd> De<'p, 'c, 'd> {
         from.enter()?;
         let value = match step {
             Step::Map(values) => {
-                let mut blocks =
-                    Blocks { plan, step: plan.step(*values), from: &mut *from, left: 0, at: 0, ended: false };
+                let mut blocks = Blocks::new(plan, *values, &mut *from);
                 let value = visitor.visit_map(&mut blocks)?;
                 blocks.all_taken()?;
                 value
             }
             Step::Record(record) => {
-                let mut fields = Fields { plan, record, from: &mut *from, next: 0, value: None };
+                let mut fields = Fields::new(plan, record, &mut *from);
                 let value = visitor.visit_map(&mut fields)?;
                 fields.all_taken()?;
                 value
@@ -185,18 +189,17 @@ impl<'p, 'c, 'd> De<'p, 'c, 'd> {
     }
 
     /// A record as its fields in order, for tuples.
+    #[inline]
     fn fields<'de, V: Visitor<'de>>(self, record: &'p Record, visitor: V) -> Result<V::Value> {
         let Self { plan, from, .. } = self;
         if !record.in_order {
             return Err(from.flaw("a tuple is read of a record with exactly its fields, in order"));
         }
         from.enter()?;
-        let mut fields = InOrder { plan, record, from, next: 0 };
+        let mut fields = InOrder::new(plan, record, &mut *from);
         let value = visitor.visit_seq(&mut fields)?;
-        if fields.next < record.takes.len() {
-            return Err(fields.from.flaw(FEWER));
-        }
-        fields.from.leave();
+        fields.all_taken()?;
+        from.leave();
         Ok(value)
     }
 
@@ -229,11 +232,12 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
 
     whatever! {
         deserialize_any deserialize_i8 deserialize_i16 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_f32
-        deserialize_unit deserialize_seq deserialize_map deserialize_ignored_any
+        deserialize_unit deserialize_map deserialize_ignored_any
     }
 
     // What most fields are is not looked for among all that it could be.
 
+    #[inline]
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::Boolean, _) => visitor.visit_bool(self.from.boolean()?),
@@ -241,6 +245,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         }
     }
 
+    #[inline]
     fn deserialize_i32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::Int, Give::Int) => visitor.visit_i32(self.from.int()?),
@@ -248,6 +253,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         }
     }
 
+    #[inline]
     fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::Long, Give::Long | Give::Logical(_)) => visitor.visit_i64(self.from.long()?),
@@ -255,9 +261,18 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         }
     }
 
+    #[inline]
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::Double, _) => visitor.visit_f64(f64::from_le_bytes(self.from.array()?)),
+            _ => self.give(visitor, As::Whatever),
+        }
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+        match self.step {
+            Step::Array(_) => self.items(visitor),
             _ => self.give(visitor, As::Whatever),
         }
     }
@@ -288,6 +303,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         self.give(visitor, As::Text)
     }
 
+    #[inline]
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::String, Give::String) => visitor.visit_str(self.from.text()?),
@@ -295,6 +311,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         }
     }
 
+    #[inline]
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::String, Give::String) => visitor.visit_str(self.from.text()?),
@@ -310,6 +327,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         self.give(visitor, As::Bytes)
     }
 
+    #[inline]
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self.step {
             Step::Plain(Read::Bytes, Give::Bytes) => visitor.visit_bytes(self.from.bytes()?),
@@ -317,6 +335,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         }
     }
 
+    #[inline]
     fn deserialize_option<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value> {
         // An option of an enum may stand for a union of null and its variants: those are still to be told apart.
         let null = match self.step {
@@ -349,10 +368,13 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         self.branch()?;
         match self.step {
             Step::Record(record) if record.name == name && record.in_order && record.takes.len() == 1 => {
-                match record.takes.first() {
-                    Some(Take::Field(_, step)) => visitor.visit_newtype_struct(self.inner(*step)),
-                    _ => visitor.visit_newtype_struct(self),
-                }
+                let Some(Take::Field(_, step)) = record.takes.first() else {
+                    return visitor.visit_newtype_struct(self);
+                };
+                self.from.enter()?;
+                let value = visitor.visit_newtype_struct(self.inner(*step))?;
+                self.from.leave();
+                Ok(value)
             }
             _ => visitor.visit_newtype_struct(self),
         }
@@ -374,6 +396,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         self.deserialize_tuple(len, visitor)
     }
 
+    #[inline]
     fn deserialize_struct<V: Visitor<'de>>(
         mut self,
         _: &'static str,
@@ -387,6 +410,7 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
         }
     }
 
+    #[inline]
     fn deserialize_enum<V: Visitor<'de>>(
         mut self,
         _: &'static str,
@@ -409,260 +433,5 @@ impl<'de> Deserializer<'de> for De<'_, '_, '_> {
 
     fn is_human_readable(&self) -> bool {
         false
-    }
-}
-
-/// The one item of a tuple of one.
-struct One<'p, 'c, 'd>(Option<De<'p, 'c, 'd>>);
-
-impl<'de> SeqAccess<'de> for One<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        self.0.take().map(|item| seed.deserialize(item)).transpose()
-    }
-}
-
-/// The items of an array, or the entries of a map.
-struct Blocks<'p, 'c, 'd> {
-    plan: &'p Plan,
-    step: &'p Step,
-    from: &'c mut Cursor<'d>,
-    /// How many are left of the block.
-    left: usize,
-    at: usize,
-    ended: bool,
-}
-
-impl Blocks<'_, '_, '_> {
-    #[inline]
-    fn has_next(&mut self) -> Result<bool> {
-        if self.left > 0 { Ok(true) } else { self.next_block() }
-    }
-
-    fn next_block(&mut self) -> Result<bool> {
-        if !self.ended {
-            (self.left, _) = self.from.block()?;
-            self.ended = self.left == 0;
-        }
-        Ok(!self.ended)
-    }
-
-    fn all_taken(&mut self) -> Result<()> {
-        match self.has_next()? {
-            false => Ok(()),
-            true => Err(self.from.flaw(format!("the type has room for {} items, and there are more", self.at))),
-        }
-    }
-
-    fn item<'de, S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        self.left -= 1;
-        self.at += 1;
-        let at = self.at - 1;
-        let item = De { plan: self.plan, step: self.step, from: &mut *self.from };
-        seed.deserialize(item).map_err(|flaw| flaw.within(format!("[{at}]")))
-    }
-}
-
-impl<'de> SeqAccess<'de> for &mut Blocks<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        if self.has_next()? { self.item(seed).map(Some) } else { Ok(None) }
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left.min(1024))
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Blocks<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        if !self.has_next()? {
-            return Ok(None);
-        }
-        let key: StrDeserializer<'_, Box<Flaw>> = self.from.text()?.into_deserializer();
-        seed.deserialize(key).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        self.item(seed)
-    }
-}
-
-/// The fields of a record: those in the bytes, in their order, then those that are missing.
-struct Fields<'p, 'c, 'd> {
-    plan: &'p Plan,
-    record: &'p Record,
-    from: &'c mut Cursor<'d>,
-    /// How many of the record's takes, and then of its defaults, have been given.
-    next: usize,
-    /// The field whose name has been given and whose value has not.
-    value: Option<Field<'p>>,
-}
-
-#[derive(Clone, Copy)]
-enum Field<'p> {
-    There(usize, StepId),
-    Missing(usize, StepId, &'p [u8]),
-}
-
-impl<'p> Fields<'p, '_, '_> {
-    fn field(&mut self) -> Result<Option<Field<'p>>> {
-        let record = self.record;
-        while let Some(take) = record.takes.get(self.next) {
-            self.next += 1;
-            match take {
-                Take::Field(at, step) => return Ok(Some(Field::There(*at, *step))),
-                Take::Skip(node) => skip_field(&self.plan.writer, *node, self.from)?,
-            }
-        }
-        let missing = record.defaults.get(self.next - record.takes.len());
-        self.next += usize::from(missing.is_some());
-        Ok(missing.map(|missing| Field::Missing(missing.field, missing.step, &missing.datum)))
-    }
-
-    fn all_taken(&mut self) -> Result<()> {
-        match self.field()? {
-            None => Ok(()),
-            Some(_) => Err(self.from.flaw(FEWER)),
-        }
-    }
-
-    fn value<'de, S: DeserializeSeed<'de>>(&mut self, field: Field<'p>, seed: S) -> Result<S::Value> {
-        let plan = self.plan;
-        let (at, value) = match field {
-            Field::There(at, step) => {
-                let before = self.from.at();
-                let value = seed.deserialize(De { plan, step: plan.step(step), from: &mut *self.from });
-                (at, value.and_then(|value| self.from.field(before).map(|()| value)))
-            }
-            Field::Missing(at, step, datum) => {
-                let from = &mut Cursor::new(datum, DEFAULT_DEPTH);
-                (at, seed.deserialize(De { plan, step: plan.step(step), from }))
-            }
-        };
-        value.map_err(|flaw| flaw.within(self.record.names[at].as_str()))
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Fields<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        self.value = self.field()?;
-        let Some(Field::There(at, _) | Field::Missing(at, ..)) = self.value else { return Ok(None) };
-        let name: StrDeserializer<'_, Box<Flaw>> = self.record.names[at].as_str().into_deserializer();
-        seed.deserialize(name).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value> {
-        match self.value.take() {
-            Some(field) => self.value(field, seed),
-            None => Err(self.from.flaw("a value was asked for before its name")),
-        }
-    }
-}
-
-const FEWER: &str = "the type took fewer fields than the record has";
-
-/// The fields of a record that is read as it was written, without their names.
-struct InOrder<'p, 'c, 'd> {
-    plan: &'p Plan,
-    record: &'p Record,
-    from: &'c mut Cursor<'d>,
-    next: usize,
-}
-
-impl<'de> SeqAccess<'de> for &mut InOrder<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    #[inline]
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>> {
-        let Some(Take::Field(at, step)) = self.record.takes.get(self.next) else { return Ok(None) };
-        self.next += 1;
-        let before = self.from.at();
-        let value = seed.deserialize(De { plan: self.plan, step: self.plan.step(*step), from: &mut *self.from });
-        let value = value.and_then(|value| self.from.field(before).map(|()| Some(value)));
-        value.map_err(|flaw| flaw.within(self.record.names[*at].as_str()))
-    }
-}
-
-/// An enum's symbol as a variant without fields.
-struct Symbol<'p, 'c, 'd>(De<'p, 'c, 'd>);
-
-impl<'de> EnumAccess<'de> for Symbol<'_, '_, '_> {
-    type Error = Box<Flaw>;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self)> {
-        let De { plan, step, from } = self.0;
-        let name = match step {
-            Step::Enum(symbols) => symbol(symbols, from)?.1,
-            Step::Plain(Read::String, _) => from.text()?,
-            Step::Mismatch(why) => return Err(from.flaw(why.clone())),
-            _ => return Err(from.flaw("an enum is read of an enum, a union or a string")),
-        };
-        let name: StrDeserializer<'_, Box<Flaw>> = name.into_deserializer();
-        Ok((seed.deserialize(name)?, Self(De { plan, step, from })))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Symbol<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    fn unit_variant(self) -> Result<()> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value> {
-        Err(self.0.from.flaw("a symbol has no value, and the variant has"))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value> {
-        Err(self.0.from.flaw("a symbol has no fields, and the variant has"))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value> {
-        Err(self.0.from.flaw("a symbol has no fields, and the variant has"))
-    }
-}
-
-/// A union's branch as the variant of its number.
-struct Variant<'p, 'c, 'd>(De<'p, 'c, 'd>);
-
-impl<'de> EnumAccess<'de> for Variant<'_, '_, '_> {
-    type Error = Box<Flaw>;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(mut self, seed: S) -> Result<(S::Value, Self)> {
-        let Step::Branch { index, inner, .. } = self.0.step else {
-            return Err(self.0.from.flaw("expected a union"));
-        };
-        self.0.step = self.0.plan.step(*inner);
-        let number: U32Deserializer<Box<Flaw>> = index.into_deserializer();
-        Ok((seed.deserialize(number)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_, '_, '_> {
-    type Error = Box<Flaw>;
-
-    fn unit_variant(self) -> Result<()> {
-        serde::Deserialize::deserialize(self.0).map(|_: de::IgnoredAny| ())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value> {
-        seed.deserialize(self.0)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value> {
-        self.0.deserialize_tuple(len, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value> {
-        self.0.deserialize_struct("", fields, visitor)
     }
 }

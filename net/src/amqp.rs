@@ -13,6 +13,7 @@
 //! message     a message: properties, headers, routing, body
 //! value       what a header may hold
 //! coder       a message as its body
+//! letter      a dead letter as a message
 //! wire        a message between instances
 //! wrong       what went wrong at the broker, classified
 //! ```
@@ -23,6 +24,7 @@ mod backoff;
 mod broker;
 mod coder;
 mod declared;
+mod letter;
 mod link;
 mod message;
 mod reach;

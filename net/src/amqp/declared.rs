@@ -25,7 +25,15 @@ use super::wrong::wrong;
 pub struct DeclaredQueue {
     arguments: Headers,
     exchanges: Vec<(String, DeclaredExchange)>,
-    bindings: Vec<(String, String)>,
+    bindings: Vec<Binding>,
+}
+
+/// What a queue gets of an exchange.
+#[derive(Debug, Clone, PartialEq)]
+struct Binding {
+    exchange: String,
+    key: String,
+    arguments: Headers,
 }
 
 /// How an exchange is declared: durable unless said otherwise.
@@ -45,7 +53,7 @@ pub enum Kind {
     Fanout,
     /// The routing key matches the binding's pattern: `*` is a word, `#` any number of them.
     Topic,
-    /// The headers match the binding's arguments.
+    /// The headers match the binding's arguments ([`DeclaredQueue::bind_headers`]).
     Headers,
     /// What a plugin brings, such as `x-consistent-hash`.
     Other(String),
@@ -91,15 +99,35 @@ impl DeclaredQueue {
     /// Binds it to an exchange by this key; may be given several times.
     #[must_use]
     pub fn bind(mut self, exchange: impl Into<String>, key: impl Into<String>) -> Self {
-        self.bindings.push((exchange.into(), key.into()));
+        self.bindings.push(Binding { exchange: exchange.into(), key: key.into(), arguments: Headers::new() });
+        self
+    }
+
+    /// Binds it to an exchange of the kind [`Kind::Headers`], for messages that have all of these headers; with
+    /// `("x-match", "any")` among them, one is enough. May be given several times.
+    ///
+    /// ```
+    /// use millstream_net::amqp::{DeclaredQueue, Kind};
+    ///
+    /// let orders = DeclaredQueue::quorum().exchange("events", Kind::Headers);
+    /// let german = orders.bind_headers("events", [("type", "order"), ("country", "DE")]);
+    /// ```
+    #[must_use]
+    pub fn bind_headers<N, V>(mut self, exchange: impl Into<String>, headers: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: Into<String>,
+        V: Into<Value>,
+    {
+        let arguments = headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        self.bindings.push(Binding { exchange: exchange.into(), key: String::new(), arguments });
         self
     }
 
     /// What is wrong with it, one message each with what to do.
     pub fn check(&self) -> Vec<String> {
-        let names = self.exchanges.iter().map(|(name, _)| name).chain(self.bindings.iter().map(|(name, _)| name));
+        let names = self.exchanges.iter().map(|(name, _)| name).chain(self.bindings.iter().map(|it| &it.exchange));
         let mut wrong: Vec<_> = names.filter_map(|name| named("exchange", name)).collect();
-        wrong.extend(self.bindings.iter().filter_map(|(_, key)| too_long("a binding's key", key)));
+        wrong.extend(self.bindings.iter().flat_map(Binding::check));
         wrong.extend(to_table(&self.arguments).err().map(|unfit| format!("the queue's arguments: {unfit}")));
         wrong.extend(self.exchanges.iter().flat_map(|(_, exchange)| exchange.check()));
         wrong
@@ -113,14 +141,21 @@ impl DeclaredQueue {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         let declared = channel.queue_declare(short(queue, "the queue's name")?, options, table(&self.arguments)?).await;
         declared.map_err(|error| wrong(format!("queue {queue} can't be declared"), error))?;
-        for (exchange, key) in &self.bindings {
+        for Binding { exchange, key, arguments } in &self.bindings {
             let (from, key) = (short(exchange, "the exchange's name")?, short(key, "the binding's key")?);
             let options = QueueBindOptions::default();
             let name = short(queue, "the queue's name")?;
-            let bound = channel.queue_bind(name, from, key, options, FieldTable::default()).await;
+            let bound = channel.queue_bind(name, from, key, options, table(arguments)?).await;
             bound.map_err(|error| wrong(format!("queue {queue} can't be bound to exchange {exchange}"), error))?;
         }
         Ok(())
+    }
+}
+
+impl Binding {
+    fn check(&self) -> impl Iterator<Item = String> {
+        let unfit = to_table(&self.arguments).err().map(|unfit| format!("a binding's headers: {unfit}"));
+        too_long("a binding's key", &self.key).into_iter().chain(unfit)
     }
 }
 
@@ -197,6 +232,7 @@ mod tests {
             DeclaredQueue::classic().bind("", "k"),
             DeclaredQueue::classic().bind(&long, "k"),
             DeclaredQueue::classic().bind("e", &long),
+            DeclaredQueue::classic().bind_headers("e", [(&*long, 1)]),
             DeclaredQueue::classic().exchange("", Kind::Fanout),
             DeclaredQueue::classic().exchange("e", Kind::Other(long.clone())),
             DeclaredQueue::classic().argument(&long, 1),

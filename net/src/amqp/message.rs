@@ -1,10 +1,11 @@
 //! [`Message`]: what a queue holds.
 
 use std::fmt;
+use std::sync::Arc;
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
-use millstream_core::data::{Bytes, Column, Data};
+use millstream_core::data::{Bytes, Column, Data, Originals};
 
 use super::value::{Headers, Value, of_table, to_table};
 
@@ -89,6 +90,28 @@ impl Message {
         Self { body: body.into(), ..Self::default() }
     }
 
+    /// The same message with the body that `change` makes of its own.
+    ///
+    /// ```
+    /// use millstream_core::data::Bytes;
+    /// use millstream_net::amqp::Message;
+    ///
+    /// fn doubled(body: Bytes) -> Result<String, Box<dyn std::error::Error>> {
+    ///     Ok((str::from_utf8(&body)?.parse::<u64>()? * 2).to_string())
+    /// }
+    ///
+    /// let message = Message { routing_key: "k".into(), ..Message::new("21") };
+    /// let changed = message.clone().try_map_body(doubled).unwrap();
+    /// assert_eq!(changed, Message { body: "42".into(), ..message });
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn try_map_body<B: Into<Bytes>, E>(mut self, change: impl FnOnce(Bytes) -> Result<B, E>) -> Result<Self, E> {
+        self.body = change(self.body)?.into();
+        Ok(self)
+    }
+
     /// How often it was given to a consumer and came back; `None` where the queue doesn't count (only quorum queues do).
     pub fn delivery_count(&self) -> Option<u64> {
         let count = self.properties.headers.get("x-delivery-count").and_then(Value::as_i64);
@@ -152,6 +175,7 @@ impl Properties {
     }
 
     /// What the client has.
+    #[doc(hidden)]
     pub fn of_client(of: &BasicProperties) -> Result<Self, Unfit> {
         let text = |text: &Option<ShortString>| text.as_ref().map(ShortString::to_string);
         Ok(Self {
@@ -225,6 +249,10 @@ impl Column for Messages {
 
     fn weight(&self) -> usize {
         self.0.iter().map(Message::weight).sum()
+    }
+
+    fn originals(&self) -> Option<Arc<dyn Originals>> {
+        Some(Arc::new(self.clone()))
     }
 }
 

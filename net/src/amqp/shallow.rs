@@ -212,6 +212,7 @@ impl Shallow {
             }
         }
     }
+
     /// What a value of this tag is passed on as, and what comes behind the tag.
     fn tag(&mut self, tag: u8) -> (u8, Option<Next>) {
         let size = match tag {

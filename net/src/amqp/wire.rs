@@ -12,22 +12,19 @@
 //! Numbers are little-endian. Instances compare the coders' names before a record crosses: another layout has another
 //! name.
 
-use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Kind, decoder, encoder};
+use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder};
 use millstream_core::data::{Bytes, Column as _};
 
 use super::message::{Message, Messages, Properties};
 use super::value::{Headers, Value};
-use crate::pieces::{Rest, broken, octets, text};
+use crate::pieces::{Rest, broken, octets, text, wire_coders};
 
 /// How deep values may lie within each other.
 const DEEPEST: usize = 40;
 
 /// The coders of messages for network stages.
 pub(super) fn coders() -> [Coder; 2] {
-    [
-        Coder { kind: Kind::WireEncode, cost: 2, ..encoder(ToWire) },
-        Coder { kind: Kind::WireDecode, cost: 2, heavy: false, ..decoder(OfWire) },
-    ]
+    wire_coders(ToWire, OfWire)
 }
 
 struct ToWire;

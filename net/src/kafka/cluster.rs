@@ -1,6 +1,6 @@
 //! [`Cluster`]: how a Kafka cluster is reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rdkafka::ClientConfig;
@@ -89,10 +89,11 @@ impl Cluster {
         &self.brokers
     }
 
-    /// What a source and a sink of the same cluster say, so that a plan sees that they are of the same: the brokers have to
-    /// be given in the same words.
+    /// What a source and a sink of the same cluster say, so that a plan sees that they are of the same: the same brokers have
+    /// to be given, in any order.
     pub fn server(&self) -> String {
-        format!("kafka {}", self.brokers)
+        let brokers: BTreeSet<_> = self.brokers.split(',').map(str::trim).collect();
+        format!("kafka {}", Vec::from_iter(brokers).join(","))
     }
 
     /// The value of a property that was given.
@@ -108,7 +109,10 @@ impl Cluster {
         } else {
             let unclear = self.brokers.split(',').map(str::trim).filter(|broker| !is_broker(broker));
             wrong.extend(
-                unclear.map(|broker| format!("the broker `{broker}`: expected `host:port`, as in `kafka-1:9092`")),
+                // What stands before an @ may be a password.
+                unclear.map(|broker| broker.rsplit_once('@').map_or(broker, |(_, host)| host)).map(|broker| {
+                    format!("the broker `{broker}`: expected `host:port` and nothing before it, as in `kafka-1:9092`")
+                }),
             );
         }
         let by_role: &[_] = match role {
@@ -159,6 +163,8 @@ impl Cluster {
         for (name, value) in own {
             config.set(*name, *value);
         }
+        // By itself it is true for a producer: each typing error would make a topic.
+        config.set("allow.auto.create.topics", "false");
         config.set("bootstrap.servers", &self.brokers);
         config
     }
@@ -260,6 +266,13 @@ mod tests {
             let found = Cluster::new(wrong).check(Role::Consumer);
             assert!(found.len() == 1 && found[0].contains("host:port"), "{wrong}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_server_is_the_same_in_whichever_order_its_brokers_are_given() {
+        let server = |brokers: &str| Cluster::new(brokers).server();
+        assert_eq!(server("b:1, a:1,b:1"), server("a:1,b:1"));
+        assert_ne!(server("a:1"), server("a:1,b:1"));
     }
 
     #[test]

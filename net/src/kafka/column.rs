@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_core::data::{Column, Packed, Range32};
+use millstream_core::data::{Column, Originals, Packed, Range32};
 
 use super::message::{Header, Message, Origin};
 
@@ -19,7 +19,7 @@ use super::message::{Header, Message, Origin};
 const NONE: u32 = u32::MAX;
 
 /// A batch of messages.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct MessageColumn {
     bytes: Packed<Bytes>,
     heads: Vec<Head>,
@@ -237,6 +237,10 @@ impl Column for MessageColumn {
 
     fn weight(&self) -> usize {
         self.bytes.weight() + self.heads.len() * size_of::<Head>()
+    }
+
+    fn originals(&self) -> Option<Arc<dyn Originals>> {
+        Some(Arc::new(self.clone()))
     }
 }
 

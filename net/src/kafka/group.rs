@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -20,9 +21,9 @@ use super::questions::thread;
 const KEPT: Duration = Duration::from_secs(30);
 
 /// What a source and a sink of one consumer group share.
-#[derive(Default)]
 pub struct Group {
     state: Mutex<State>,
+    mark: String,
     /// The name that the group knows its member by over restarts, if it has one.
     instance: Option<String>,
 }
@@ -47,10 +48,23 @@ struct State {
 /// What says the group's generation and this member's name in it, as they are now; `None` if it has lost its partitions.
 pub type Metadata = Box<dyn Fn() -> Option<ConsumerGroupMetadata> + Send + Sync>;
 
+impl Default for Group {
+    fn default() -> Self {
+        let mark = format!("millstream {:016x}", RandomState::new().hash_one("a run"));
+        Self { state: Mutex::default(), mark, instance: None }
+    }
+}
+
 impl Group {
     /// That of a member of this name, if it has one that lasts over restarts.
     pub fn of(instance: Option<String>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), instance })
+        Arc::new(Self { instance, ..Self::default() })
+    }
+
+    /// What stands beside each offset that is committed (Kafka's *metadata*): no other run has it, so that an offset that
+    /// was committed in this one is told from the same offset of an earlier one.
+    pub fn mark(&self) -> &str {
+        &self.mark
     }
 
     /// The name that the group knows its member by over restarts, if it has one.
@@ -100,9 +114,9 @@ impl Group {
 
     /// A transaction with offsets of these partitions is about to be committed. `None`: some of them are not this
     /// member's any more.
-    pub fn commit(self: &Arc<Self>, places: &[Place]) -> Option<Committing> {
+    pub fn commit<'a>(self: &Arc<Self>, places: impl IntoIterator<Item = &'a Place>) -> Option<Committing> {
         let mut state = self.state();
-        if !places.iter().all(|place| state.ours.contains(place)) {
+        if !places.into_iter().all(|place| state.ours.contains(place)) {
             return None;
         }
         state.committing += 1;

@@ -74,6 +74,30 @@ impl Message {
         self
     }
 
+    /// The same message with the value that `change` makes of its own; a tombstone stays one.
+    ///
+    /// ```
+    /// use millstream_core::data::Bytes;
+    /// use millstream_net::kafka::Message;
+    ///
+    /// fn doubled(value: Bytes) -> Result<String, Box<dyn std::error::Error>> {
+    ///     Ok((str::from_utf8(&value)?.parse::<u64>()? * 2).to_string())
+    /// }
+    ///
+    /// let message = Message::new("21").with_key("k").with_header("trace", "1");
+    /// let changed = message.clone().try_map_value(doubled).unwrap();
+    /// assert_eq!(changed, Message { value: Some("42".into()), ..message });
+    /// assert!(Message::new("x").try_map_value(doubled).is_err());
+    /// assert_eq!(Message::tombstone("k").try_map_value(doubled).unwrap(), Message::tombstone("k"));
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn try_map_value<V: Into<Bytes>, E>(mut self, change: impl FnOnce(Bytes) -> Result<V, E>) -> Result<Self, E> {
+        self.value = self.value.map(|value| change(value).map(Into::into)).transpose()?;
+        Ok(self)
+    }
+
     /// The value of the first header of this name that has one.
     pub fn header(&self, name: &str) -> Option<&Bytes> {
         self.headers.iter().filter(|header| header.name == name).find_map(|header| header.value.as_ref())

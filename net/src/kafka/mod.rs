@@ -6,6 +6,7 @@
 //! message   a message as data that travels
 //! column    how a batch of messages is stored
 //! coder     from a message to its value
+//! letter    a dead letter as a message
 //! wire      a message between instances
 //! position  how far a partition has been read, as bytes
 //! failure   what went wrong: by whom, and whether it is worth a retry
@@ -19,6 +20,7 @@ mod coder;
 mod column;
 mod failure;
 mod group;
+mod letter;
 mod message;
 mod position;
 mod questions;
@@ -31,6 +33,6 @@ pub use column::{MessageColumn, MessageView};
 pub use failure::{Meaning, failed, meaning};
 pub use group::{Committing, Group, Metadata};
 pub use message::{Header, Message, Origin};
-pub use position::{Place, decode, encode, partition_name, split_name};
+pub use position::{Place, cluster_of, decode, encode, marked, partition_name, split_name};
 pub use questions::{Answer, Questions, thread, unanswered};
 pub use said::Said;

@@ -1,16 +1,18 @@
 //! How far a partition has been read, as bytes.
 //!
 //! ```text
-//! version u8 = 1 | offset i64, little-endian
+//! version u8 = 2 | offset i64, little-endian | the cluster's id: u8 length, text
 //! ```
 //!
-//! The offset is that of the next record, as Kafka commits it. Offsets may have gaps (transactions end with a record of
-//! their own, compaction takes records out); what a position says is only that everything before it has been read.
+//! The id is empty where the cluster says none. The offset is that of the next record, as Kafka commits it. Offsets may
+//! have gaps (transactions end with a record of their own, compaction takes records out); what a position says is only that
+//! everything before it has been read. Version 1 had no cluster's id: it was never released, and is refused.
 
 use millstream_core::contracts::{Cause, Error, Result};
 use millstream_core::data::{Partition, Position};
+use rdkafka::{Offset, TopicPartitionList};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A partition of a topic.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,11 +34,27 @@ pub fn split_name(partition: &Partition) -> Option<Place> {
     Some(Place { topic: topic.to_owned(), partition: number.parse().ok()? })
 }
 
-/// The position before the record at `offset` of this partition.
-pub fn encode(partition: &str, offset: i64) -> std::result::Result<Position, String> {
-    let mut bytes = Vec::with_capacity(9);
+/// Offsets that are to be committed, each with this `mark` beside it.
+pub fn marked<'a>(offsets: impl IntoIterator<Item = (&'a Place, i64)>, mark: &str) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (place, offset) in offsets {
+        let mut element = list.add_partition(&place.topic, place.partition);
+        // It fails only for offsets that can't be written as a number, and these can.
+        let _ = element.set_offset(Offset::Offset(offset));
+        element.set_metadata(mark);
+    }
+    list
+}
+
+/// The position before the record at `offset` of this partition of a cluster, whose id may be empty: it isn't known.
+pub fn encode(partition: &str, offset: i64, cluster: &str) -> std::result::Result<Position, String> {
+    // Ids have 22 bytes. What is another thing altogether is as good as none.
+    let (length, cluster) = u8::try_from(cluster.len()).map_or((0, ""), |length| (length, cluster));
+    let mut bytes = Vec::with_capacity(10 + cluster.len());
     bytes.push(VERSION);
     bytes.extend_from_slice(&offset.to_le_bytes());
+    bytes.push(length);
+    bytes.extend_from_slice(cluster.as_bytes());
     Position::new(bytes, format!("{partition}@{offset}")).map_err(|error| error.to_string())
 }
 
@@ -51,14 +69,28 @@ pub fn decode(position: &Position) -> Result<i64> {
         Error::new(Cause::State, message)
     };
     match **position.bytes() {
-        [VERSION, ref offset @ ..] => {
-            let bytes = offset.try_into().map_err(|_| wrong(format!("{} bytes", offset.len() + 1)))?;
-            let offset = i64::from_le_bytes(bytes);
-            if offset < 0 { Err(wrong(format!("offset {offset}"))) } else { Ok(offset) }
-        }
+        [VERSION, ref rest @ ..] => match split(rest) {
+            Some((offset, _)) if offset >= 0 => Ok(offset),
+            Some((offset, _)) => Err(wrong(format!("offset {offset}"))),
+            None => Err(wrong(format!("{} bytes", rest.len() + 1))),
+        },
         [version, ..] => Err(wrong(format!("version {version}"))),
         [] => Err(wrong("nothing".to_owned())),
     }
+}
+
+/// The id of the cluster that a position is of, if it says so.
+pub fn cluster_of(position: &Position) -> Option<&str> {
+    let (_, id) = split(position.bytes().get(1..)?)?;
+    Some(id).filter(|id| !id.is_empty())
+}
+
+/// The offset, and the cluster's id.
+fn split(bytes: &[u8]) -> Option<(i64, &str)> {
+    let (offset, rest) = bytes.split_first_chunk()?;
+    let (length, id) = rest.split_first()?;
+    let id = Some(id).filter(|id| id.len() == usize::from(*length))?;
+    Some((i64::from_le_bytes(*offset), std::str::from_utf8(id).ok()?))
 }
 
 #[cfg(test)]
@@ -69,13 +101,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_written_is_read_and_nothing_else_is(offset in 0..i64::MAX, other in any::<Vec<u8>>()) {
-            let position = encode("orders/3", offset).unwrap();
+        fn what_was_written_is_read(offset in 0..i64::MAX, cluster in ".{0,9}") {
+            let position = encode("orders/3", offset, &cluster).unwrap();
             prop_assert_eq!(decode(&position).unwrap(), offset);
+            prop_assert_eq!(cluster_of(&position).unwrap_or_default(), cluster);
             prop_assert_eq!(position.label(), format!("orders/3@{offset}"));
+            for end in 0..position.bytes().len() {
+                prop_assert!(decode(&Position::new(position.bytes()[..end].to_vec(), "cut").unwrap()).is_err());
+            }
+        }
+
+        #[test]
+        fn whatever_stands_there_is_read_or_refused(other in any::<Vec<u8>>()) {
             let strange = Position::new(other.clone(), "x").unwrap();
             if let Ok(found) = decode(&strange) {
-                let again = encode("", found).unwrap();
+                let again = encode("", found, cluster_of(&strange).unwrap_or_default()).unwrap();
                 prop_assert_eq!(again.bytes(), strange.bytes());
             }
         }
@@ -91,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_strange_position_names_the_way_out() {
-        for bytes in [&[][..], &[2, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 2], &[1, 255, 255, 255, 255, 255, 255, 255, 255]] {
+        for bytes in [&[][..], &[2, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 2], &[1, 255, 255, 255, 255, 255, 255, 255, 255, 0]] {
             let error = decode(&Position::new(bytes.to_vec(), "strange").unwrap()).unwrap_err();
             assert_eq!(error.cause(), Cause::State);
             assert!(error.message().contains("begin anew"), "{error}");

@@ -1,17 +1,66 @@
 //! [`Said`]: what the client library says goes into the log, and the last of it into errors.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use millstream_core::contracts::{Cause, Error};
+use millstream_core::contracts::{Cause, Error, Result};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use super::failure::{failed, meaning};
+use super::questions::{Answer, unanswered};
+
+/// How long all brokers have to have refused this client: one that is just being started may do so for a moment.
+const REFUSED: Duration = Duration::from_secs(3);
 
 /// What the client library has said last, for errors that would only say that nothing came in time. What somebody has to
 /// do something about, such as a wrong password, is not forgotten for what follows from it.
 #[derive(Debug, Default)]
-pub struct Said(Mutex<Option<(KafkaError, String)>>);
+pub struct Said {
+    last: Mutex<Last>,
+    /// All brokers refuse this client.
+    refused: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Last {
+    error: Option<(KafkaError, String)>,
+    refusal: Refusal,
+}
+
+/// What was heard since the last answer of a broker.
+///
+/// A broker may have more than one address, of which one refuses the client and another refuses connections; each is tried
+/// in its turn. The library says once that no broker is left, and not again before one is there.
+#[derive(Debug, Clone, Copy, Default)]
+struct Refusal {
+    /// No broker is left.
+    all_down: bool,
+    /// When a broker said first what somebody has to do something about.
+    since: Option<Instant>,
+    /// That was the last word.
+    telling: bool,
+}
+
+impl Refusal {
+    fn hear(&mut self, error: &KafkaError) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.all_down = true;
+        } else {
+            self.telling = is_telling(error);
+            if self.telling {
+                self.since.get_or_insert_with(Instant::now);
+            }
+        }
+    }
+
+    /// Since when all brokers refuse this client, if they do.
+    fn since(self) -> Option<Instant> {
+        self.since.filter(|_| self.all_down && self.telling)
+    }
+}
 
 fn is_telling(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| meaning(code).cause != Cause::Outside)
@@ -38,26 +87,62 @@ impl Said {
     /// An error that belongs to no call. The library tries again by itself.
     pub fn error(&self, error: &KafkaError, reason: &str) {
         tracing::warn!(target: "millstream::kafka", "{error}: {reason}");
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_telling(error) || !last.as_ref().is_some_and(|(last, _)| is_telling(last)) {
-            *last = Some((error.clone(), reason.to_owned()));
+        let mut last = self.last();
+        let told = last.error.as_ref().is_some_and(|(last, _)| is_telling(last));
+        if is_telling(error) || !told {
+            last.error = Some((error.clone(), reason.to_owned()));
         }
+        last.refusal.hear(error);
+        if last.refusal.since().is_some() {
+            self.refused.notify_waiters();
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for an answer of the brokers, but not once all of them refuse this client: they would go on refusing it, for
+    /// as long as it is waited for. An error says `what` could not be done, and why.
+    pub async fn hear<T>(&self, what: &str, answer: Answer<T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            answer = answer => {
+                self.last().refusal = Refusal::default();
+                answer.map_err(unanswered)
+            }
+            error = self.refusal(what) => Err(error),
+        }
+    }
+
+    async fn refusal(&self, what: &str) -> Error {
+        let asked = Instant::now();
+        loop {
+            let refused = self.refused.notified();
+            let Some(since) = self.last().refusal.since() else {
+                refused.await;
+                continue;
+            };
+            sleep_until(since.max(asked) + REFUSED).await;
+            if let Some(error) = self.refused_since(since) {
+                return self.failed(what, error);
+            }
+        }
+    }
+
+    fn refused_since(&self, since: Instant) -> Option<KafkaError> {
+        let last = self.last();
+        last.error.as_ref().filter(|_| last.refusal.since() == Some(since)).map(|(error, _)| error.clone())
     }
 
     /// An error that says `what` could not be done: because of `error`, or of what was said before and is behind it.
     pub fn failed(&self, what: &str, error: KafkaError) -> Error {
-        let behind = match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((last, _)) if is_telling(last) && !is_telling(&error) => last.clone(),
-            _ => error,
-        };
-        failed(format!("{what}{}", self.last()), behind)
-    }
-
-    /// What it said last, as the end of a sentence.
-    pub fn last(&self) -> String {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((_, reason)) => format!(" (the last word on it was: {reason})"),
-            None => String::new(),
+        match &self.last().error {
+            None => failed(what, error),
+            Some((last, reason)) => {
+                let behind = if is_telling(last) && !is_telling(&error) { last.clone() } else { error };
+                failed(format!("{what} (the last word on it was: {reason})"), behind)
+            }
         }
     }
 }
@@ -77,5 +162,61 @@ mod tests {
         let error = said.failed("can't ask", KafkaError::MetadataFetch(Code::OperationTimedOut));
         assert_eq!((error.cause(), error.is_retryable()), (Cause::User, false));
         assert!(error.message().contains("SASL authentication error"), "{error}");
+    }
+
+    fn down(said: &Said) {
+        said.error(&KafkaError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+    }
+
+    fn is_away(said: &Said) {
+        said.error(&KafkaError::Global(Code::BrokerTransportFailure), "connection refused");
+    }
+
+    fn refuses(said: &Said) {
+        said.error(&KafkaError::Global(Code::SSL), "certificate verify failed");
+    }
+
+    /// What is heard within so long, where no broker answers.
+    async fn heard(said: &Said, within: Duration) -> Option<String> {
+        let (_asked, answer) = tokio::sync::oneshot::channel::<()>();
+        let heard = tokio::time::timeout(within, said.hear("can't ask", answer)).await.ok()?;
+        Some(heard.expect_err("nobody answers").message().to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_by_all_brokers_waits_for_no_answer() {
+        let said = Said::default();
+        down(&said);
+        assert_eq!(heard(&said, 2 * REFUSED).await, None, "they may come back");
+        let answered = said.hear("can't ask", tokio::sync::oneshot::channel::<()>().1);
+        assert!(answered.await.is_err(), "nobody is there to answer");
+        refuses(&said);
+        assert_eq!(heard(&said, 2 * REFUSED).await, None, "another broker may be another");
+        down(&said);
+        is_away(&said);
+        assert_eq!(heard(&said, 2 * REFUSED).await, None, "it was in the middle of a restart");
+        refuses(&said);
+        let error = heard(&said, 2 * REFUSED).await.expect("there is no other");
+        assert!(error.contains("certificate verify failed"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_refused_at_one_address_and_finds_nobody_at_another_waits_for_no_answer() {
+        let said = Said::default();
+        let addresses = async {
+            is_away(&said);
+            down(&said);
+            loop {
+                refuses(&said);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                is_away(&said);
+                tokio::time::sleep(Duration::from_millis(700)).await;
+            }
+        };
+        let error = tokio::select! {
+            error = heard(&said, 2 * REFUSED) => error.expect("there is no other"),
+            () = addresses => unreachable!("it goes on for ever"),
+        };
+        assert!(error.contains("certificate verify failed"), "{error}");
     }
 }

@@ -10,12 +10,12 @@
 //! Texts and octets have their length before them, u32; numbers are little-endian. Instances compare the coders' names before
 //! a record crosses: another layout has another name.
 
-use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder, Kind, decoder, encoder};
+use millstream_core::contracts::{CodeError, Coder, Decoder, Encoder};
 use millstream_core::data::{Bytes, Column as _};
 
 use super::column::MessageColumn;
 use super::message::{Header, Message, Origin};
-use crate::pieces::{Rest, broken, octets, text};
+use crate::pieces::{Rest, broken, octets, text, wire_coders};
 
 const KEY: u8 = 1;
 const VALUE: u8 = 2;
@@ -24,10 +24,7 @@ const ORIGIN: u8 = 8;
 
 /// The coders of messages for network stages.
 pub(super) fn coders() -> [Coder; 2] {
-    [
-        Coder { kind: Kind::WireEncode, cost: 2, ..encoder(ToWire) },
-        Coder { kind: Kind::WireDecode, cost: 2, heavy: false, ..decoder(OfWire) },
-    ]
+    wire_coders(ToWire, OfWire)
 }
 
 struct ToWire;

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_core::contracts::{Cause, Error, Framer, FramingError, Refused, Result, Scan};
+use millstream_core::contracts::{Cause, Error, Framer, FramingError, Refused, Result, Scan, Seam, Unpacked};
 use millstream_core::data::{Packed, Range32};
 
 use crate::blocks::Blocks;
@@ -91,19 +91,46 @@ pub(crate) struct Site {
     /// behind the last of them.
     pub(crate) after: Option<(usize, Arc<[u8]>)>,
     /// For records that were unpacked, and don't stand in the block themselves: how many of the stretch that begins at
-    /// `at` came before them.
-    pub(crate) unpacked: Option<u64>,
+    /// `at` came before them, and where other stretches begin, counted from `at`.
+    pub(crate) unpacked: Option<(u64, Vec<Seam>)>,
+}
+
+/// What some of the records of a site were made of: all of them, unless they were unpacked.
+pub(crate) struct Stretch<'s> {
+    /// The first of the site's records that is of it.
+    pub(crate) first: u32,
+    /// How many records of it came before that.
+    pub(crate) before: u64,
+    /// Where in the block it begins.
+    pub(crate) at: usize,
+    /// The framer's state there.
+    pub(crate) state: &'s [u8],
 }
 
 impl Site {
-    /// Where in the block a record begins that stands here.
-    pub(crate) fn start(&self, record: &Range32) -> usize {
-        self.at + if self.unpacked.is_some() { 0 } else { record.start as usize }
+    /// What the record of this number was made of.
+    pub(crate) fn stretch(&self, index: u32) -> Stretch<'_> {
+        let (before, seams) = self.unpacked.as_ref().map_or((0, &[][..]), |(before, seams)| (*before, seams));
+        match seams[..seams.partition_point(|seam| seam.records <= index)].last() {
+            Some(seam) => Stretch { first: seam.records, before: 0, at: self.at + seam.at, state: &seam.state },
+            None => Stretch { first: 0, before, at: self.at, state: &self.before },
+        }
+    }
+
+    /// The how-manyth of its stretch a record is, from 1.
+    pub(crate) fn number(&self, index: u32) -> u64 {
+        let stretch = self.stretch(index);
+        stretch.before + u64::from(index - stretch.first) + 1
+    }
+
+    /// Where in the block a record begins that stands here; for one that was unpacked, where its stretch does.
+    pub(crate) fn start(&self, index: u32, record: &Range32) -> usize {
+        if self.unpacked.is_some() { self.stretch(index).at } else { self.at + record.start as usize }
     }
 
     /// Where in the block a record ends that stands here; for one that was unpacked, where its stretch begins.
-    pub(crate) fn end(&self, record: &Range32) -> usize {
-        self.at + if self.unpacked.is_some() { 0 } else { record.end as usize }
+    pub(crate) fn end(&self, index: u32, record: &Range32) -> usize {
+        if self.unpacked.is_some() { self.stretch(index).at } else { self.at + record.end as usize }
     }
 }
 
@@ -236,7 +263,7 @@ impl Frames {
         let progress = found.consumed > 0 || !found.records.is_empty();
         let wrong = if let Err(FramingError { message, offset }) = result {
             Some((Cause::Record, message, offset))
-        } else if found.consumed > whole || end > holds {
+        } else if found.consumed > whole || end > holds || !found.unpacked.as_ref().is_none_or(|it| fits(it, found)) {
             Some((Cause::Bug, format!("the framing found something at byte {end} of {holds}"), 0))
         } else if found.consumed == 0 && !found.records.is_empty() && (whole > 0 || self.idle) && !unpacks {
             Some((Cause::Bug, "the framing found records and consumed none".to_owned(), 0))
@@ -260,8 +287,10 @@ impl Frames {
         let (at, before) = (self.at, self.state.clone());
         let last = records.last().filter(|_| unpacked.is_none());
         let end = last.map_or(0, |last: &Range32| last.end as usize).max(consumed).min(self.filled - at);
-        let before_these = unpacked.as_ref().map(|unpacked| unpacked.before);
-        let part = unpacked.map_or_else(|| self.block.slice(at..at + end), |unpacked| unpacked.bytes);
+        let (part, unpacked) = match unpacked {
+            Some(Unpacked { bytes, before, seams }) => (bytes, Some((before, seams))),
+            None => (self.block.slice(at..at + end), None),
+        };
         self.expected = records.len() + records.len() / 8 + 1;
         // What would make a chunk much smaller than this one is left for the next block.
         let hungry = (self.filled - at - end) < end / 4;
@@ -276,7 +305,7 @@ impl Frames {
                 at,
                 before,
                 after: (!broken).then(|| (self.at, self.state.clone())),
-                unpacked: before_these,
+                unpacked,
             },
         }
     }
@@ -292,6 +321,13 @@ impl Frames {
             }
         }
     }
+}
+
+/// Whether stretches follow each other in what was consumed, but for the last.
+fn fits(unpacked: &Unpacked, found: &Scan) -> bool {
+    let ends = (found.records.len() as u32, found.consumed);
+    let seams = unpacked.seams.iter().map(|seam| (seam.records, seam.at)).chain([ends]);
+    seams.clone().zip(seams.skip(1)).all(|(one, next)| one.0 <= next.0 && one.1 <= next.1)
 }
 
 /// How many line ends there are.

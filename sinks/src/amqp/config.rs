@@ -205,6 +205,14 @@ impl<T: Record> SinkFactory for Exchange<T> {
         wrong
     }
 
+    fn check_letters(&self) -> Vec<String> {
+        let Settings { exchange, key, key_by, exchange_by, .. } = &self.settings;
+        let leads_back = exchange.is_empty() && exchange_by.is_none() && key.is_none() && key_by.is_none();
+        let text = "dead letters to the default exchange without a routing key: a message's own may lead back to the queue \
+                    that it was read from, for ever; give the queue of the letters by `routing_key`";
+        leads_back.then(|| text.to_owned()).into_iter().collect()
+    }
+
     fn make(&self) -> ExchangeSink<T> {
         let mut settings = self.settings.clone();
         settings.broker.name_unless(|| format!("AMQP-EXCHANGE {}", self.settings.exchange));
@@ -248,5 +256,19 @@ impl<T> Clone for Exchange<T> {
 impl<T> fmt::Debug for Exchange<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Exchange({})", self.describe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_to_the_default_exchange_need_a_key_of_their_own() {
+        let to = |exchange: &str| Exchange::new("amqp://localhost", exchange).messages();
+        let wrong = to("").check_letters();
+        assert!(matches!(&*wrong, [text] if text.contains("routing_key")), "{wrong:?}");
+        assert_eq!(to("").routing_key("dead").check_letters(), [""; 0]);
+        assert_eq!(to("events").check_letters(), [""; 0]);
     }
 }

@@ -98,6 +98,7 @@ impl<T: Data + Clone> SinkFactory for Collect<T> {
             place: Where::Last,
             ordered: true,
             transactional: Err("what is kept in memory is gone with the process".into()),
+            positions_in: None,
             commits_at: None,
             durable_at_close: false,
             local_state: false,

@@ -45,6 +45,7 @@ impl SinkFactory for Output {
             output: self.describe(),
             place: Where::Last,
             ordered: true,
+            positions_in: None,
             commits_at: None,
             durable_at_close: matches!(self.begin, Begin::Anew) && !keeps_positions,
             local_state: transactional.is_ok(),

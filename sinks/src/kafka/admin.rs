@@ -31,7 +31,7 @@ pub(super) async fn settings(cluster: &Cluster, topic: &str) -> Result<KafkaResu
     .await
 }
 
-/// Makes a topic, compacted and with one partition; `false`: it is there.
+/// Makes a topic, compacted and with one partition; `false`: it is there, whether this user may make it or not.
 pub(super) async fn make_compacted(cluster: &Cluster, topic: &str) -> Result<KafkaResult<bool>> {
     let topic = topic.to_owned();
     ask(cluster, move |admin, handle| {
@@ -39,11 +39,17 @@ pub(super) async fn make_compacted(cluster: &Cluster, topic: &str) -> Result<Kaf
         let made = handle.block_on(admin.create_topics([&new], &options()))?;
         match made.into_iter().next() {
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err(_)) if is_there(admin, &topic)? => Ok(false),
             Some(Err((_, code))) => Err(KafkaError::AdminOp(code)),
             Some(Ok(_)) | None => Ok(true),
         }
     })
     .await
+}
+
+fn is_there(admin: &Admin, topic: &str) -> KafkaResult<bool> {
+    let metadata = admin.inner().fetch_metadata(Some(topic), PATIENCE)?;
+    Ok(metadata.topics().iter().any(|found| found.name() == topic && found.error().is_none()))
 }
 
 fn options() -> AdminOptions {
@@ -61,7 +67,16 @@ async fn ask<T: Send + 'static>(
     thread("kafka admin", move || {
         let admin: KafkaResult<Admin> = config.create();
         // Whoever asked may have gone. The client's end is not waited for.
-        let _ = answer.send(admin.as_ref().map_err(Clone::clone).and_then(|admin| question(admin, &handle)));
+        let _ =
+            answer.send(admin.as_ref().map_err(Clone::clone).and_then(|admin| question(admin, &handle)).map_err(coded));
     })?;
     answered.await.map_err(unanswered)
+}
+
+/// With its code where other errors have theirs.
+fn coded(error: KafkaError) -> KafkaError {
+    match error {
+        KafkaError::AdminOp(code) => KafkaError::Global(code),
+        other => other,
+    }
 }

@@ -138,7 +138,7 @@ impl<T: Form> Topic<T> {
 
     /// Writes in transactions, one a commit of the run: who reads committed messages alone sees each record once, whatever
     /// fails on the way. A transaction holds how far the source was read, too: behind a Kafka source of the same cluster
-    /// (its brokers given in the same words) as its group's offsets; behind any other, in a run that keeps positions, as
+    /// (the same brokers given to both) as its group's offsets; behind any other, in a run that keeps positions, as
     /// messages of [a topic for that](Self::positions_topic). A transaction that can't be committed is aborted, and all
     /// goes on from the last commit. Default: no transactions; what a crash repeats is there twice.
     ///
@@ -273,6 +273,7 @@ impl<T: Form> SinkFactory for Topic<T> {
         };
         if self.exactly_once && keeps_positions {
             traits.transactional = Ok(());
+            traits.positions_in = Some(format!("the topic {}", self.positions));
         }
         traits
     }

@@ -1,6 +1,6 @@
 //! [`Deliveries`]: what is under way, and what became of it. No I/O: it is told.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ use rdkafka::message::OwnedMessage;
 use tokio::sync::Notify;
 
 use super::config::Kept;
-use super::poison::{Key, Verdict};
+use super::poison::{Identity, Verdict};
 
 /// Names a row that is under way: the number of its batch, and its place in it. It is what librdkafka hands back with its
 /// report, as one number; rows don't count past 2^32, nor do batches that are under way at the same time.
@@ -37,20 +37,42 @@ impl From<usize> for RowId {
     }
 }
 
-/// What is under way.
+/// What is under way. One thread sends, and another hears reports, each once a row: neither touches what the other writes
+/// but once a batch.
 #[derive(Default)]
 pub(super) struct Deliveries {
-    state: Mutex<State>,
-    /// How many rows the client has that nothing is known of yet.
-    under_way: AtomicUsize,
-    /// Whether there is an error that says why nothing more can be sent.
-    is_broken: AtomicBool,
+    sends: Apart<Sends>,
+    hears: Apart<Hears>,
     /// Something has settled, or gone wrong.
     pub(super) news: Notify,
 }
 
+/// Cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// What is written by who sends.
+#[derive(Default)]
+struct Sends {
+    /// How many rows the client was given.
+    sent: AtomicUsize,
+    /// Whether there is an error that says why nothing more can be sent.
+    is_broken: AtomicBool,
+}
+
+/// What is written by who hears reports.
+#[derive(Default)]
+struct Hears {
+    state: Mutex<State>,
+    /// Whether it is waited for that nothing is under way.
+    awaited: AtomicBool,
+}
+
 #[derive(Default)]
 struct State {
+    /// Of how many rows that the client was given it is known what became of them.
+    told: usize,
     batches: VecDeque<Under>,
     /// The number of the first of them.
     first: u32,
@@ -61,6 +83,12 @@ struct State {
     broken: Option<Error>,
     /// It may be that another producer of the same name has taken over.
     fenced: bool,
+    /// What has been given up with its transaction and may be to blame for that.
+    given_up: Vec<GivenUp>,
+    /// Whether a record is known to be to blame.
+    blamed: bool,
+    /// Topics of records, in transactions, of which some were delivered.
+    good: HashSet<String>,
     /// In transactions: whom to remember when one breaks.
     kept: Option<Arc<Kept>>,
 }
@@ -75,9 +103,17 @@ struct Under {
     /// The record of each row.
     records: Vec<u32>,
     /// What is sent of each row, where that is what records are known by.
-    contents: Vec<Key>,
+    contents: Vec<Identity>,
     /// They are dead letters, in the transaction of those that were none.
     letters: bool,
+}
+
+/// A row that was given up with its transaction.
+struct GivenUp {
+    identity: Identity,
+    topic: String,
+    /// Nothing else was under way.
+    alone: bool,
 }
 
 /// A row whose request was refused.
@@ -94,11 +130,16 @@ pub(super) enum Told {
     Failed(KafkaError),
     /// It failed together with others, in one request.
     Refused(RDKafkaErrorCode, OwnedMessage),
+    /// It was not sent any more: its transaction can't be committed, or the client ends.
+    GivenUp {
+        error: KafkaError,
+        alone: bool,
+    },
 }
 
 impl Deliveries {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hears.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Rows are sent in transactions from now on.
@@ -119,7 +160,7 @@ impl Deliveries {
     }
 
     /// The next row of this batch, which is about to be sent, is known by its content.
-    pub(super) fn known_by(&self, batch: u32, content: Key) {
+    pub(super) fn known_by(&self, batch: u32, content: Identity) {
         if let Some(under) = self.state().under(Self::id(batch, 0)) {
             under.contents.push(content);
         }
@@ -144,8 +185,11 @@ impl Deliveries {
 
     /// What became of a row that the client was given. `by_record`: whether where it goes is said by the record, so that it
     /// is to blame for it.
-    pub(super) fn tell(&self, id: RowId, told: Told, by_record: bool) {
+    pub(super) fn tell(&self, id: RowId, told: Told, by_record: bool, topic: &str) {
         let mut state = self.state();
+        if by_record && matches!(told, Told::Delivered) && state.kept.is_some() && !state.good.contains(topic) {
+            state.good.insert(topic.to_owned());
+        }
         let told = match (told, &state.kept) {
             (Told::Failed(error), Some(_)) => {
                 state.break_transaction(id, error, true, by_record);
@@ -155,11 +199,15 @@ impl Deliveries {
                 state.break_transaction(id, KafkaError::MessageProduction(code), false, by_record);
                 Told::Delivered
             }
+            (Told::GivenUp { error, alone }, Some(_)) => {
+                state.give_up(id, error, alone, by_record.then_some(topic));
+                Told::Delivered
+            }
             (told, _) => told,
         };
         match told {
             Told::Delivered => state.settle(id),
-            Told::Failed(error) => {
+            Told::Failed(error) | Told::GivenUp { error, .. } => {
                 state.fail(id, error, by_record);
                 state.settle(id);
                 self.news.notify_one();
@@ -169,9 +217,14 @@ impl Deliveries {
                 self.news.notify_one();
             }
         }
+        state.told = state.told.wrapping_add(1);
         let settled = state.finish();
-        self.is_broken.store(state.broken.is_some(), SeqCst);
-        if self.under_way.fetch_sub(1, SeqCst) == 1 || settled {
+        if state.broken.is_some() {
+            self.sends.0.is_broken.store(true, SeqCst);
+        }
+        let awaited = self.hears.0.awaited.load(SeqCst) && self.left(&state) == 0;
+        drop(state);
+        if settled || awaited {
             self.news.notify_one();
         }
     }
@@ -183,9 +236,25 @@ impl Deliveries {
         let error = if state.kept.is_some() { error.begin_anew() } else { error };
         state.fenced = true;
         state.broken.get_or_insert(error);
-        self.is_broken.store(true, SeqCst);
+        self.sends.0.is_broken.store(true, SeqCst);
         drop(state);
         self.news.notify_one();
+    }
+
+    /// The transaction is refused with this code. If that is for where some record goes, what was given up with it is tried
+    /// alone, or is to blame if it was; `false`: it is no record's fault.
+    pub(super) fn blame(&self, code: RDKafkaErrorCode) -> bool {
+        let mut state = self.state();
+        let given_up = std::mem::take(&mut state.given_up);
+        let is_any = state.blamed || !given_up.is_empty();
+        // Who may write to a topic may do so with each of its records.
+        let (good, other): (Vec<_>, Vec<_>) = given_up.into_iter().partition(|it| state.good.contains(&it.topic));
+        if let Some(kept) = &state.kept {
+            for GivenUp { identity, alone, .. } in if other.is_empty() { good } else { other } {
+                kept.poison.remember(identity, if alone { Verdict::Guilty(code) } else { Verdict::Suspect });
+            }
+        }
+        is_any
     }
 
     /// Whether another producer of the same name may have taken over.
@@ -193,19 +262,28 @@ impl Deliveries {
         self.state().fenced
     }
 
-    /// How many rows the client has that nothing is known of yet.
+    /// How many rows the client has that nothing is known of yet. If there are any, there is news once there are none.
     pub(super) fn under_way(&self) -> usize {
-        self.under_way.load(SeqCst)
+        self.hears.0.awaited.store(true, SeqCst);
+        let left = self.left(&self.state());
+        if left == 0 {
+            self.hears.0.awaited.store(false, SeqCst);
+        }
+        left
+    }
+
+    fn left(&self, state: &State) -> usize {
+        self.sends.0.sent.load(SeqCst).wrapping_sub(state.told)
     }
 
     /// The client is about to be given a row.
     pub(super) fn hand_over(&self) {
-        self.under_way.fetch_add(1, SeqCst);
+        self.sends.0.sent.fetch_add(1, SeqCst);
     }
 
     /// The client has no room for it.
     pub(super) fn take_back(&self) {
-        self.under_way.fetch_sub(1, SeqCst);
+        self.sends.0.sent.fetch_sub(1, SeqCst);
     }
 
     pub(super) fn has_suspects(&self) -> bool {
@@ -228,7 +306,7 @@ impl Deliveries {
 
     /// Why nothing more can be sent, if that is so. It stays so.
     pub(super) fn broken(&self) -> Option<Error> {
-        if self.is_broken.load(SeqCst) { self.state().broken.clone() } else { None }
+        if self.sends.0.is_broken.load(SeqCst) { self.state().broken.clone() } else { None }
     }
 }
 
@@ -243,7 +321,7 @@ impl State {
     fn break_transaction(&mut self, id: RowId, error: KafkaError, alone: bool, by_record: bool) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let cause = meaning(code).cause;
-        let own = cause == Cause::Record || (by_record && cause == Cause::User);
+        let own = cause == Cause::Record || (by_record && cause == Cause::User && self.under(id).is_some());
         self.fenced |= is_fence(code);
         if own && self.under(id).is_some_and(|under| under.letters) {
             // It would be refused again and again.
@@ -251,14 +329,9 @@ impl State {
             self.broken.get_or_insert(Error::new(Cause::User, message).because(code).in_stage("dead letters"));
             return;
         }
-        if let (true, Some(kept), Some(under)) = (own, self.kept.clone(), self.under(id))
-            && let Some(&record) = under.records.get(id.row as usize)
-        {
-            let verdict = if alone { Verdict::Guilty(code) } else { Verdict::Suspect };
-            let content = under.contents.get(id.row as usize).cloned();
-            if let Some(key) = content.or_else(|| Key::position(&under.shared, record)) {
-                kept.poison.remember(key, verdict);
-            }
+        if let (true, Some(kept), Some(identity)) = (own, self.kept.clone(), self.identity(id)) {
+            kept.poison.remember(identity, if alone { Verdict::Guilty(code) } else { Verdict::Suspect });
+            self.blamed = true;
         }
         let what = "a transaction was broken by a record that was not delivered";
         let error = match own {
@@ -268,6 +341,26 @@ impl State {
         };
         let ends = error.cause() == Cause::User;
         self.broken.get_or_insert(if ends { error } else { error.begin_anew() });
+    }
+
+    /// A row is not sent any more. Why its transaction can't be committed the client says when it is asked.
+    fn give_up(&mut self, id: RowId, error: KafkaError, alone: bool, by_record: Option<&str>) {
+        if let Some(topic) = by_record
+            && self.under(id).is_some_and(|under| !under.letters)
+            && let Some(identity) = self.identity(id)
+        {
+            self.given_up.push(GivenUp { identity, topic: topic.to_owned(), alone });
+        }
+        let what = "a transaction that can't be committed was given up";
+        self.broken.get_or_insert_with(|| millstream_net::kafka::failed(what, error).begin_anew());
+    }
+
+    /// What a row is known by when it comes again.
+    fn identity(&mut self, id: RowId) -> Option<Identity> {
+        let under = self.under(id)?;
+        let record = *under.records.get(id.row as usize)?;
+        let content = under.contents.get(id.row as usize).cloned();
+        content.or_else(|| Identity::position(&under.shared, record))
     }
 
     fn under(&mut self, id: RowId) -> Option<&mut Under> {
@@ -341,6 +434,11 @@ pub(super) fn is_fence(code: RDKafkaErrorCode) -> bool {
     [Code::Fenced, Code::ProducerFenced, Code::InvalidProducerEpoch].contains(&code)
 }
 
+/// Whether it says that a record was not sent any more.
+pub(super) fn is_given_up(code: RDKafkaErrorCode) -> bool {
+    [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight].contains(&code)
+}
+
 /// Whether a request is refused for the sake of some record in it.
 pub(super) fn is_of_request(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;
@@ -357,6 +455,25 @@ pub(super) fn is_of_request(code: RDKafkaErrorCode) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_all_reports_hears_of_the_last_one() {
+        let deliveries = Deliveries::default();
+        for _ in 0..2 {
+            assert_eq!(deliveries.under_way(), 0);
+            (0..3).for_each(|_| deliveries.hand_over());
+            deliveries.take_back();
+            for left in [1, 0] {
+                let heard = deliveries.news.notified();
+                deliveries.under_way();
+                deliveries.tell(Deliveries::NO_ROW, Told::Delivered, false, "");
+                assert_eq!(deliveries.under_way(), left);
+                let mut heard = std::pin::pin!(heard);
+                let is_heard = heard.as_mut().enable();
+                assert_eq!(is_heard, left == 0, "{left} are under way");
+            }
+        }
+    }
 
     #[test]
     fn what_is_broken_stays_broken() {

@@ -15,7 +15,7 @@ use super::row::Ready;
 
 /// What a record is known by when it comes again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum Identity {
     /// Its partition of the source, and the position behind it.
     Position(Partition, Bytes),
     /// What is sent of it, where positions are others when it comes again, or are not known here: what is the same is
@@ -42,12 +42,12 @@ struct Known {
 /// Records that broke a transaction.
 #[derive(Debug, Default)]
 pub(super) struct Poison {
-    known: Mutex<HashMap<Key, Known>>,
+    known: Mutex<HashMap<Identity, Known>>,
     /// Whether there are any.
     any: AtomicBool,
 }
 
-impl Key {
+impl Identity {
     /// That of a record whose source's positions name the same record for ever; `None` if they can't be told here.
     pub(super) fn position(shared: &Shared, record: u32) -> Option<Self> {
         let position = shared.marks.position(record + 1).ok()??;
@@ -76,7 +76,7 @@ impl Key {
 }
 
 impl Poison {
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<Key, Known>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<Identity, Known>) -> T) -> T {
         let mut known: MutexGuard<'_, _> = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = change(&mut known);
         self.any.store(!known.is_empty(), SeqCst);
@@ -84,29 +84,29 @@ impl Poison {
     }
 
     /// What is known of a record that is about to be sent.
-    pub(super) fn meet(&self, key: impl FnOnce() -> Option<Key>) -> Option<Verdict> {
+    pub(super) fn meet(&self, identity: impl FnOnce() -> Option<Identity>) -> Option<Verdict> {
         if !self.any.load(SeqCst) {
             return None;
         }
-        let key = key()?;
+        let identity = identity()?;
         self.change(|known| {
-            let known = known.get_mut(&key)?;
+            let known = known.get_mut(&identity)?;
             known.met = true;
             Some(known.verdict)
         })
     }
 
-    pub(super) fn remember(&self, key: Key, verdict: Verdict) {
+    pub(super) fn remember(&self, identity: Identity, verdict: Verdict) {
         self.change(|known| {
-            if known.get(&key).is_none_or(|before| before.verdict == Verdict::Suspect) {
-                known.insert(key, Known { verdict, met: true });
+            if known.get(&identity).is_none_or(|before| before.verdict == Verdict::Suspect) {
+                known.insert(identity, Known { verdict, met: true });
             }
         });
     }
 
     /// This record was delivered alone.
-    pub(super) fn clear(&self, key: &Key) {
-        self.change(|known| known.remove(key));
+    pub(super) fn clear(&self, identity: &Identity) {
+        self.change(|known| known.remove(identity));
     }
 
     /// What was met since all began anew is committed, in one way or the other; the rest is still to come.
@@ -130,17 +130,17 @@ mod tests {
 
     use super::*;
 
-    fn key(number: u8) -> Key {
-        Key::Position(Partition::new("p"), vec![number].into())
+    fn identity(number: u8) -> Identity {
+        Identity::Position(Partition::new("p"), vec![number].into())
     }
 
     #[test]
     fn what_broke_a_transaction_is_known_until_a_commit_behind_it() {
         let poison = Poison::default();
-        let meet = |number| poison.meet(|| Some(key(number)));
-        poison.remember(key(2), Verdict::Suspect);
-        poison.remember(key(7), Verdict::Guilty(RDKafkaErrorCode::InvalidRecord));
-        poison.remember(key(7), Verdict::Suspect);
+        let meet = |number| poison.meet(|| Some(identity(number)));
+        poison.remember(identity(2), Verdict::Suspect);
+        poison.remember(identity(7), Verdict::Guilty(RDKafkaErrorCode::InvalidRecord));
+        poison.remember(identity(7), Verdict::Suspect);
         poison.comes_again();
         assert_eq!(meet(2), Some(Verdict::Suspect));
         poison.forget_met();
@@ -159,7 +159,7 @@ mod tests {
         let header = |value| OwnedHeaders::new().insert(Header { key: "h", value });
         let of = |value, key: Option<&'static [u8]>, headers, timestamp| {
             let key = key.map(super::super::row::Key::Of);
-            Key::content(&Ready { topic: Cow::Borrowed("t"), key, value, partition: None, headers, timestamp })
+            Identity::content(&Ready { topic: Cow::Borrowed("t"), key, value, partition: None, headers, timestamp })
         };
         let all = [
             of(Some(&b"v"[..]), None, None, None),

@@ -10,10 +10,10 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig};
-use rdkafka::{ClientConfig, ClientContext, Statistics};
+use rdkafka::{ClientConfig, ClientContext, Message as _, Statistics};
 use tokio::sync::oneshot;
 
-use super::delivery::{Deliveries, RowId, Told, is_fence, is_of_request};
+use super::delivery::{Deliveries, RowId, Told, is_fence, is_given_up, is_of_request};
 use super::name::Name;
 
 /// How long the thread waits for reports before it looks whether it is still wanted.
@@ -50,16 +50,21 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, id: usize) {
+        let (Ok(message) | Err((_, message))) = report;
+        let topic = message.topic();
         let told = match report {
             Ok(_) => Told::Delivered,
             Err((error, message)) => match error.rdkafka_error_code() {
                 Some(code) if is_of_request(code) && !self.alone.load(Ordering::SeqCst) => {
                     Told::Refused(code, message.detach())
                 }
+                Some(code) if is_given_up(code) => {
+                    Told::GivenUp { error: error.clone(), alone: self.alone.load(Ordering::SeqCst) }
+                }
                 _ => Told::Failed(error.clone()),
             },
         };
-        self.deliveries.tell(RowId::from(id), told, self.by_record);
+        self.deliveries.tell(RowId::from(id), told, self.by_record, topic);
     }
 }
 
@@ -97,6 +102,17 @@ impl Producer {
             let _ = done.send(());
         })?;
         Ok(Self { client: Some(client), questions: Questions::new()?, stop, ended: Some(ended) })
+    }
+
+    /// As [`Self::ask`], while it isn't known whether the brokers let us in: no answer is waited for once all refuse us. An
+    /// error says `what` could not be done.
+    pub(super) async fn ask_first<T: Send + 'static>(
+        &self,
+        what: &str,
+        question: impl FnOnce(&Client) -> T + Send + 'static,
+    ) -> Result<T> {
+        let client = self.client().clone();
+        self.said().hear(what, self.questions.ask(move || question(&client))).await
     }
 
     /// Asks the brokers something, behind what was asked before.

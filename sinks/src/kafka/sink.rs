@@ -21,7 +21,7 @@ use super::delivery::{Deliveries, RowId, Suspect, Told, why};
 use super::form::{Form, When};
 use super::limits::Limits;
 use super::name::Name;
-use super::poison::{self, Verdict};
+use super::poison::{Identity, Verdict};
 use super::positions::{load, provide};
 use super::producer::Producer;
 use super::row::{Key, Ready};
@@ -157,9 +157,7 @@ impl<T: Form> KafkaSink<T> {
     /// Where another run may have taken over it is seen whether it has: to begin anew would be to take over from that.
     async fn judge(&self, error: Error) -> Error {
         match (&self.producer, &self.transactions) {
-            (Some(producer), Some(transactions)) => {
-                transactions.judge(producer, error, self.deliveries.may_be_fenced()).await
-            }
+            (Some(producer), Some(transactions)) => transactions.line.judge(producer, error).await,
             _ => error,
         }
     }
@@ -180,24 +178,22 @@ impl<T: Form> KafkaSink<T> {
 
     async fn commit_all(&mut self, positions: &[Checkpoint]) -> Result<()> {
         self.flush_all().await?;
-        let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) else {
-            return Err(Error::new(Cause::Bug, "this sink sends without transactions"));
-        };
+        let without = || Error::new(Cause::Bug, "this sink sends without transactions");
+        let transactions = self.transactions.as_ref().ok_or_else(without)?;
         let moved = transactions.moved(positions);
         if transactions.is_empty(&moved) {
             return Ok(());
         }
-        transactions.begin(producer).await?;
+        let producer = self.producer.clone().ok_or_else(without)?;
+        transactions.line.begin(&producer).await?;
         if let Some(topic) = transactions.topic() {
             for checkpoint in &moved {
-                send_position(producer, &self.deliveries, topic, checkpoint)?;
+                send_position(&producer, &self.deliveries, topic, checkpoint)?;
             }
-            while self.deliveries.under_way() > 0 {
-                let _ = timeout(LOOK, self.deliveries.news.notified()).await;
-            }
-            self.deliveries.broken().map_or(Ok(()), Err)?;
+            self.settled().await?;
         }
-        transactions.commit(producer, &moved).await?;
+        let transactions = self.transactions.as_mut().ok_or_else(without)?;
+        transactions.commit(&producer, &moved).await?;
         self.topic.kept.poison.forget_met();
         Ok(())
     }
@@ -221,7 +217,7 @@ impl<T: Form> KafkaSink<T> {
         }
         let producer = make(batch_size)?;
         if by_record {
-            return Ok(producer);
+            return reach(&producer).await.map(|()| producer);
         }
         look(&producer, &self.topic.topic).await?;
         let limits = match settings(&self.topic.cluster, &self.topic.topic).await? {
@@ -285,7 +281,7 @@ impl<T: Form> KafkaSink<T> {
             provide(&self.topic.cluster, topic).await?;
         }
         let size = Size::new(self.topic.transaction_size, self.commit_soon.clone());
-        let mut transactions = Transactions::new(producer, positions, size).await?;
+        let mut transactions = Transactions::new(producer, &self.deliveries, positions, size).await?;
         let held = match transactions.topic() {
             None => Vec::new(),
             // Read only now: until then a run that was killed may have had something to commit.
@@ -295,7 +291,7 @@ impl<T: Form> KafkaSink<T> {
             }
         };
         transactions.holds(&held);
-        self.topic.kept.set_line(transactions.line(producer, &self.deliveries));
+        self.topic.kept.set_line(transactions.line.clone());
         self.transactions = Some(transactions);
         Ok(held)
     }
@@ -303,27 +299,27 @@ impl<T: Form> KafkaSink<T> {
     /// Sends a batch in the transaction at hand. What broke one before is tried alone; what failed alone is told.
     async fn write_in_transaction(&mut self, records: Records<'_, T::Column>) -> Result<(), WriteError> {
         self.whole()?;
-        if let (Some(producer), Some(transactions)) = (&self.producer, &mut self.transactions) {
-            transactions.begin(producer).await?;
+        if let (Some(producer), Some(transactions)) = (&self.producer, &self.transactions) {
+            transactions.line.begin(producer).await?;
         }
         let (shared, poison) = (records.shared(), &self.topic.kept.poison);
         let batch = self.deliveries.begin(None, shared, record_of_each(&records));
-        let named = |row| poison::Key::position(shared, records.record(row)).is_some();
-        let by_content = !self.resumable || !(0..records.len()).take(1).all(named);
+        // Where positions can't be told of one row, they can't of any.
+        let by_position = self.resumable && Identity::position(shared, records.record(0)).is_some();
         let now = now();
         for row in 0..records.len() {
             let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
-            let content = by_content.then(|| poison::Key::content(&ready));
+            let content = (!by_position).then(|| Identity::content(&ready));
             if let Some(content) = &content {
                 self.deliveries.known_by(batch, content.clone());
             }
-            let key = || content.or_else(|| poison::Key::position(shared, records.record(row)));
-            match poison.meet(key.clone()) {
+            let identity = || content.or_else(|| Identity::position(shared, records.record(row)));
+            match poison.meet(identity.clone()) {
                 None if self.limits.may_refuse(&ready.told(), now) => self.send_by_itself(ready, id).await?,
                 None => self.send(ready, id).await?,
                 Some(Verdict::Suspect) => {
                     self.send_by_itself(ready, id).await?;
-                    key().iter().for_each(|key| poison.clear(key));
+                    identity().iter().for_each(|identity| poison.clear(identity));
                 }
                 Some(Verdict::Guilty(code)) => {
                     self.deliveries.leave_out(batch, row);
@@ -335,7 +331,7 @@ impl<T: Form> KafkaSink<T> {
         // A row that was refused at once is not taken over.
         self.whole()?;
         if let Some(transactions) = &self.transactions {
-            transactions.size.grow(records.len(), records.column().weight()).await;
+            transactions.line.size.grow(records.len(), records.column().weight()).await;
         }
         Ok(())
     }
@@ -429,7 +425,7 @@ impl<T: Form> KafkaSink<T> {
                     self.news().await;
                 }
                 Err((error, _)) => {
-                    self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some());
+                    self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some(), "");
                     return Ok(());
                 }
             }
@@ -495,7 +491,7 @@ impl<T: Form> KafkaSink<T> {
         record.timestamp = message.timestamp().to_millis();
         self.deliveries.hand_over();
         if let Err((error, _)) = producer.client().send(record) {
-            self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some());
+            self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some(), "");
         }
     }
 }
@@ -505,10 +501,21 @@ fn not_open() -> Error {
     Error::new(Cause::Outside, "the sink in whose transactions dead letters are written is not open").begin_anew()
 }
 
+/// Sees that there is a cluster, which lets us in.
+async fn reach(producer: &Producer) -> Result<()> {
+    let what = "can't ask which cluster it is";
+    let asked = producer.ask_first(what, |client| match client.client().fetch_cluster_id(PATIENCE) {
+        Some(_) => Ok(()),
+        // There are servers that have no name for it.
+        None => client.client().fetch_metadata(None, PATIENCE).map(drop),
+    });
+    asked.await?.map_err(|error| producer.said().failed(what, error))
+}
+
 /// Sees that the topic is there.
 async fn look(producer: &Producer, topic: &str) -> Result<()> {
-    let name = topic.to_owned();
-    let found = producer.ask(move |client| {
+    let (name, what) = (topic.to_owned(), format!("can't ask for the topic {topic}"));
+    let found = producer.ask_first(&what, move |client| {
         let metadata = client.client().fetch_metadata(Some(&name), PATIENCE)?;
         let error = metadata.topics().iter().find_map(|topic| topic.error());
         Ok(error.map(RDKafkaErrorCode::from))
@@ -516,7 +523,7 @@ async fn look(producer: &Producer, topic: &str) -> Result<()> {
     match found.await? {
         Ok(None) => Ok(()),
         Ok(Some(code)) => Err(failed(format!("can't write to the topic {topic}"), KafkaError::MetadataFetch(code))),
-        Err(error) => Err(producer.said().failed(&format!("can't ask for the topic {topic}"), error)),
+        Err(error) => Err(producer.said().failed(&what, error)),
     }
 }
 

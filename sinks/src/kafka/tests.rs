@@ -25,3 +25,22 @@ fn mistakes_are_found_before_anything_is_opened() {
     assert!(topic().property("acks", "1").property("enable.idempotence", "false").check().is_empty());
     assert!(Topic::new("a:1", "").topic_by(|_| "orders".into()).check().is_empty());
 }
+
+#[test]
+fn what_is_not_said_has_its_default_and_what_is_said_wins() {
+    let of = |topic: &Topic, transactions, name| {
+        topic.client_config(1_000_000, transactions).get(name).map(str::to_owned).unwrap_or_default()
+    };
+    let topic = Topic::new("a:1", "orders");
+    let defaults = [("enable.idempotence", "true"), ("compression.type", "lz4"), ("linger.ms", "5")];
+    for (name, value) in defaults {
+        assert_eq!(of(&topic, None, name), value, "{name}");
+    }
+    assert_eq!(of(&topic, None, "transaction.timeout.ms"), "");
+    assert_eq!(of(&topic, Some("x"), "transaction.timeout.ms"), "10000");
+    let topic = topic.property("transaction.timeout.ms", "3000").property("compression.type", "zstd");
+    assert_eq!(
+        [of(&topic, Some("x"), "transaction.timeout.ms"), of(&topic, None, "compression.type")],
+        ["3000", "zstd"]
+    );
+}

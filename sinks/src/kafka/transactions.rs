@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use millstream_core::contracts::{Cause, Checkpoint, CommitSoon, Error, Key, Result};
 use millstream_core::data::{Bytes, Partition, Position};
-use millstream_net::kafka::{Committing, Group, Place, decode, failed, split_name};
+use millstream_net::kafka::{Committing, Group, Place, decode, failed, marked, meaning, split_name};
+use rdkafka::TopicPartitionList;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::Producer as _;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::delivery::Deliveries;
 use super::producer::{Client, Producer};
@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long one try of it may take.
 const TRY: Duration = Duration::from_secs(15);
+
+/// How long between two looks at what is under way.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The version of a position's message.
 const VERSION: u8 = 1;
@@ -45,8 +48,9 @@ pub(super) struct Line {
     /// Gone with its sink.
     pub(super) producer: Weak<Producer>,
     pub(super) deliveries: Arc<Deliveries>,
-    begun: Begun,
-    /// Whether another run may take over.
+    /// Whether a transaction has begun.
+    begun: Arc<AtomicBool>,
+    /// Whether another run may take over: where positions are in a topic.
     fences: bool,
     pub(super) size: Arc<Size>,
 }
@@ -88,49 +92,102 @@ impl Size {
     }
 }
 
-/// Whether a transaction has begun.
-type Begun = Arc<AtomicBool>;
-
 impl Line {
     /// Begins a transaction unless there is one.
     pub(super) async fn begin(&self, producer: &Producer) -> Result<()> {
-        let begun = begin(producer, &self.begun).await?;
-        begun.map_err(|error| broken("begun", error, self.fences))
+        if self.begun.load(SeqCst) {
+            return Ok(());
+        }
+        let begun = producer.ask(|client| client.begin_transaction()).await?;
+        self.begun.store(begun.is_ok(), SeqCst);
+        begun.map_err(|error| self.broken("begun", error))
     }
 
-    /// After `error`, as [`Transactions::judge`].
+    /// After `error`, which may be because another run has taken over: to begin anew would be to take over from that.
+    /// Where positions are in a topic, the end of the transaction says whether it is so.
     pub(super) async fn judge(&self, producer: &Producer, error: Error) -> Error {
-        judge(producer, error, self.fences, self.deliveries.may_be_fenced()).await
+        if !error.begins_anew() {
+            return error;
+        }
+        if let Some(refused) = self.refused(producer).await {
+            return refused;
+        }
+        if !self.fences {
+            return error;
+        }
+        let may_be_fenced = self.deliveries.may_be_fenced();
+        let ended = producer.ask(move |client| match client.client().fatal_error() {
+            Some((code, _)) => Err(KafkaError::Global(code)),
+            None if may_be_fenced => again(|| client.abort_transaction(TRY)),
+            None => Ok(()),
+        });
+        match ended.await {
+            Ok(Err(ended)) if is_fenced(&ended) => fenced(ended),
+            _ => error,
+        }
     }
-}
 
-async fn begin(producer: &Producer, begun: &Begun) -> Result<KafkaResult<()>> {
-    if begun.load(SeqCst) {
-        return Ok(Ok(()));
+    /// Why the brokers will never take the transaction at hand, if they won't: this user may not write to a topic, say. That is
+    /// the fault of a record if it has said where it goes; then all begins anew and it meets its policy.
+    async fn refused(&self, producer: &Producer) -> Option<Error> {
+        if !self.begun.load(SeqCst) {
+            return None;
+        }
+        // It has begun: what is said is that, or why it can only be aborted.
+        let begun = producer.ask(|client| client.begin_transaction()).await.ok()?;
+        let Err(KafkaError::Transaction(error)) = begun else { return None };
+        let code = error.code();
+        if !error.txn_requires_abort() || meaning(code).cause != Cause::User {
+            return None;
+        }
+        // What was given up is told behind what was delivered before it.
+        let until = Instant::now() + TRY;
+        while self.deliveries.under_way() > 0 && Instant::now() < until {
+            tokio::time::sleep(LOOK).await;
+        }
+        (!self.deliveries.blame(code)).then(|| failed("a transaction was refused", KafkaError::Transaction(error)))
     }
-    let done = producer.ask(|client| client.begin_transaction()).await?;
-    begun.store(done.is_ok(), SeqCst);
-    Ok(done)
+
+    /// Why a transaction could not be begun or committed. Almost always all begins anew then.
+    fn broken(&self, what: &str, error: KafkaError) -> Error {
+        if self.fences && is_fenced(&error) {
+            return fenced(error);
+        }
+        let error = failed(format!("a transaction could not be {what}"), error);
+        if error.cause() == Cause::User { error } else { error.begin_anew() }
+    }
 }
 
 /// Records and positions, committed together.
 pub(super) struct Transactions {
+    pub(super) line: Line,
     positions: Positions,
-    begun: Begun,
     committed: HashMap<Key, Bytes>,
-    pub(super) size: Arc<Size>,
 }
 
 impl Transactions {
     /// Ends what a run of this name has left behind, and keeps that run from going on.
-    pub(super) async fn new(producer: &Producer, positions: Positions, size: Size) -> Result<Self> {
-        let begun = producer.ask(|client| again(|| client.init_transactions(TRY))).await?;
+    pub(super) async fn new(
+        producer: &Arc<Producer>,
+        deliveries: &Arc<Deliveries>,
+        positions: Positions,
+        size: Size,
+    ) -> Result<Self> {
+        let what = "transactions can't be begun";
+        let begun = producer.ask_first(what, |client| again(|| client.init_transactions(TRY))).await?;
         begun.map_err(|error| {
-            let error = producer.said().failed("transactions can't be begun", error);
+            let error = producer.said().failed(what, error);
             let retry = error.cause() != Cause::User;
             error.retryable(retry)
         })?;
-        Ok(Self { positions, begun: Begun::default(), committed: HashMap::new(), size: Arc::new(size) })
+        let line = Line {
+            producer: Arc::downgrade(producer),
+            deliveries: deliveries.clone(),
+            begun: Arc::default(),
+            fences: matches!(positions, Positions::Topic(_)),
+            size: Arc::new(size),
+        };
+        Ok(Self { line, positions, committed: HashMap::new() })
     }
 
     /// The topic that positions are kept in, if they are.
@@ -146,17 +203,6 @@ impl Transactions {
         self.committed = held.iter().map(|it| (it.key.clone(), it.position.bytes().clone())).collect();
     }
 
-    /// Begins a transaction unless there is one.
-    pub(super) async fn begin(&mut self, producer: &Producer) -> Result<()> {
-        begin(producer, &self.begun).await?.map_err(|error| broken("begun", error, self.fences()))
-    }
-
-    /// Where others write into the same transactions.
-    pub(super) fn line(&self, producer: &Arc<Producer>, deliveries: &Arc<Deliveries>) -> Line {
-        let (producer, deliveries) = (Arc::downgrade(producer), deliveries.clone());
-        Line { producer, deliveries, begun: self.begun.clone(), fences: self.fences(), size: self.size.clone() }
-    }
-
     /// The positions that have moved since the last commit.
     pub(super) fn moved(&self, positions: &[Checkpoint]) -> Vec<Checkpoint> {
         let moved = |it: &&Checkpoint| self.committed.get(&it.key) != Some(it.position.bytes());
@@ -165,7 +211,7 @@ impl Transactions {
 
     /// Whether there is anything to commit.
     pub(super) fn is_empty(&self, moved: &[Checkpoint]) -> bool {
-        !self.begun.load(SeqCst) && moved.is_empty()
+        !self.line.begun.load(SeqCst) && moved.is_empty()
     }
 
     /// Commits what was sent, and these positions with it.
@@ -177,47 +223,12 @@ impl Transactions {
             }
             Positions::Topic(_) => producer.ask(|client| again(|| client.commit_transaction(TRY))).await?,
         };
-        committed.map_err(|error| broken("committed", error, self.fences()))?;
-        self.begun.store(false, SeqCst);
-        self.size.begin();
+        committed.map_err(|error| self.line.broken("committed", error))?;
+        self.line.begun.store(false, SeqCst);
+        self.line.size.begin();
         self.committed.extend(moved.iter().map(|it| (it.key.clone(), it.position.bytes().clone())));
         Ok(())
     }
-
-    /// Whether another run may take over: where positions are in a topic.
-    fn fences(&self) -> bool {
-        self.topic().is_some()
-    }
-
-    /// After `error`, which may be because another run has taken over: to begin anew would be to take over from that.
-    /// Where positions are in a topic, the end of the transaction says whether it is so.
-    pub(super) async fn judge(&self, producer: &Producer, error: Error, may_be_fenced: bool) -> Error {
-        judge(producer, error, self.fences(), may_be_fenced).await
-    }
-}
-
-async fn judge(producer: &Producer, error: Error, fences: bool, may_be_fenced: bool) -> Error {
-    if !fences || !error.begins_anew() {
-        return error;
-    }
-    let ended = producer.ask(move |client| match client.client().fatal_error() {
-        Some((code, _)) => Err(KafkaError::Global(code)),
-        None if may_be_fenced => again(|| client.abort_transaction(TRY)),
-        None => Ok(()),
-    });
-    match ended.await {
-        Ok(Err(ended)) if is_fenced(&ended) => fenced(ended),
-        _ => error,
-    }
-}
-
-/// Why a transaction could not be begun or committed. Almost always all begins anew then.
-fn broken(what: &str, error: KafkaError, fences: bool) -> Error {
-    if fences && is_fenced(&error) {
-        return fenced(error);
-    }
-    let error = failed(format!("a transaction could not be {what}"), error);
-    if error.cause() == Cause::User { error } else { error.begin_anew() }
 }
 
 fn is_fenced(error: &KafkaError) -> bool {
@@ -233,19 +244,15 @@ fn fenced(error: KafkaError) -> Error {
 
 /// The offsets of a commit, and the word that their partitions stay this member's until it has ended.
 fn offsets(group: &Arc<Group>, moved: &[Checkpoint]) -> Result<(TopicPartitionList, Committing)> {
-    let mut list = TopicPartitionList::new();
-    let mut places: Vec<Place> = Vec::new();
+    let mut found: Vec<(Place, i64)> = Vec::new();
     for Checkpoint { key, position } in moved {
         let Some(place) = split_name(&key.partition) else {
             return Err(Error::new(Cause::Bug, format!("{} is no partition of a topic", key.partition)));
         };
-        let offset = Offset::Offset(decode(position)?);
-        // It fails only for offsets that can't be written as a number, and these can.
-        let _ = list.add_partition_offset(&place.topic, place.partition, offset);
-        places.push(place);
+        found.push((place, decode(position)?));
     }
-    let committing = group.commit(&places).ok_or_else(gone)?;
-    Ok((list, committing))
+    let committing = group.commit(found.iter().map(|(place, _)| place)).ok_or_else(gone)?;
+    Ok((marked(found.iter().map(|(place, offset)| (place, *offset)), group.mark()), committing))
 }
 
 fn gone() -> Error {

@@ -42,6 +42,7 @@ impl<T: Data> SinkFactory for Null<T> {
             place: Where::Everywhere,
             ordered: false,
             transactional: Err("what is thrown away leaves nothing to keep positions with".into()),
+            positions_in: None,
             commits_at: None,
             durable_at_close: false,
             local_state: false,

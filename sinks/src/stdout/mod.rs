@@ -41,6 +41,7 @@ impl SinkFactory for Stdout {
             place: Where::LastJoined,
             ordered: true,
             transactional: Err("standard output can't take back what it printed".into()),
+            positions_in: None,
             commits_at: None,
             durable_at_close: false,
             local_state: false,

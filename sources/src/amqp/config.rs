@@ -110,7 +110,8 @@ impl<T> Queue<T> {
 
     /// How long the broker lets a message be unacknowledged (`consumer_timeout`), 30 minutes by default as with RabbitMQ.
     /// After that it closes the channel, and what was in flight comes again. Nothing is sent to the broker: when a message
-    /// has been in flight for two thirds of this time, that is said in the log.
+    /// has been in flight for two thirds of this time, counted from when the broker sent it as far as that can be told,
+    /// that is said in the log.
     #[must_use]
     pub fn broker_timeout(mut self, time: Duration) -> Self {
         self.settings.timeout = time;

@@ -11,9 +11,11 @@
 //! times       when a message happened
 //! tags        which acknowledgements say what has settled
 //! ages        how old what is in flight is
+//! buffer      what has come and was not taken, and since when
 //! ```
 
 mod ages;
+mod buffer;
 mod config;
 mod record;
 mod source;

@@ -2,9 +2,7 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Instant;
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
@@ -14,8 +12,10 @@ use millstream_core::contracts::{Cause, Chunk, Error, Event, Held, Result, Settl
 use millstream_core::data::{Marks, Partition, PartitionId, Position};
 use millstream_net::amqp::{Link, short, wrong};
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
 
 use super::ages::Ages;
+use super::buffer::Buffer;
 use super::config::Settings;
 use super::record::Record;
 use super::tags::{Say, Tags};
@@ -60,7 +60,7 @@ type Heard = Option<lapin::Result<Delivery>>;
 
 /// A channel that brings messages.
 struct Live {
-    consumer: Consumer,
+    consumer: Buffer<Consumer>,
     channel: Channel,
     link: Link,
     /// The partition, once a message has come.
@@ -213,9 +213,10 @@ impl<T: Record> QueueSource<T> {
         let mut partition = 0;
         if let Some(live) = &mut self.live {
             partition = live.partition.unwrap_or_default();
+            let since = live.consumer.since();
             while messages.len() < BATCH
                 && bytes < BYTES
-                && let Some(heard) = live.consumer.next().now_or_never()
+                && let Some(heard) = live.consumer.next_if_there()
             {
                 let Some(Ok(message)) = heard else {
                     live.ahead = Some(heard);
@@ -224,7 +225,7 @@ impl<T: Record> QueueSource<T> {
                 bytes += message.data.len();
                 messages.push(message);
             }
-            live.ages.came(tag + messages.len() as u64 - 1, Instant::now());
+            live.ages.came(tag, tag + messages.len() as u64 - 1, since);
         }
         let times = self.settings.clocked.times(&messages);
         let marks = Arc::new(TagMarks { queue: self.settings.queue.as_str().into(), before: tag - 1 });
@@ -258,8 +259,8 @@ async fn connect(settings: Arc<Settings>) -> Result<Live> {
     channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(failed)?;
     let name = short(queue, "the queue's name")?;
     let consuming = channel.basic_consume(name, "".into(), BasicConsumeOptions::default(), FieldTable::default());
-    let consumer = consuming.await.map_err(failed)?;
-    let ages = Ages::default();
+    let consumer = Buffer::new(consuming.await.map_err(failed)?);
+    let ages = Ages::new(settings.prefetch.into());
     let watch = Watch(tokio::spawn(ages.clone().watch(queue.clone(), settings.timeout)).abort_handle());
     Ok(Live { consumer, channel, link, partition: None, ahead: None, tags: Tags::default(), ages, _watch: watch })
 }
@@ -289,7 +290,7 @@ impl Live {
             }
             acknowledged |= done;
         }
-        self.ages.settled(self.tags.lowest());
+        self.ages.settled(self.tags.lowest(), self.tags.settled(), Instant::now());
         acknowledged
     }
 }

@@ -24,11 +24,13 @@ pub(super) struct Tags {
     lowest: u64,
     /// What has settled behind it: first tag and one past the last one.
     apart: BTreeMap<u64, u64>,
+    /// How many have settled in all.
+    settled: u64,
 }
 
 impl Default for Tags {
     fn default() -> Self {
-        Self { lowest: 1, apart: BTreeMap::new() }
+        Self { lowest: 1, apart: BTreeMap::new(), settled: 0 }
     }
 }
 
@@ -36,6 +38,11 @@ impl Tags {
     /// All before this have settled.
     pub(super) fn lowest(&self) -> u64 {
         self.lowest
+    }
+
+    /// How many have settled.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled
     }
 
     /// All up to this tag are done with.
@@ -61,6 +68,7 @@ impl Tags {
     }
 
     fn settle(&mut self, tags: Range<u64>) {
+        self.settled += tags.end - tags.start;
         if tags.start > self.lowest {
             self.apart.insert(tags.start, tags.end);
             return;
@@ -117,6 +125,8 @@ mod tests {
                 say.into_iter().for_each(|say| broker.hears(say));
                 let lowest = broker.0.iter().find(|(_, told)| told.is_none()).map_or(next, |(tag, _)| *tag);
                 prop_assert_eq!(tags.lowest(), lowest);
+                let told = broker.0.values().filter(|told| told.is_some()).count();
+                prop_assert_eq!(tags.settled(), told as u64);
             }
             prop_assert_eq!(broker.0, expected);
         }

@@ -85,6 +85,7 @@ impl SourceFactory for Files {
         SourceTraits {
             kind: "FILE".into(),
             input: self.input(),
+            identity: None,
             ends: Ends::Bounded,
             commits: Commits::Optimistic,
             keeps_positions: false,

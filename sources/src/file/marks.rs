@@ -109,18 +109,25 @@ impl FileMarks {
         match (self.records.ranges().get(..count as usize), after) {
             (Some([]), _) => (*at, *at, before, 0),
             (Some(all), Some((after, state))) if all.len() == self.records.len() => (*after, *after, state, 0),
-            (Some([.., last]), _) => (self.site.end(last), *at, before, count),
+            (Some([.., last]), _) => {
+                let stretch = self.site.stretch(count - 1);
+                (self.site.end(count - 1, last), stretch.at, stretch.state, count - stretch.first)
+            }
             (None, _) => (*at, *at, before, 0),
         }
     }
 }
 
 /// What the end of the first `done` records is known by, one at least.
-pub(super) fn tail(site: &Site, records: &Packed<Bytes>, done: usize) -> Print {
-    let last = records.ranges()[..done].last().copied().unwrap_or_default();
-    let before = &site.block[..site.end(&last)];
+pub(super) fn tail(site: &Site, records: &Packed<Bytes>, done: u32) -> Print {
+    let Some(last) = done.checked_sub(1) else { return Print::of_tail(&site.block[..site.at]) };
+    let range = records.ranges()[last as usize];
+    let before = &site.block[..site.end(last, &range)];
     match site.unpacked {
-        Some(_) => Print::of_tail_and(before, &records.block()[..last.end as usize]),
+        Some(_) => {
+            let first = records.ranges()[site.stretch(last).first as usize];
+            Print::of_tail_and(before, &records.block()[first.start as usize..range.end as usize])
+        }
         None => Print::of_tail(before),
     }
 }
@@ -143,7 +150,7 @@ impl Marks for FileMarks {
             ahead: (end - from) as u64,
             tail: match skip {
                 0 => Print::of_tail(&self.site.block[..end]),
-                done => tail(&self.site, &self.records, done as usize),
+                _ => tail(&self.site, &self.records, count),
             },
         };
         place.to_position().map(Some)
@@ -153,11 +160,11 @@ impl Marks for FileMarks {
         let Some(range) = self.records.ranges().get(index as usize) else {
             return self.file.path.display().to_string();
         };
-        let within = self.site.start(range);
+        let within = self.site.start(index, range);
         let byte = self.site.base + within as u64;
-        if let Some(before) = self.site.unpacked {
+        if self.site.unpacked.is_some() {
             // What stands there is packed: it has no lines.
-            return format!("{} byte {byte}, record {}", self.file.path.display(), before + u64::from(index) + 1);
+            return format!("{} byte {byte}, record {}", self.file.path.display(), self.site.number(index));
         }
         self.file.place(self.file.lines_within(&self.site, within), byte)
     }

@@ -175,9 +175,10 @@ fn pass_done(reading: &mut Reading, place: &Place, path: &str) -> Result<()> {
     while left > 0 {
         let found = reading.step(left).map_err(|error| changed().because(error))?;
         let found = found.ok_or_else(|| shorter(path, place.end(), reading.frames.offset()))?;
-        let within = found.records.ranges().last().map_or(found.site.at, |last| found.site.end(last));
-        (tail, end) = (marks::tail(&found.site, &found.records, found.records.len()), found.site.base + within as u64);
-        left = left.saturating_sub(found.records.len());
+        let count = found.records.len() as u32;
+        let within = found.records.ranges().last().map_or(found.site.at, |last| found.site.end(count - 1, last));
+        (tail, end) = (marks::tail(&found.site, &found.records, count), found.site.base + within as u64);
+        left = left.saturating_sub(count as usize);
     }
     if tail == place.tail && end == place.end() { Ok(()) } else { Err(changed()) }
 }

@@ -2,8 +2,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use millstream_core::contracts::{Cause, Compression, Error, Event, Framing, Held, Result, Source, SourceFactory as _};
-use millstream_core::data::{Partition, Position};
+use millstream_coders::avro::{self, Container};
+use millstream_core::contracts::{
+    Cause, Compression, Error, Event, Format as _, Framing, Held, Result, Source, SourceFactory as _,
+};
+use millstream_core::data::{Bytes, Column as _, Packed, Partition, Position, Recycled};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -116,6 +119,23 @@ fn contents() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(file, 1..4)
 }
 
+/// An object container of these strings, in blocks of so many bytes, and the records that they are.
+fn container(values: Vec<String>, block: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let schema = avro::Schema::parse("\"string\"").expect("a schema");
+    let container = Container::of(&schema).codec(avro::Codec::Deflate).block_bytes(block);
+    let (mut column, mut made) = (Recycled::default(), Packed::<Bytes>::default());
+    for value in values {
+        column.push(avro::Value::new(&schema, avro::types::Value::String(value)).expect("a string"));
+    }
+    let encoder = avro::values().container(&container).encoder().expect("it writes");
+    (encoder.make)().code(&column, &mut made, &mut Vec::new());
+    let (mut writer, mut file) = (container.writer(), Vec::new());
+    writer.header(&mut file);
+    (0..made.len()).for_each(|row| writer.record(made.get(row), &mut file));
+    writer.flush(&mut file);
+    (file, (0..made.len()).map(|row| made.get(row).to_vec()).collect())
+}
+
 fn assert_resumes(files: &Files, again: &Files, expected: &[Vec<u8>]) {
     for (done, position) in positions(files) {
         assert!(position.bytes().len() <= Position::MAX_BYTES);
@@ -172,6 +192,20 @@ proptest! {
         folder.put("a", hex(&content));
         let files = files.compression(Hex);
         assert_resumes(&files, &files, &pieces);
+    }
+
+    #[test]
+    fn records_of_blocks_that_are_packed_go_on_in_theirs(
+        values in prop::collection::vec("[a-f]{0,200}", 0..40), packed in 1_usize..600,
+        blocks in (20_usize..6_000, 20_usize..6_000), batches in (1_usize..50, 1_usize..50)
+    ) {
+        let folder = Folder::new();
+        let (content, expected) = container(values, packed);
+        let files = Files::new([folder.put("a", &content)], Container::new());
+        let first = files.block_bytes(blocks.0).batch_records(batches.0);
+        prop_assert_eq!(&read(&first).expect("read"), &expected);
+        assert_resumes(&first, &first.clone().block_bytes(blocks.1).batch_records(batches.1), &expected);
+        prop_assert_eq!(places(&first), places(&first.clone().batch_records(1)));
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl<T: Data, F: Fn(u64) -> T + Send + Sync + 'static> SourceFactory for Generat
                 Some(count) => format!("{count} {} made from their numbers", T::form()),
                 None => format!("{} made from their numbers", T::form()),
             },
+            identity: None,
             ends: if self.count.is_some() { Ends::Bounded } else { Ends::Unbounded },
             commits: Commits::Optimistic,
             keeps_positions: false,

@@ -7,10 +7,10 @@ use millstream_core::contracts::{Cause, Error, Result};
 use millstream_net::kafka::{Place, failed, partition_name};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::config::{Fallback, Start, What};
-use super::known::Floor;
+use super::known::{Floor, Stored};
 use super::member::{Context, place};
 
 /// How long an answer of the brokers is waited for.
@@ -24,8 +24,10 @@ pub(super) struct Begin {
     /// The offset that this is.
     pub(super) offset: i64,
     pub(super) end: Option<i64>,
+    /// Behind the last record of which it was decided whether it is committed.
+    pub(super) stable: i64,
     /// What the group has committed.
-    pub(super) committed: Option<i64>,
+    pub(super) committed: Option<Stored>,
 }
 
 /// A partition whose beginning is asked for.
@@ -72,13 +74,19 @@ impl Begin {
 
     /// What the run knows of it from now on.
     pub(super) fn floor(&self) -> Floor {
-        let Self { offset, end, committed, .. } = *self;
-        Floor { offset, end, before: committed, moved: false, given_back: None }
+        Floor { offset: self.offset, end: self.end, before: self.committed.clone(), given_back: None }
     }
 }
 
-/// Sees that what is to be read is there, and returns how many partitions each topic has.
-pub(super) fn look(consumer: &BaseConsumer<Context>, what: &What) -> Result<HashMap<String, i32>> {
+/// Sees that what is to be read is there, and returns how many partitions each topic has, and the cluster's id, if it says
+/// one.
+pub(super) fn look(consumer: &BaseConsumer<Context>, what: &What) -> Result<(HashMap<String, i32>, Option<String>)> {
+    let counts = counts(consumer, what)?;
+    // It came with the topics.
+    Ok((counts, consumer.client().fetch_cluster_id(Duration::ZERO)))
+}
+
+fn counts(consumer: &BaseConsumer<Context>, what: &What) -> Result<HashMap<String, i32>> {
     let mut found = HashMap::new();
     let said = |error| consumer.context().said().failed("can't ask for the topics", error);
     let names = match what {
@@ -102,8 +110,13 @@ pub(super) fn look(consumer: &BaseConsumer<Context>, what: &What) -> Result<Hash
     Ok(found)
 }
 
-/// Says where each begins.
-pub(super) fn begin(consumer: &BaseConsumer<Context>, asked: Vec<Asked>, until_end: bool) -> Result<Vec<Begin>> {
+/// Says where each begins, and where it ends if it does: then a client is made by `ends`, one that sees what isn't
+/// committed, too.
+pub(super) fn begin(
+    consumer: &BaseConsumer<Context>,
+    asked: Vec<Asked>,
+    ends: Option<&ClientConfig>,
+) -> Result<Vec<Begin>> {
     if asked.is_empty() {
         return Ok(Vec::new());
     }
@@ -113,47 +126,52 @@ pub(super) fn begin(consumer: &BaseConsumer<Context>, asked: Vec<Asked>, until_e
     let committed = offsets(&found.map_err(|error| said("where the group has committed", error))?)?;
     let mut begins = Vec::new();
     for asked in asked {
-        let committed = committed.get(&asked.place).copied();
-        let from = from(&asked, committed)?;
-        begins.push(Begin { place: asked.place, from, offset: 0, end: None, committed });
+        let committed = committed.get(&asked.place).cloned();
+        let from = from(&asked, committed.as_ref())?;
+        begins.push(Begin { place: asked.place, from, offset: 0, end: None, stable: 0, committed });
     }
     times(consumer, &mut begins).map_err(|error| said("for offsets by time", error))?;
+    let ends = ends.map(|config| config.create_with_context(Context::of(consumer.context())));
+    let ends: Option<BaseConsumer<Context>> =
+        ends.transpose().map_err(|error| failed("can't make a Kafka client", error))?;
     for begin in &mut begins {
-        let ends = || {
-            let ends = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
-            ends.map_err(|error| said("where partitions begin and end", error))
+        let marks = |consumer: &BaseConsumer<Context>| {
+            let marks = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
+            marks.map_err(|error| said("where partitions begin and end", error))
         };
-        let (offset, end) = match begin.from {
-            From::Offset(offset) if until_end => (offset, ends()?.1),
-            From::Offset(offset) => (offset, offset),
-            From::Earliest => ends()?,
+        // Before what is asked below: so that is behind it, if no transaction is open.
+        let end = ends.as_ref().map(marks).transpose()?.map(|(_, end)| end);
+        let (offset, stable) = match begin.from {
+            From::Offset(offset) if end.is_none() => (offset, offset),
+            From::Offset(offset) => (offset, marks(consumer)?.1),
+            From::Earliest => marks(consumer)?,
             From::Latest | From::Time(_) => {
-                let (_, end) = ends()?;
-                (end, end)
+                let (_, stable) = marks(consumer)?;
+                (stable, stable)
             }
         };
-        (begin.offset, begin.end) = (offset, until_end.then_some(end));
+        (begin.offset, begin.end, begin.stable) = (offset, end, stable);
     }
     Ok(begins)
 }
 
 /// Where a partition begins of which the group has committed this. Once a run has begun with it, what was committed before
 /// that is of an earlier run and doesn't count; what was committed since does.
-fn from(asked: &Asked, committed: Option<i64>) -> Result<From> {
+fn from(asked: &Asked, committed: Option<&Stored>) -> Result<From> {
     let Asked { place, held, floor, start } = asked;
     if let Some(Held::At(offset)) = held {
         return Ok(From::Offset(*offset));
     }
+    let offset = committed.map(|stored| stored.offset);
     let Some(floor) = floor else {
-        let group = committed.filter(|_| matches!(start, Start::Committed(_)));
+        let group = offset.filter(|_| matches!(start, Start::Committed(_)));
         return match (held, group) {
-            (Some(Held::AtLeast(held)), _) => Ok(From::Offset(committed.unwrap_or(*held).max(*held))),
+            (Some(Held::AtLeast(held)), _) => Ok(From::Offset(offset.unwrap_or(*held).max(*held))),
             (_, Some(offset)) => Ok(From::Offset(offset)),
             (_, None) => fallback(place, *start),
         };
     };
-    let since = committed.filter(|_| floor.moved || committed != floor.before);
-    let offset = since.unwrap_or(floor.offset);
+    let offset = offset.filter(|_| committed != floor.before.as_ref()).unwrap_or(floor.offset);
     Ok(From::Offset(match held {
         Some(Held::AtLeast(held)) => offset.max(*held),
         _ => offset,
@@ -205,13 +223,19 @@ fn times(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> KafkaResult<
     Ok(())
 }
 
-/// Reads partitions that are assigned already from another offset on.
-pub(super) fn go_back(consumer: &BaseConsumer<Context>, begins: &[Begin]) -> Result<()> {
-    if begins.is_empty() {
+/// Reads partitions that are assigned already from these offsets on.
+pub(super) fn go_back<'a>(
+    consumer: &BaseConsumer<Context>,
+    places: impl Iterator<Item = (&'a Place, Offset)>,
+) -> Result<()> {
+    let sought = list(places);
+    if sought.count() == 0 {
         return Ok(());
     }
-    let wrong = |error| failed("can't go back to where the group has committed", error).retryable(true);
-    let sought = list(begins.iter().map(|begin| (&begin.place, begin.told())));
+    let wrong = |error| {
+        let message = "can't go back to where partitions are to be read on: see to the brokers and the way to them";
+        Error::new(Cause::Outside, message).retryable(true).because(error)
+    };
     let sought = consumer.seek_partitions(sought, PATIENCE).map_err(wrong)?;
     sought.elements().iter().try_for_each(|element| element.error().map_err(wrong))
 }
@@ -227,12 +251,13 @@ pub(super) fn list<'a>(places: impl Iterator<Item = (&'a Place, Offset)>) -> Top
 }
 
 /// The offsets that a list of the group's commits holds.
-pub(super) fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, i64>> {
+pub(super) fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, Stored>> {
     let mut found = HashMap::new();
     for element in list.elements() {
         element.error().map_err(|error| failed("the group's offsets can't be told", error))?;
         if let Offset::Offset(offset) = element.offset() {
-            found.insert(place(element.topic(), element.partition()), offset);
+            let mark = element.metadata().to_owned();
+            found.insert(place(element.topic(), element.partition()), Stored { offset, mark });
         }
     }
     Ok(found)
@@ -248,13 +273,20 @@ mod tests {
 
     /// A run that began at `offset` when the group had committed `before`.
     fn again(offset: i64, before: Option<i64>) -> Asked {
-        let floor = Floor { offset, end: None, before, moved: false, given_back: None };
+        let floor = Floor { offset, end: None, before: before.map(|at| stored(at, EARLIER)), given_back: None };
         // Partitions that come later.
         Asked { floor: Some(floor), ..asked(Start::Committed(Fallback::Earliest)) }
     }
 
+    const EARLIER: &str = "an earlier run";
+
+    fn stored(offset: i64, mark: &str) -> Stored {
+        Stored { offset, mark: mark.to_owned() }
+    }
+
+    /// Where it begins, of which this was committed in an earlier run.
     fn at(asked: &Asked, committed: Option<i64>) -> From {
-        from(asked, committed).expect("it can be said")
+        from(asked, committed.map(|at| stored(at, EARLIER)).as_ref()).expect("it can be said")
     }
 
     #[test]
@@ -277,9 +309,8 @@ mod tests {
         assert_eq!(at(&again(3, Some(100)), Some(100)), From::Offset(3));
         // Another member, or this one, has come to 40 since.
         assert_eq!(at(&again(3, Some(100)), Some(40)), From::Offset(40));
-        let mut moved = again(3, Some(100));
-        moved.floor.as_mut().expect("there is one").moved = true;
-        assert_eq!(at(&moved, Some(100)), From::Offset(100), "this run has come to just there");
+        let come_to = from(&again(3, Some(100)), Some(&stored(100, "this run"))).expect("it can be said");
+        assert_eq!(come_to, From::Offset(100), "this run has come to just there");
         assert_eq!(at(&again(500, None), None), From::Offset(500), "the latest is said once");
         assert_eq!(at(&again(500, None), Some(510)), From::Offset(510));
     }

@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use millstream_net::kafka::Place;
+use millstream_net::kafka::{Place, marked};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 
-use super::begin::list;
 use super::member::{Context, place};
 
 /// How long an answer of the brokers is waited for, after a commit that failed.
@@ -22,12 +21,12 @@ pub(super) struct Committed {
 }
 
 impl Committed {
-    /// Commits these, and waits for the answer.
-    pub(super) fn now(consumer: &BaseConsumer<Context>, offsets: Vec<(Place, i64)>) -> Self {
+    /// Commits these with this mark beside them, and waits for the answer.
+    pub(super) fn now(consumer: &BaseConsumer<Context>, offsets: Vec<(Place, i64)>, mark: &str) -> Self {
         if offsets.is_empty() {
             return Self { stored: offsets, result: Ok(()) };
         }
-        let wanted = list(offsets.iter().map(|(place, offset)| (place, Offset::Offset(*offset))));
+        let wanted = marked(offsets.iter().map(|(place, offset)| (place, *offset)), mark);
         // Of a commit that isn't waited for, nothing would be heard.
         match consumer.commit(&wanted, CommitMode::Sync) {
             Ok(()) => Self { stored: offsets, result: Ok(()) },

@@ -50,7 +50,7 @@ pub(super) enum What {
     Pattern(String),
 }
 
-/// Where partitions begin that neither the sink nor the checkpoint store holds a position of.
+/// Where partitions begin that neither the sink nor the state folder holds a position of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// With the first record that there is, whatever the group has committed.
@@ -157,7 +157,7 @@ impl<T> Topics<T> {
         self.same()
     }
 
-    /// Where partitions begin that neither the sink nor the checkpoint store holds a position of. Default:
+    /// Where partitions begin that neither the sink nor the state folder holds a position of. Default:
     /// `Start::Committed(Fallback::Earliest)`, so that nothing is left out that nobody asked to be. What is said here
     /// counts for the partitions that are there when the run begins; those that come later begin where the group has
     /// committed, or else with their first record.
@@ -174,9 +174,9 @@ impl<T> Topics<T> {
         self
     }
 
-    /// Ends when all partitions of this member have been read up to where they ended when they were assigned, instead of
-    /// waiting for more, and none is on its way from one member to another. Partitions that another member reads are not
-    /// waited for. Where the brokers don't tell how the group stands (`group.protocol=consumer`, or one of them is away), it
+    /// Ends when all partitions of this member have been read up to where they ended when they were assigned (their *high
+    /// watermarks*), instead of waiting for more, and none is on its way from one member to another. Partitions that another
+    /// member reads are not waited for; a transaction that was open then is, until it is committed or aborted. Where the brokers don't tell how the group stands (`group.protocol=consumer`, or one of them is away), it
     /// ends once the group has been silent for 10 seconds.
     #[must_use]
     pub fn until_end(mut self) -> Self {
@@ -247,6 +247,10 @@ impl<T> Topics<T> {
             ("enable.partition.eof", if self.until_end { "true" } else { "false" }),
         ];
         own.extend(self.instance.as_deref().map(|name| ("group.instance.id", name)));
+        if self.until_end {
+            // The end is the leader's: a follower may not know of all that is before it.
+            own.push(("client.rack", ""));
+        }
         let mut defaults = vec![
             ("client.id", "millstream"),
             ("isolation.level", "read_committed"),
@@ -255,10 +259,26 @@ impl<T> Topics<T> {
             // How long it waits before it looks whether there is room again: a second by itself, in which nothing comes.
             ("fetch.queue.backoff.ms", "10"),
         ];
+        if self.until_end {
+            // At the end a broker keeps a fetch for so long, and what is asked of it behind that: half a second by itself.
+            defaults.push(("fetch.wait.max.ms", "10"));
+        }
         if self.cluster.get("group.protocol") != Some("consumer") {
             defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
         }
         self.cluster.client_config(&defaults, &own)
+    }
+
+    /// That of a client that asks where partitions end, if they do: behind what isn't committed yet, too.
+    pub(super) fn ends_config(&self) -> Option<rdkafka::ClientConfig> {
+        self.until_end.then(|| {
+            let mut config = self.client_config();
+            config.set("isolation.level", "read_uncommitted");
+            // It is no member.
+            config.remove("group.id");
+            config.remove("group.instance.id");
+            config
+        })
     }
 
     fn check_topics(&self, wrong: &mut Vec<String>) {
@@ -295,6 +315,8 @@ impl<T: Form> SourceFactory for Topics<T> {
             keeps_positions: true,
             server: Some(self.cluster.server()),
             places: Places::Everywhere(Active::Each),
+            // Which cluster it is, positions say.
+            identity: Some(format!("{} as {}; {}", self.named(), self.group, T::WHAT)),
             ..SourceTraits::new(
                 "KAFKA",
                 format!("{} at {} as {}; {}", self.named(), self.cluster.brokers(), self.group, T::WHAT),

@@ -12,11 +12,21 @@ pub(super) struct Known {
     pub(super) opened_at: Option<i64>,
     /// How many partitions each topic had then.
     pub(super) counts: HashMap<String, i32>,
+    /// The cluster's id; empty if it says none.
+    pub(super) cluster: Arc<str>,
     /// Whether the group has ever said what is this member's.
     pub(super) begun: bool,
     pub(super) floors: HashMap<Place, Floor>,
     /// Commits that came too late.
     late: u64,
+}
+
+/// What the group has stored of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) offset: i64,
+    /// What stands beside it: each run has its own ([`Group::mark`](millstream_net::kafka::Group::mark)).
+    pub(super) mark: String,
 }
 
 /// A partition that the run has begun to read: nothing before its beginning is ever wanted, nor is anything behind that
@@ -28,9 +38,7 @@ pub(super) struct Floor {
     /// Where the partition ended then, if that is where the run ends.
     pub(super) end: Option<i64>,
     /// What the group had committed by then: in an earlier run.
-    pub(super) before: Option<i64>,
-    /// Whether this run is known to have committed something of it.
-    pub(super) moved: bool,
+    pub(super) before: Option<Stored>,
     /// Where it stood when it was given back, if it ever was: others may have read on since.
     pub(super) given_back: Option<i64>,
 }
@@ -54,13 +62,6 @@ impl Known {
     pub(super) fn late(&mut self, partition: impl std::fmt::Display) {
         self.late += 1;
         tracing::warn!(%partition, late = self.late, "a commit came too late and was dropped: what it was of is read again");
-    }
-
-    /// The group has stored something of this run.
-    pub(super) fn moved(&mut self, place: &Place) {
-        if let Some(floor) = self.floors.get_mut(place) {
-            floor.moved = true;
-        }
     }
 }
 

@@ -8,6 +8,8 @@ use millstream_net::kafka::encode;
 /// The offsets of a batch's records.
 pub(super) struct OffsetMarks {
     partition: Partition,
+    /// The id of its cluster; empty if it isn't known.
+    cluster: Arc<str>,
     offsets: Offsets,
 }
 
@@ -19,14 +21,14 @@ enum Offsets {
 
 impl OffsetMarks {
     /// Those of a batch of at least one record; ascending.
-    pub(super) fn new(partition: Partition, offsets: &[i64]) -> Self {
+    pub(super) fn new(partition: Partition, cluster: Arc<str>, offsets: &[i64]) -> Self {
         let first = offsets.first().copied().unwrap_or_default();
         let last = offsets.last().copied().unwrap_or_default();
         let offsets = match last - first == offsets.len() as i64 - 1 {
             true => Offsets::From(first),
             false => Offsets::Each(offsets.into()),
         };
-        Self { partition, offsets }
+        Self { partition, cluster, offsets }
     }
 
     fn at(&self, index: u32) -> i64 {
@@ -43,7 +45,7 @@ impl Marks for OffsetMarks {
             Some(last) => self.at(last) + 1,
             None => self.at(0),
         };
-        encode(self.partition.name(), offset).map(Some)
+        encode(self.partition.name(), offset, &self.cluster).map(Some)
     }
 
     fn place(&self, index: u32, _: &[u8], _: usize) -> String {

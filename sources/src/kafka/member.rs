@@ -93,22 +93,25 @@ impl Inbox {
     }
 
     /// Commits offsets of those partitions that are still this member's.
-    fn commit(&self, consumer: &BaseConsumer<Context>, offsets: Vec<(Place, i64)>) -> Committed {
+    fn commit(&self, consumer: &BaseConsumer<Context>, offsets: Vec<(Place, i64)>, mark: &str) -> Committed {
         let offsets = {
             let mut ours = lock(&self.ours);
             ours.committing = true;
             offsets.into_iter().filter(|(place, _)| ours.places.contains(place)).collect()
         };
-        let committed = Committed::now(consumer, offsets);
+        let committed = Committed::now(consumer, offsets, mark);
         lock(&self.ours).committing = false;
         committed
     }
 
-    pub(super) fn take(&self) -> Option<Notice> {
-        lock(&self.notices).pop_front()
+    /// What was said next; but no partitions, while those are being given back that were taken away before.
+    pub(super) fn take(&self, giving_back: bool) -> Option<Notice> {
+        let waits =
+            |notice: &mut Notice| giving_back && matches!(notice, Notice::Assigned(places) if !places.is_empty());
+        lock(&self.notices).pop_front_if(|notice| !waits(notice))
     }
 
-    fn put(&self, notice: Notice) {
+    pub(super) fn put(&self, notice: Notice) {
         lock(&self.notices).push_back(notice);
         self.wake.notify_one();
     }
@@ -122,12 +125,17 @@ pub(super) struct Context {
 }
 
 impl Context {
+    /// That of another client, which asks beside this one and is no member.
+    pub(super) fn of(other: &Self) -> Self {
+        Self { inbox: other.inbox.clone(), revoke_wait: other.revoke_wait }
+    }
+
     /// What the library said last.
     pub(super) fn said(&self) -> &Said {
         &self.inbox.said
     }
 
-    fn revoked(&self, places: Vec<Place>, lost: bool) {
+    pub(super) fn revoked(&self, places: Vec<Place>, lost: bool) {
         let mut revoked = lock(&self.inbox.revoked);
         let number = self.inbox.revocations.fetch_add(1, Ordering::SeqCst);
         // Others may read what is lost: nothing is gained by keeping it.
@@ -269,10 +277,10 @@ impl Member {
         }
     }
 
-    /// Commits offsets of those partitions that are still this member's.
-    pub(super) fn commit(&self, offsets: Vec<(Place, i64)>) -> Answer<Committed> {
-        let inbox = self.inbox.clone();
-        self.ask(move |consumer| inbox.commit(consumer, offsets))
+    /// Commits offsets of those partitions that are still this member's, with this mark beside them.
+    pub(super) fn commit(&self, offsets: Vec<(Place, i64)>, mark: &str) -> Answer<Committed> {
+        let (inbox, mark) = (self.inbox.clone(), mark.to_owned());
+        self.ask(move |consumer| inbox.commit(consumer, offsets, &mark))
     }
 
     /// Tells the group's sink how this member is known.

@@ -10,16 +10,19 @@
 //! begin     where partitions that were assigned begin
 //! commit    commits of the group's offsets, and what became of them
 //! known     what a run knows of its partitions, over all sources that are made in it
+//! decide    whether transactions are open before the end of a bounded run
 //! opened    one partition that is being read
 //! form      what becomes of a message
 //! marks     where the records of a batch stand
 //! rest      whether the group is at rest
-//! source    what the engine asks for
+//! source    what the engine asks for; within it revoked, what the group takes away, commits, and parked, what one source
+//!           leaves to the next
 //! ```
 
 mod begin;
 mod commit;
 mod config;
+mod decide;
 mod form;
 mod known;
 mod marks;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use millstream_core::contracts::{Chunk, Refused};
 use millstream_core::data::{Column as _, Partition, PartitionId, Times};
 use millstream_net::kafka::{Place, partition_name};
-use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
+use rdkafka::{Message as _, Offset};
 use std::time::Duration;
 
 use super::begin::Begin;
+use super::decide::Undecided;
 use super::form::Form;
 use super::marks::OffsetMarks;
 use super::member::Context;
@@ -21,6 +22,8 @@ pub(super) struct Reading {
     pub(super) name: Partition,
     pub(super) place: Place,
     topic: Arc<str>,
+    /// The id of its cluster; empty if it isn't known.
+    cluster: Arc<str>,
     queue: PartitionQueue<Context>,
     /// The offset behind the last record that was emitted.
     pub(super) emitted: Option<i64>,
@@ -30,6 +33,12 @@ pub(super) struct Reading {
     /// Where it ends, if it does.
     end: Option<i64>,
     pub(super) at_end: bool,
+    /// What is read first.
+    first: Offset,
+    /// Of what is before its end not all was decided: the end of what is committed is not its end.
+    undecided: bool,
+    /// The end of what was committed is reached.
+    waits: bool,
 }
 
 /// What was taken from a partition's queue.
@@ -46,21 +55,38 @@ pub(super) struct Most {
 }
 
 impl Reading {
-    pub(super) fn new(id: PartitionId, begin: Begin, queue: PartitionQueue<Context>) -> Self {
-        let Begin { place, offset, end, .. } = begin;
+    pub(super) fn new(id: PartitionId, begin: Begin, queue: PartitionQueue<Context>, cluster: Arc<str>) -> Self {
+        let first = begin.told();
+        let Begin { place, offset, end, stable, .. } = begin;
         let at_end = end.is_some_and(|end| offset >= end);
         Self {
             id,
             name: partition_name(&place.topic, place.partition),
             topic: place.topic.as_str().into(),
             place,
+            cluster,
             queue,
             emitted: None,
             wanted: -1,
             stored: -1,
             end,
             at_end,
+            first,
+            undecided: end.is_some_and(|end| stable < end),
+            waits: false,
         }
+    }
+
+    /// What it waits for, if it has come to a transaction that is open.
+    pub(super) fn undecided(&self) -> Option<Undecided> {
+        let end = self.end.filter(|_| self.waits && !self.at_end)?;
+        let next = self.emitted.map_or(self.first, Offset::Offset);
+        Some(Undecided { place: self.place.clone(), end, next })
+    }
+
+    /// All before its end is decided, and it is being read from where it stood.
+    pub(super) fn decided(&mut self) {
+        (self.undecided, self.waits) = (false, false);
     }
 
     /// Whether all that was emitted is known to be committed.
@@ -79,6 +105,7 @@ impl Reading {
                     building.add(&message, &self.topic);
                     self.at_end = self.end.is_some_and(|end| message.offset() + 1 >= end);
                 }
+                Some(Err(KafkaError::PartitionEOF(_))) if self.undecided => self.waits = true,
                 Some(Err(KafkaError::PartitionEOF(_))) => self.at_end = self.end.is_some(),
                 Some(Err(other)) => {
                     error = Some(other);
@@ -87,7 +114,7 @@ impl Reading {
                 None => break,
             }
         }
-        let chunk = building.finish(self.id, &self.name);
+        let chunk = building.finish(self);
         if let Some(last) = building.offsets.last() {
             self.emitted = Some(last + 1);
         }
@@ -120,7 +147,7 @@ impl<T: Form> Building<T> {
         self.times.extend(message.timestamp().to_millis().map(|millis| millis.saturating_mul(1_000)));
     }
 
-    fn finish(&mut self, partition: PartitionId, name: &Partition) -> Option<Chunk<T>> {
+    fn finish(&mut self, of: &Reading) -> Option<Chunk<T>> {
         let mut column = std::mem::take(&mut self.column);
         if column.is_empty() {
             return None;
@@ -128,7 +155,7 @@ impl<T: Form> Building<T> {
         T::seal(&mut column);
         // Messages of very old brokers have no time; a batch has one for each record or none.
         let times = (self.times.len() == self.offsets.len()).then(|| Times::Each(self.times.as_slice().into()));
-        let marks = Arc::new(OffsetMarks::new(name.clone(), &self.offsets));
-        Some(Chunk { partition, column, times, marks, refused: std::mem::take(&mut self.refused) })
+        let marks = Arc::new(OffsetMarks::new(of.name.clone(), of.cluster.clone(), &self.offsets));
+        Some(Chunk { partition: of.id, column, times, marks, refused: std::mem::take(&mut self.refused) })
     }
 }

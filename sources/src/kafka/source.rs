@@ -1,25 +1,31 @@
 //! [`KafkaSource`]: reads the partitions that the group has assigned to this member, and commits what has arrived.
 
+mod commits;
+mod parked;
+mod revoked;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
 use millstream_core::data::{Partition, PartitionId, Position};
-use millstream_net::kafka::{Answer, Meaning, Place, decode, failed, meaning, partition_name, unanswered};
+use millstream_net::kafka::{Answer, Meaning, Place, cluster_of, decode, failed, meaning, partition_name, unanswered};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::begin::{self, Asked, Begin, list};
 use super::commit::Committed;
 use super::config::{Expired, Fallback, Start, Topics, What};
+use super::decide::Deciding;
 use super::form::Form;
 use super::known::Known;
 use super::member::{Context, Member, Notice};
 use super::opened::{Most, Reading};
 use super::rest::Resting;
+use parked::Parked;
+use revoked::Revoking;
 
 /// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
 const FIRST: Duration = Duration::from_secs(3);
@@ -52,33 +58,18 @@ pub struct KafkaSource<T: Form> {
     beginning: Option<Answer<Result<Vec<Begin>>>>,
     /// A commit that is under way.
     committing: Option<Answer<Committed>>,
-    revoking: Option<Revoking>,
+    /// What is being taken away, in the order in which that was said.
+    revoking: VecDeque<Revoking>,
     /// Whether the group has said what is this member's, if only that nothing is, and has taken nothing away since.
     assigned: bool,
     /// What is known of the group's being at rest, once the end may have come.
     resting: Resting,
+    /// Whether transactions are open before the end.
+    deciding: Deciding,
     /// When a commit that failed is tried again.
     commit_again: Option<Instant>,
     /// An error that was found beside records: told after them.
     wrong: Option<Error>,
-}
-
-/// Partitions that are being taken away.
-struct Revoking {
-    number: u64,
-    places: Vec<Place>,
-    /// Others may have them already.
-    lost: bool,
-}
-
-/// What the next source of the same declaration takes up, when one was dropped and not closed.
-struct Parked {
-    member: Member,
-    assigned: bool,
-    /// What was being read.
-    reading: Vec<Place>,
-    waiting: Option<(Vec<Place>, bool)>,
-    revoking: Option<Revoking>,
 }
 
 impl<T: Form> Source for KafkaSource<T> {
@@ -115,7 +106,7 @@ impl<T: Form> Source for KafkaSource<T> {
             if let Some(event) = self.take_records()? {
                 return Ok(event);
             }
-            if self.is_at_end() {
+            if self.topics.until_end && self.is_at_end()? {
                 return Ok(Event::End);
             }
             self.wait().await?;
@@ -136,7 +127,6 @@ impl<T: Form> Source for KafkaSource<T> {
                     reading.wanted = reading.wanted.max(offset);
                     if stored {
                         reading.stored = reading.wanted;
-                        self.known.moved(&reading.place);
                     }
                 }
                 // What a transaction holds has been stored with it.
@@ -148,6 +138,8 @@ impl<T: Form> Source for KafkaSource<T> {
     }
 
     async fn close(&mut self) -> Result<()> {
+        // Where the end is, is of no interest any more.
+        (self.resting, self.deciding) = (Resting::new(), Deciding::default());
         let committed = match self.member {
             Some(_) => timeout(LAST, self.all_committed()).await,
             None => Ok(Ok(())),
@@ -184,16 +176,17 @@ impl<T: Form> KafkaSource<T> {
             begin_again: None,
             beginning: None,
             committing: None,
-            revoking: None,
+            revoking: VecDeque::new(),
             assigned: false,
             resting: Resting::new(),
+            deciding: Deciding::default(),
             commit_again: None,
             wrong: None,
         }
     }
 
     fn member(&self) -> Result<&Member> {
-        self.member.as_ref().ok_or_else(|| Error::new(Cause::Bug, "the Kafka source is used before it was opened"))
+        self.member.as_ref().ok_or_else(unopened)
     }
 
     /// Becomes a member of the group.
@@ -210,9 +203,12 @@ impl<T: Form> KafkaSource<T> {
             let what = what.clone();
             move |consumer| begin::look(consumer, &what)
         });
-        let counts = looked.await.map_err(unanswered)??;
+        let (counts, cluster) = member.inbox.said.hear("can't ask for the topics", looked).await??;
         match self.known.opened_at {
-            None => (self.known.opened_at, self.known.counts) = (now, counts),
+            None => {
+                (self.known.opened_at, self.known.counts) = (now, counts);
+                self.known.cluster = cluster.unwrap_or_default().into();
+            }
             // A member of the same run, which was not kept for so long.
             Some(_) => self.known.give_all_back(),
         }
@@ -228,66 +224,6 @@ impl<T: Form> KafkaSource<T> {
         self.member = Some(member);
     }
 
-    /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
-    async fn take_up(&mut self, parked: Parked) -> Result<()> {
-        let Parked { member, assigned, reading, waiting, revoking } = parked;
-        (self.assigned, self.waiting) = (assigned, waiting);
-        self.joined(member);
-        let mut kept = reading;
-        if let Some(Revoking { number, places, .. }) = revoking {
-            self.give_back_unread(&mut kept, number, &places)?;
-        }
-        self.take_up_notices(&mut kept)?;
-        let asked = self.asked(&kept, false)?;
-        let until_end = self.topics.until_end;
-        let begun = self.member()?.ask(move |consumer| {
-            let begins = begin::begin(consumer, asked, until_end)?;
-            begin::go_back(consumer, &begins)?;
-            Ok(begins)
-        });
-        // Where that fails, it is parked again with all that it had.
-        self.parked_with = kept;
-        let begins = begun.await.map_err(unanswered)??;
-        self.parked_with.clear();
-        self.read_from(begins)?;
-        if let Some((places, first)) = self.waiting.take() {
-            self.find_beginnings(places, first)?;
-        }
-        Ok(())
-    }
-
-    /// What the group has said while there was no source.
-    fn take_up_notices(&mut self, kept: &mut Vec<Place>) -> Result<()> {
-        while let Some(notice) = self.member()?.inbox.take() {
-            match notice {
-                Notice::Assigned(places) => {
-                    self.assigned = true;
-                    let first = !std::mem::replace(&mut self.known.begun, true);
-                    if !places.is_empty() {
-                        self.waiting = Some((places, first));
-                    }
-                }
-                Notice::Revoked { number, places, .. } => {
-                    self.assigned = false;
-                    self.give_back_unread(kept, number, &places)?;
-                }
-                Notice::Failed(error) => self.judge("the consumer group", error)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives back what nobody has read on meanwhile.
-    fn give_back_unread(&mut self, kept: &mut Vec<Place>, number: u64, places: &[Place]) -> Result<()> {
-        kept.retain(|place| !places.contains(place));
-        places.iter().for_each(|place| self.known.give_back(place, -1));
-        if !self.member()?.give_back(number)? {
-            // A commit of the source before is under way. The group's thread gives them back behind it.
-            self.member()?.hasten(number);
-        }
-        Ok(())
-    }
-
     async fn first_assignment(&mut self) -> Result<()> {
         self.take_notices()?;
         while !self.assigned || self.waiting.is_some() {
@@ -300,9 +236,9 @@ impl<T: Form> KafkaSource<T> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
-        let until = [self.commit_again, self.begin_again, self.resting.again()];
+        let until = [self.commit_again, self.begin_again, self.resting.again(), self.deciding.again()];
         let until = until.into_iter().flatten().min();
-        let Self { beginning, committing, resting, .. } = self;
+        let Self { beginning, committing, resting, deciding, .. } = self;
         tokio::select! {
             () = wake.notified() => Ok(()),
             committed = answered(committing) => {
@@ -315,6 +251,10 @@ impl<T: Form> KafkaSource<T> {
                 self.begun(begun?)
             }
             () = resting.heard() => Ok(()),
+            decided = deciding.heard() => {
+                self.open.iter_mut().filter(|it| decided.contains(&it.place)).for_each(Reading::decided);
+                Ok(())
+            }
         }
     }
 
@@ -327,7 +267,7 @@ impl<T: Form> KafkaSource<T> {
         {
             self.find_beginnings(places, first)?;
         }
-        while let Some(notice) = self.member()?.inbox.take() {
+        while let Some(notice) = self.member()?.inbox.take(!self.revoking.is_empty()) {
             match notice {
                 Notice::Assigned(places) => {
                     (self.assigned, self.resting) = (true, Resting::new());
@@ -340,7 +280,7 @@ impl<T: Form> KafkaSource<T> {
                     // What is this member's is said again behind it.
                     (self.assigned, self.resting) = (false, Resting::new());
                     tracing::info!(partitions = places.len(), lost, "revoked");
-                    self.revoking = Some(Revoking { number, places, lost });
+                    self.revoking.push_back(Revoking { number, places, lost });
                     self.give_back_what_has_settled()?;
                 }
                 Notice::Failed(error) => self.judge("the consumer group", error)?,
@@ -351,10 +291,10 @@ impl<T: Form> KafkaSource<T> {
 
     /// Finds out where partitions begin that were assigned.
     fn find_beginnings(&mut self, places: Vec<Place>, first: bool) -> Result<()> {
-        let (asked, until_end) = (self.asked(&places, first)?, self.topics.until_end);
+        let (asked, ends) = (self.asked(&places, first)?, self.topics.ends_config());
         self.begin_again = None;
         self.waiting = Some((places, first));
-        self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, asked, until_end)));
+        self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, asked, ends.as_ref())));
         Ok(())
     }
 
@@ -374,11 +314,27 @@ impl<T: Form> KafkaSource<T> {
             return Ok(None);
         }
         let held = self.held.position(&partition_name(&place.topic, place.partition));
-        let held = held.as_ref().map(decode).transpose()?;
+        let held = held.as_ref().map(|position| self.own(position)).transpose()?;
         Ok(match self.known.floors.get(place).and_then(|floor| floor.given_back) {
             None => held.map(begin::Held::At),
             Some(before) => held.max(Some(before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
         })
+    }
+
+    /// The offset of a position, which has to be of this cluster.
+    fn own(&self, position: &Position) -> Result<i64> {
+        let ours = &*self.known.cluster;
+        match cluster_of(position) {
+            Some(theirs) if !ours.is_empty() && theirs != ours => {
+                let message = format!(
+                    "the position {} is of the Kafka cluster {theirs}, and these brokers are of {ours}: give the brokers of \
+                     that one, or begin anew with another state folder and another output",
+                    position.label()
+                );
+                Err(Error::new(Cause::State, message))
+            }
+            _ => decode(position),
+        }
     }
 
     /// It is known where partitions begin, or it is asked again.
@@ -443,7 +399,7 @@ impl<T: Form> KafkaSource<T> {
         for (mut begin, queue) in begins.into_iter().zip(queues) {
             tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.from, "reads");
             begin.end = self.known.floors.entry(begin.place.clone()).or_insert_with(|| begin.floor()).end;
-            let reading = Reading::new(self.next_id, begin, queue);
+            let reading = Reading::new(self.next_id, begin, queue, self.known.cluster.clone());
             self.next_id += 1;
             self.ready.push_back(Event::Opened(reading.name.clone()));
             self.open.push(reading);
@@ -452,46 +408,6 @@ impl<T: Form> KafkaSource<T> {
         if let Some(member) = &self.member {
             member.inbox.wake.notify_one();
         }
-    }
-
-    fn is_revoked(&self, reading: &Reading) -> bool {
-        self.revoking.as_ref().is_some_and(|revoking| revoking.places.contains(&reading.place))
-    }
-
-    /// Closes partitions that are being taken away, once everything that was emitted of them is committed, or their time
-    /// was up; and gives all of them back when none is left.
-    fn give_back_what_has_settled(&mut self) -> Result<()> {
-        let Some(Revoking { number, lost, .. }) = self.revoking else { return Ok(()) };
-        self.hear_of_commit()?;
-        let given_up = self.member()?.has_given_back(number);
-        let goes = |reading: &Reading| self.is_revoked(reading) && (given_up || reading.is_settled());
-        let going: Vec<_> = self.open.iter().filter(|reading| goes(reading)).map(|it| it.place.clone()).collect();
-        if !self.topics.shared.lets_go(&going) {
-            // A transaction is being committed that may hold some of it: it is told when that has ended.
-            return Ok(());
-        }
-        let (gone, kept) = std::mem::take(&mut self.open).into_iter().partition(|it| going.contains(&it.place));
-        self.open = kept;
-        for reading in Vec::from_iter(gone) {
-            self.close_reading(reading, lost);
-        }
-        // While something is being committed it is not given back; the answer to that wakes.
-        if !self.open.iter().any(|reading| self.is_revoked(reading)) && self.member()?.give_back(number)? {
-            self.revoking = None;
-        }
-        Ok(())
-    }
-
-    fn close_reading(&mut self, reading: Reading, lost: bool) {
-        if !reading.is_settled() {
-            let stored = reading.stored;
-            tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");
-        }
-        if reading.wanted > reading.stored {
-            self.known.late(&reading.name);
-        }
-        self.ready.push_back(Event::Closed(reading.id));
-        self.known.give_back(&reading.place, reading.stored);
     }
 
     /// The records of the next partition that has any.
@@ -503,7 +419,8 @@ impl<T: Form> KafkaSource<T> {
         for _ in 0..self.open.len() {
             self.turn = (self.turn + 1) % self.open.len();
             let turn = self.turn;
-            if self.is_revoked(&self.open[turn]) {
+            let is_sought = self.deciding.asks() && self.open[turn].undecided().is_some();
+            if is_sought || self.is_revoked(&self.open[turn]) {
                 continue;
             }
             let taken = self.open[turn].take::<T>(most);
@@ -523,13 +440,13 @@ impl<T: Form> KafkaSource<T> {
     }
 
     /// Whether all that is this member's has been read to its end, and nothing more is on its way to it.
-    fn is_at_end(&mut self) -> bool {
-        let has_all = self.assigned && self.waiting.is_none() && self.revoking.is_none();
-        if !self.topics.until_end || !has_all || !self.open.iter().all(|reading| reading.at_end) {
-            return false;
-        }
-        let Self { resting, member, topics, known, .. } = self;
-        member.as_ref().is_some_and(|member| resting.find_out(member, &topics.group, &known.counts))
+    fn is_at_end(&mut self) -> Result<bool> {
+        let Self { open, deciding, resting, member, topics, known, .. } = self;
+        let member = member.as_ref().ok_or_else(unopened)?;
+        deciding.ask(member, open.iter().filter_map(Reading::undecided));
+        let has_all = self.assigned && self.waiting.is_none() && self.revoking.is_empty();
+        let at_end = has_all && open.iter().all(|reading| reading.at_end);
+        Ok(at_end && resting.find_out(member, &topics.group, &known.counts))
     }
 
     fn judge_partition(&self, turn: usize, error: KafkaError) -> Result<()> {
@@ -564,61 +481,10 @@ impl<T: Form> KafkaSource<T> {
             _ => Err(failed(format!("can't read on from {what}"), error)),
         }
     }
+}
 
-    /// Hears what became of the commit that is under way, if that is known by now.
-    fn hear_of_commit(&mut self) -> Result<()> {
-        match self.committing.as_mut().map(Answer::try_recv) {
-            Some(Ok(committed)) => {
-                self.committing = None;
-                self.committed(committed)
-            }
-            Some(Err(TryRecvError::Closed)) => {
-                self.committing = None;
-                Ok(())
-            }
-            Some(Err(TryRecvError::Empty)) | None => Ok(()),
-        }
-    }
-
-    /// Asks the group to store what the engine wants to be committed, one commit at a time.
-    fn ask_for_commits(&mut self) -> Result<()> {
-        self.hear_of_commit()?;
-        let moved = self.open.iter().filter(|reading| reading.wanted > reading.stored);
-        let offsets: Vec<_> = moved.map(|reading| (reading.place.clone(), reading.wanted)).collect();
-        if !offsets.is_empty() && self.committing.is_none() && self.commit_again.is_none() {
-            self.committing = Some(self.member()?.commit(offsets));
-        }
-        Ok(())
-    }
-
-    /// Takes note of what became of a commit. What was not stored is tried again for as long as the partition is ours; that
-    /// it isn't is told by the group.
-    fn committed(&mut self, committed: Committed) -> Result<()> {
-        for (place, offset) in committed.stored {
-            if let Some(reading) = self.open.iter_mut().find(|reading| reading.place == place) {
-                reading.stored = reading.stored.max(offset);
-            }
-            self.known.moved(&place);
-        }
-        if let Err(error) = committed.result {
-            self.judge("the consumer group", error)?;
-            self.commit_again = Some(Instant::now() + AGAIN);
-        }
-        Ok(())
-    }
-
-    /// Waits until the group has stored all that the engine wants to be committed.
-    async fn all_committed(&mut self) -> Result<()> {
-        loop {
-            self.take_notices()?;
-            self.give_back_what_has_settled()?;
-            self.ask_for_commits()?;
-            if self.open.iter().all(|reading| reading.stored >= reading.wanted) {
-                return Ok(());
-            }
-            self.wait().await?;
-        }
-    }
+fn unopened() -> Error {
+    Error::new(Cause::Bug, "the Kafka source is used before it was opened")
 }
 
 /// The answer to a question that was asked; never, if none was.
@@ -629,22 +495,72 @@ async fn answered<T>(asked: &mut Option<Answer<T>>) -> Result<T> {
     }
 }
 
-/// The next source of the same declaration goes on as the same member of the group, unless this one was closed.
-impl<T: Form> Drop for KafkaSource<T> {
-    fn drop(&mut self) {
-        let reading = self.open.drain(..).map(|reading| reading.place);
-        let reading = reading.chain(self.parked_with.drain(..)).collect();
-        if self.known.opened_at.is_some() {
-            self.topics.known.keep(std::mem::take(&mut self.known));
+#[cfg(test)]
+mod tests {
+    use millstream_core::data::Bytes;
+    use rdkafka::consumer::Consumer as _;
+
+    use super::*;
+
+    /// A source that reads these partitions of a broker that isn't there.
+    fn reading(partitions: std::ops::Range<i32>) -> KafkaSource<Bytes> {
+        let topics = Topics::new("127.0.0.1:9", ["orders"], "billing");
+        let member = Member::new(&topics.client_config(), topics.revoke_wait, Arc::downgrade(&topics.shared));
+        let mut source = KafkaSource::new(topics);
+        source.joined(member.expect("a client can be made"));
+        let begin = |partition| Begin {
+            place: place(partition),
+            from: begin::From::Offset(0),
+            offset: 0,
+            end: None,
+            stable: 0,
+            committed: None,
+        };
+        source.read_from(partitions.map(begin).collect()).expect("there are queues");
+        source.ready.clear();
+        source
+    }
+
+    fn place(partition: i32) -> Place {
+        crate::kafka::member::place("orders", partition)
+    }
+
+    #[test]
+    fn a_position_of_another_cluster_is_refused() {
+        let mut source = reading(0..1);
+        source.known.cluster = "here".into();
+        let mut held = |cluster| {
+            let position = millstream_net::kafka::encode("orders/0", 7, cluster).expect("it is short");
+            source.held = Held::new([(partition_name("orders", 0), position)]);
+            source.held_of(&place(0))
+        };
+        assert_eq!(held("here").ok(), Some(Some(begin::Held::At(7))));
+        assert_eq!(held("").ok(), Some(Some(begin::Held::At(7))), "it isn't said");
+        let error = held("elsewhere").expect_err("it is of another");
+        assert!(error.message().contains("the Kafka cluster elsewhere"), "{error}");
+    }
+
+    #[test]
+    fn what_is_taken_away_while_a_commit_is_waited_for_is_closed_with_what_was_before_it() {
+        let mut source = reading(0..3);
+        let committing = source.topics.shared.commit(&[place(0)]).expect("it is ours");
+        for partition in 0..2 {
+            let member = source.member().expect("it has joined");
+            member.consumer().context().revoked(vec![place(partition)], false);
+            // Its time is up: what is behind the source holds it up.
+            assert!(member.give_back(partition as u64).expect("it can be given back"));
+            source.take_notices().expect("it goes on");
         }
-        if let Some(member) = self.member.take() {
-            self.topics.shared.park(Box::new(Parked {
-                member,
-                assigned: self.assigned,
-                reading,
-                waiting: self.waiting.take(),
-                revoking: self.revoking.take(),
-            }));
-        }
+        assert_eq!(source.ready.len(), 0, "a transaction may hold some of it");
+        // One of them comes back at once: it is not begun with before it has been closed.
+        source.member().expect("it has joined").inbox.put(Notice::Assigned(vec![place(0)]));
+        source.take_notices().expect("it goes on");
+        assert!(source.waiting.is_none());
+        drop(committing);
+        source.take_notices().and_then(|()| source.give_back_what_has_settled()).expect("it goes on");
+        source.take_notices().expect("it goes on");
+        assert_eq!(source.waiting.as_ref().map(|(places, _)| places), Some(&vec![place(0)]));
+        let left: Vec<_> = source.open.iter().map(|reading| reading.place.partition).collect();
+        assert_eq!((source.ready.len(), left), (2, vec![2]));
     }
 }

@@ -43,7 +43,7 @@ fn mistakes_are_found_before_anything_is_opened() {
 #[test]
 fn positions_stand_behind_their_record_over_gaps_too() {
     for offsets in [vec![7, 8, 9], vec![7, 9, 20]] {
-        let marks = OffsetMarks::new(Partition::new("orders/3"), &offsets);
+        let marks = OffsetMarks::new(Partition::new("orders/3"), "".into(), &offsets);
         let at = |count| decode(&marks.position(count).unwrap().unwrap()).unwrap();
         assert_eq!(at(0), 7);
         for (index, offset) in offsets.iter().enumerate() {

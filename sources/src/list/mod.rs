@@ -39,6 +39,7 @@ impl<T: Data + Clone + Sync> SourceFactory for List<T> {
         SourceTraits {
             kind: "LIST".into(),
             input: format!("a list of {} {}", self.items.len(), T::form()),
+            identity: None,
             ends: Ends::Bounded,
             commits: Commits::Optimistic,
             keeps_positions: false,

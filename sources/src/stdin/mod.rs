@@ -34,6 +34,7 @@ impl SourceFactory for Stdin {
         SourceTraits {
             kind: "STD-IN".into(),
             input: format!("standard input; {}", self.framing.name()),
+            identity: None,
             ends: Ends::Bounded,
             commits: Commits::None,
             keeps_positions: false,

@@ -135,10 +135,10 @@ impl Marks for StdinMarks {
 
     fn place(&self, index: u32, _: &[u8], _: usize) -> String {
         let Some(range) = self.records.ranges().get(index as usize) else { return NAME.to_owned() };
-        let within = self.site.start(range);
-        if let Some(before) = self.site.unpacked {
+        let within = self.site.start(index, range);
+        if self.site.unpacked.is_some() {
             let byte = self.site.base + within as u64;
-            return format!("{NAME} byte {byte}, record {}", before + u64::from(index) + 1);
+            return format!("{NAME} byte {byte}, record {}", self.site.number(index));
         }
         let line = self.site.line.map(|line| line + lines(&self.site.block[..within]));
         place(line, self.site.base + within as u64)

@@ -23,7 +23,7 @@ struct Flags {
     /// File to write; `-` is standard output
     #[arg(long, value_name = "F")]
     output: PathBuf,
-    /// Keep in this folder how much of the file is whole: it is needed where FILE is a file
+    /// Keep in this folder how much of the file is whole; without it the file is appended to
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Write N messages, and end
@@ -41,9 +41,6 @@ fn main() -> ExitCode {
     if let Some(records) = limit {
         messages = messages.limit(records);
     }
-    let mut pipeline = support::write(messages, &output);
-    if let Some(folder) = state {
-        pipeline = pipeline.store(Embedded::at(folder));
-    }
+    let pipeline = support::write_or_append(messages, &output, state);
     common.run(errors.apply(pipeline))
 }

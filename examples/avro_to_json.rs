@@ -1,4 +1,4 @@
-//! Writes the values of Avro object container files as lines of JSON, in Avro's own JSON encoding.
+//! Writes the values of Avro object container files as lines of JSON: in Avro's own JSON encoding, or as plain JSON.
 //!
 //! ```sh
 //! cargo run --release --example avro_to_json -- --input examples/data/weather.avro --output -
@@ -27,6 +27,9 @@ struct Flags {
     /// instances share the work, each has to know it: only who reads a file sees how it begins
     #[arg(long, value_name = "F")]
     writer_schema: Vec<PathBuf>,
+    /// Write plain JSON: values of unions without the names of their branches, decimals as their digits
+    #[arg(long)]
+    plain: bool,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -40,14 +43,15 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { input, reader_schema, writer_schema, output, workers, errors, state, common } = Flags::parse();
+    let Flags { input, reader_schema, writer_schema, plain, output, workers, errors, state, common } = Flags::parse();
     let known = writer_schema.iter().map(|path| support::schema(path));
     let container = known.fold(avro::Container::new(), |container, schema| container.knowing(&schema));
     let mut format = avro::values().container(&container);
     if let Some(path) = reader_schema {
         format = format.reader(&support::schema(&path));
     }
+    let json = if plain { avro::values().plain_json() } else { avro::values().own_json() };
     let values = input.read("avro_to_json", container).decode_as(format).par(workers.workers);
-    let pipeline = support::write(values.encode_as(avro::values().own_json()), &output.path);
+    let pipeline = support::write(values.encode_as(json), &output.path);
     common.run(errors.apply(state.keep(pipeline, &input)))
 }

@@ -30,7 +30,8 @@ struct Flags {
     /// File to write; `-` is standard output
     #[arg(long, value_name = "F")]
     output: PathBuf,
-    /// Keep in this folder how far the topic has been read, and go on from there when started again
+    /// Keep in this folder how far the topic has been read, and go on from there when started again; without it the file
+    /// is appended to
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -42,9 +43,7 @@ struct Flags {
 fn main() -> ExitCode {
     let Flags { brokers, topic, group, output, state, errors, common } = Flags::parse();
     let read = group.read(&brokers, topic);
-    let mut pipeline = support::write(Pipeline::called("kafka_to_file").source(read), &output);
-    if let Some(folder) = state {
-        pipeline = pipeline.store(Embedded::at(folder));
-    }
+    let values = Pipeline::called("kafka_to_file").source(read);
+    let pipeline = support::write_or_append(values, &output, state);
     common.run(errors.apply(pipeline))
 }

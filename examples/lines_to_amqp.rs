@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use millstream::amqp::Exchange;
 use millstream::prelude::*;
+use support::amqp::At;
 use support::{Common, Errors, Input, State};
 
 /// Publish lines, a message each
@@ -19,9 +20,8 @@ use support::{Common, Errors, Input, State};
 struct Flags {
     #[command(flatten)]
     input: Input,
-    /// The broker: amqp[s]://[user[:password]@]host[:port][/vhost]
-    #[arg(long, value_name = "U")]
-    url: String,
+    #[command(flatten)]
+    at: At,
     /// The exchange, which has to be there; '' is the default one, which leads to the queue whose name the routing key is
     #[arg(long, value_name = "E")]
     exchange: String,
@@ -43,9 +43,9 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { input, url, exchange, routing_key, content_type, confirm_window, errors, state, common } =
+    let Flags { input, at, exchange, routing_key, content_type, confirm_window, errors, state, common } =
         Flags::parse();
-    let mut exchange = Exchange::new(url, exchange).routing_key(routing_key);
+    let mut exchange = Exchange::new(at.broker(), exchange).routing_key(routing_key);
     if let Some(mime) = content_type {
         exchange = exchange.content_type(mime);
     }

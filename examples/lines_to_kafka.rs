@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --features kafka --example lines_to_kafka -- \
-//!     --input examples/data/users.jsonl --brokers 127.0.0.1:9092 --topic users --key id
+//!     --input examples/data/users.jsonl --brokers 127.0.0.1:9092 --topic users --key userid
 //! ```
 
 mod support;
@@ -10,6 +10,7 @@ mod support;
 use std::process::ExitCode;
 
 use clap::Parser;
+use millstream::contracts::CodeError;
 use millstream::prelude::*;
 use support::kafka::Brokers;
 use support::{Common, Errors, Input, State};
@@ -25,7 +26,8 @@ struct Flags {
     /// Topic to write
     #[arg(long, value_name = "T")]
     topic: String,
-    /// Lines are JSON, and what stands on this path is the message's key
+    /// Lines are JSON, and what stands on this path is the message's key, such as `--key userid` or `--key
+    /// customer.id`
     #[arg(long, value_name = "PATH")]
     key: Option<String>,
     /// Write in transactions that hold how far was read
@@ -61,21 +63,17 @@ fn main() -> ExitCode {
 
 /// A line with its key.
 fn keyed(line: Bytes, path: &json::Path) -> Result<Kv<Bytes, Bytes>, NoKey> {
-    let whole: serde_json::Value = serde_json::from_slice(&line)?;
-    let found = path.keys().try_fold(&whole, |value, key| value.get(key));
-    let key = match found {
-        Some(serde_json::Value::String(text)) => text.clone(),
-        Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => value.to_string(),
-        _ => return Err(NoKey::Missing(path.to_string())),
-    };
-    Ok(Kv { key: key.into(), value: line })
+    let whole = json::Value::parse(line.clone())?;
+    let found = whole.find(path).filter(|value| !value.is_null());
+    let key = found.and_then(|value| value.scalar_text()).ok_or_else(|| NoKey::Missing(path.to_string()))?;
+    Ok(Kv { key: key.into_owned().into(), value: line })
 }
 
 /// A line has no key.
 #[derive(Debug, thiserror::Error)]
 enum NoKey {
     #[error("the record is no JSON, and its key was to be taken from it")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] CodeError),
     #[error("the record has no text, number or boolean at {0}, which is to be its key")]
     Missing(String),
 }

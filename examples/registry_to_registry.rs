@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use millstream::prelude::*;
-use support::kafka::Brokers;
+use support::kafka::{Brokers, Group};
 use support::{Common, Errors, registry};
 
 /// Copy a topic's values from under one schema registry to under another
@@ -31,15 +31,11 @@ struct Flags {
     to: String,
     #[command(flatten)]
     to_registry: registry::Other,
-    /// Consumer group
-    #[arg(long, value_name = "G")]
-    group: String,
+    #[command(flatten)]
+    group: Group,
     /// Messages have keys, which are copied as they are
     #[arg(long)]
     keyed: bool,
-    /// End when all has been read that was there at the start
-    #[arg(long)]
-    until_end: bool,
     #[command(flatten)]
     errors: Errors,
     #[command(flatten)]
@@ -47,11 +43,8 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    let Flags { brokers, from, registry, to, to_registry, group, keyed, until_end, errors, common } = Flags::parse();
-    let mut read = kafka::Topics::new(brokers.cluster(), [from], group);
-    if until_end {
-        read = read.until_end();
-    }
+    let Flags { brokers, from, registry, to, to_registry, group, keyed, errors, common } = Flags::parse();
+    let read = group.read(&brokers, from);
     let subject = avro::Subject::value_of(&to);
     let one = avro::values().registered(&registry.registry().reading());
     let other = avro::values().registered(&to_registry.registry().writing_own(subject).registering());

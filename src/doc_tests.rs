@@ -14,7 +14,6 @@ pages! {
     Planning: "../docs/planning.md",
     Running: "../docs/running.md",
     Delivery: "../docs/delivery.md",
-    Avro: "../docs/avro.md",
     Errors: "../docs/errors.md",
     Files: "../docs/files.md",
     Formats: "../docs/formats.md",
@@ -30,5 +29,7 @@ pages! {
 
 #[cfg(feature = "kafka")]
 pages! {
+    Avro: "../docs/avro.md",
     Kafka: "../docs/kafka.md",
+    FromKafkaConnect: "../docs/from-kafka-connect.md",
 }

@@ -7,6 +7,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the peaks are part of the result")]
 
+#[macro_use]
+#[path = "kill/told.rs"]
+mod told;
+
 #[path = "kill/built.rs"]
 mod built;
 
@@ -94,7 +98,7 @@ fn filling(out: &mut dyn std::io::Write, bytes: u64) -> std::io::Result<()> {
 
 #[track_caller]
 fn bounded(what: &str, ran: &Ran, bound: u64) {
-    println!("{what}, {} MB: peak {} MB", size() / 1_000_000, ran.peak);
+    told!("{what}, {} MB: peak {} MB", size() / 1_000_000, ran.peak);
     assert!(0 < ran.peak && ran.peak <= bound, "{what}: {} MB at its peak, more than {bound}", ran.peak);
 }
 

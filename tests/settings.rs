@@ -5,17 +5,20 @@
 //! <!-- end of settings -->
 //! ```
 //!
-//! stands a row for each public method of that type by which it is made or changed. Run with `MILLSTREAM_UPDATE=1`, this
-//! test writes them.
+//! stands a row for each public method of that type by which it is made or changed, for each of its variants, and for each
+//! of its public fields. With `members` in the place of `settings` it is a row for each public method, whatever it does.
+//! Several files may be named, with blanks between. Run with `MILLSTREAM_UPDATE=1`, this test writes them.
 
 use std::fs;
 use std::path::Path;
 
 use syn::{
-    Attribute, Expr, FnArg, ImplItem, ImplItemFn, Item, Lit, Meta, Pat, ReceiverKind, ReturnType, Type, Visibility,
+    Attribute, Expr, Field, Fields, FnArg, GenericArgument, ImplItem, ImplItemFn, Item, Lit, Meta, Pat, PathArguments,
+    ReceiverKind, ReturnType, Type, Variant, Visibility,
 };
 
-const END: &str = "<!-- end of settings -->";
+/// What a table shows of a type, and its head.
+const KINDS: [(&str, &str); 2] = [("settings", "| setting | |"), ("members", "| | |")];
 
 #[test]
 fn the_tables_of_settings_say_what_the_types_say() {
@@ -56,18 +59,43 @@ fn a_table_is_made_of_the_docs() {
             /// So many; 3 by default.
             #[must_use]
             pub fn records(mut self, records: usize) -> Self { self }
+            /// From a file, which has to be there.
+            pub fn file(self, path: impl AsRef<Path>) -> Result<Self> { Ok(self) }
             /// Not a setting.
             pub fn len(&self) -> usize { 0 }
             fn hidden(self) -> Self { self }
         }";
-    let rows = rows(code, "Thing");
+    let settings = rows(code, "Thing", false);
     assert_eq!(
-        rows,
+        settings,
         [
             "| `Thing::new(path)` | Makes one of `Sink`s, or of \\| none. |",
-            "| `records(records)` | So many; 3 by default. |"
+            "| `records(records)` | So many; 3 by default. |",
+            "| `file(path)` | From a file, which has to be there. |"
         ]
     );
+    let all = rows(code, "Thing", true);
+    assert_eq!(all, [&settings[..], &["| `len()` | Not a setting. |".to_owned()]].concat());
+}
+
+#[test]
+fn variants_and_fields_are_settings_too() {
+    let code = "
+        /// When.
+        pub enum When {
+            /// At once.
+            Now,
+            /// [In](x) so many seconds.
+            In(u64),
+        }
+        /// What.
+        pub struct What {
+            /// The name.
+            pub name: String,
+            hidden: u8,
+        }";
+    assert_eq!(rows(code, "When", false), ["| `When::Now` | At once. |", "| `When::In(…)` | In so many seconds. |"]);
+    assert_eq!(rows(code, "What", false), ["| `name` | The name. |"]);
 }
 
 /// The page with its tables as they should be, and how many rows they have.
@@ -76,26 +104,38 @@ fn renewed(page: &str, text: &str) -> (String, usize) {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         out.extend([line, "\n"]);
-        let Some(marked) = line.strip_prefix("<!-- settings: ").and_then(|rest| rest.strip_suffix(" -->")) else {
+        let Some(((kind, head), marked)) = KINDS.iter().find_map(|of| Some((of, marked(line, of.0)?))) else {
             continue;
         };
-        let (file, name) = marked.rsplit_once(' ').expect("a file and the name of a type");
-        let ended = lines.by_ref().any(|line| line == END);
-        assert!(ended, "{page}: the table of {name} has no `{END}`");
-        let code = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
-        let rows = rows(&code, name);
-        assert!(!rows.is_empty(), "{page}: {file} has no settings of {name}");
+        let (files, name) = marked.rsplit_once(' ').expect("files and the name of a type");
+        let end = format!("<!-- end of {kind} -->");
+        assert!(lines.by_ref().any(|line| line == end), "{page}: the table of {name} has no `{end}`");
+        let read =
+            |file| fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{page}: {file}: {error}"));
+        let rows: Vec<String> = files.split(' ').flat_map(|file| rows(&read(file), name, *kind == "members")).collect();
+        assert!(!rows.is_empty(), "{page}: {files} has no {kind} of {name}");
         count += rows.len();
-        out.push_str("\n| setting | |\n|---|---|\n");
+        out.extend(["\n", head, "\n|---|---|\n"]);
         rows.iter().for_each(|row| out.extend([row.as_str(), "\n"]));
-        out.extend(["\n", END, "\n"]);
+        out.extend(["\n", &end, "\n"]);
     }
     (out, count)
 }
 
-/// A row for each public method of this type that gives the type itself.
-fn rows(code: &str, name: &str) -> Vec<String> {
+/// What a comment says that begins a table of this kind.
+fn marked<'a>(line: &'a str, kind: &str) -> Option<&'a str> {
+    line.strip_prefix("<!-- ")?.strip_prefix(kind)?.strip_prefix(": ")?.strip_suffix(" -->")
+}
+
+/// A row for each variant, for each public field, and for each public method of this type that gives the type itself, or
+/// may; or for all of them.
+fn rows(code: &str, name: &str, all: bool) -> Vec<String> {
     let file = syn::parse_file(code).expect("code that compiles");
+    let parts = file.items.iter().flat_map(|item| match item {
+        Item::Enum(of) if of.ident == name => of.variants.iter().map(|variant| variant_row(variant, name)).collect(),
+        Item::Struct(of) if of.ident == name => of.fields.iter().filter_map(field_row).collect(),
+        _ => Vec::new(),
+    });
     let methods = file.items.iter().filter_map(|item| match item {
         Item::Impl(block) if block.trait_.is_none() && is_named(&block.self_ty, name) => Some(&block.items),
         _ => None,
@@ -104,20 +144,55 @@ fn rows(code: &str, name: &str) -> Vec<String> {
         ImplItem::Fn(method) => Some(method),
         _ => None,
     });
-    methods.filter(|method| is_setting(method, name)).map(|method| row(method, name)).collect()
+    let methods = methods.filter(|method| is_shown(method) && (all || is_setting(method, name)));
+    parts.chain(methods.map(|method| row(method, name))).collect()
+}
+
+fn variant_row(variant: &Variant, name: &str) -> String {
+    let holds = match &variant.fields {
+        Fields::Unit => "",
+        Fields::Named(_) => " { … }",
+        Fields::Unnamed(_) => "(…)",
+    };
+    table_row(&format!("{name}::{}{holds}", variant.ident), &variant.attrs)
+}
+
+fn field_row(field: &Field) -> Option<String> {
+    let ident = field.ident.as_ref().filter(|_| matches!(field.vis, Visibility::Public(_)))?;
+    Some(table_row(&ident.to_string(), &field.attrs))
 }
 
 fn is_named(of: &Type, name: &str) -> bool {
     matches!(of, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
+/// What a `Result` is of when it succeeds.
+fn succeeding(of: &Type) -> Option<&Type> {
+    let Type::Path(path) = of else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == "Result")?;
+    match &last.arguments {
+        PathArguments::AngleBracketed(of) => of.args.iter().find_map(|of| match of {
+            GenericArgument::Type(of) => Some(of),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
 fn is_setting(method: &ImplItemFn, name: &str) -> bool {
     let by_reference = matches!(method.sig.inputs.first(), Some(FnArg::Receiver(own)) if matches!(own.kind, ReceiverKind::Reference(..)));
     let gives_it = match &method.sig.output {
-        ReturnType::Type(_, of) => is_named(of, "Self") || is_named(of, name),
+        ReturnType::Type(_, of) => {
+            [Some(&**of), succeeding(of)].into_iter().flatten().any(|of| is_named(of, "Self") || is_named(of, name))
+        }
         ReturnType::Default => false,
     };
-    matches!(method.vis, Visibility::Public(_)) && gives_it && !by_reference
+    gives_it && !by_reference
+}
+
+fn is_shown(method: &ImplItemFn) -> bool {
+    let hidden = |attribute: &Attribute| matches!(&attribute.meta, Meta::List(list) if list.path.is_ident("doc") && list.tokens.to_string() == "hidden");
+    matches!(method.vis, Visibility::Public(_)) && !method.attrs.iter().any(hidden)
 }
 
 fn row(method: &ImplItemFn, name: &str) -> String {
@@ -131,9 +206,13 @@ fn row(method: &ImplItemFn, name: &str) -> String {
     });
     let call = format!("{}({})", method.sig.ident, arguments.collect::<Vec<_>>().join(", "));
     let of = if made { format!("{name}::") } else { String::new() };
-    let says = docs(&method.attrs);
-    assert!(!says.is_empty(), "{name}::{call} says nothing");
-    format!("| `{of}{call}` | {says} |")
+    table_row(&format!("{of}{call}"), &method.attrs)
+}
+
+fn table_row(setting: &str, attributes: &[Attribute]) -> String {
+    let says = docs(attributes);
+    assert!(!says.is_empty(), "{setting} says nothing");
+    format!("| `{setting}` | {says} |")
 }
 
 /// The docs up to the first heading or block of code, as one line without links.

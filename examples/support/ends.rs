@@ -58,10 +58,21 @@ pub(crate) fn schema(path: &Path) -> avro::Schema {
 /// Ends a pipeline by writing its records there, a line each.
 #[track_caller]
 pub(crate) fn write<T: Data, M>(records: Stream<T, M>, path: &Path) -> Pipeline {
-    if path == Path::new(STANDARD) {
+    if is_standard(path) {
         records.sink(Stdout::new(Lines::default()))
     } else {
         records.sink(millstream::sinks::file::Output::create(path, Lines::default()))
+    }
+}
+
+/// Ends a pipeline that reads what a server forgets once it is told: with a state folder the file is made, and holds just
+/// what the positions there say; without one it is appended to.
+#[track_caller]
+pub(crate) fn write_or_append<T: Data, M>(records: Stream<T, M>, path: &Path, state: Option<PathBuf>) -> Pipeline {
+    match state {
+        Some(folder) => write(records, path).store(Embedded::at(folder)),
+        None if is_standard(path) => write(records, path),
+        None => records.sink(millstream::sinks::file::Output::append(path, Lines::default())),
     }
 }
 

@@ -8,7 +8,8 @@ pub(crate) struct Brokers {
     /// Brokers of the cluster, HOST:PORT each, with commas between
     #[arg(long, value_name = "A,B")]
     brokers: String,
-    /// A property of the client library, such as security.protocol=SSL; may be given several times
+    /// A property of the client library, such as security.protocol=SSL or ssl.ca.location=FILE; may be given several
+    /// times
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
     properties: Vec<(String, String)>,
 }

@@ -22,7 +22,7 @@ use millstream::prelude::*;
 use millstream::terminal::{self, Form, Options};
 
 pub(crate) use condition::{Condition, Test};
-pub(crate) use ends::{Input, Output, State, is_standard, schema, write};
+pub(crate) use ends::{Input, Output, State, is_standard, schema, write, write_or_append};
 pub(crate) use errors::Errors;
 
 /// The library chooses no allocator; programs do well with this one.

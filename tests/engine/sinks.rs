@@ -1,5 +1,7 @@
 //! What sinks do: settle late, keep positions, go away, break, lose.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use millstream::contracts::{Cause, Emit};
@@ -228,4 +230,24 @@ async fn a_letter_that_fails_late_is_not_taken_for_written() {
     let error = fails(fails_late(&ledger, Cause::Record, OnError::dead_letter(letters))).await;
     assert_eq!(error.message(), "the script says that this row fails late");
     assert!(ledger.saved("p0").unwrap_or_default() <= 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_a_letter_could_not_be_written_none_is_tried_again_and_nothing_is_given_back_while_it_runs() {
+    let (ledger, tries) = (Ledger::new(), Arc::new(AtomicU32::new(0)));
+    let counts = tries.clone();
+    let tried = move |_: &Bytes| {
+        counts.fetch_add(1, Relaxed);
+        true
+    };
+    let letters = ScriptSink::<Bytes>::new(&ledger, "letters").fails_on(tried, u32::MAX, Cause::Outside);
+    // Several of a batch, so that others wait for their letters when the first one's is not written.
+    let sink = ScriptSink::<String>::new(&ledger, "out").fails_late(|text| text.ends_with('5'), Cause::Record);
+    let numbers = (0..1_000).map(|number: u64| number.to_string());
+    let source = Script::of(&ledger, numbers).batch(32).every(millis(20)).pessimistic();
+    let policy = OnError::dead_letter(letters);
+    let error = fails(Pipeline::source(source).sink(sink).named("out").on_error(policy)).await;
+    assert_eq!((error.message(), tries.load(Relaxed)), ("the script says that this row fails", 1));
+    let writes = |act: &Act| matches!(act, Act::Wrote { sequence: 5.., sink, .. } if sink == "out");
+    assert!(ledger.count(writes) <= 27, "a record of the batch was given back, and came again");
 }

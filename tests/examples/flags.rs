@@ -95,9 +95,9 @@ const OF_SERVERS: &[OfServers] = &[
     #[cfg(all(feature = "kafka", feature = "registry"))]
     of_servers(
         "kafka_avro_to_json",
-        &["--brokers", NOWHERE, "--topic", "t", "--group", "g", "--registry", REGISTRY, "--output", "-"],
+        &["--brokers", NOWHERE, "--topic", "t", "--group", "g", "--registry", REGISTRY, "--output", "missing/out"],
         "at-least-once",
-        ["KAFKA", "STD-OUT"],
+        ["KAFKA", "FILE"],
     ),
     #[cfg(all(feature = "kafka", feature = "registry"))]
     of_servers(

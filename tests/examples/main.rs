@@ -3,6 +3,8 @@
 //!
 //! `cargo test` builds the examples first; `cargo test --test examples` alone takes those that were built last.
 
+#[cfg(feature = "avro")]
+mod avro;
 mod copying;
 mod counting;
 mod filtering;

@@ -92,7 +92,7 @@ fn whoever_is_asked_to_end_while_folds_have_it_all_does_and_the_order_holds_afte
     }
     let expected: String = order.iter().map(|word| format!("{word}\t{}\n", totals[word])).collect();
     assert!(printed == expected.as_bytes(), "{} bytes are printed, {} expected", printed.len(), expected.len());
-    println!("{} words, {landed} of 3 asked to end in mid-run, the order is right", totals.len());
+    told!("{} words, {landed} of 3 asked to end in mid-run, the order is right", totals.len());
     assert!(landed > 0, "all had ended before: this test proves nothing");
 }
 
@@ -139,7 +139,7 @@ fn examples_print_the_same_on_three_instances_as_on_one() {
         assert!(one == three, "{program} {flags:?}: three instances print other bytes than one");
         bytes += one.len();
     }
-    println!("5 jobs: three instances printed the same {bytes} bytes as one");
+    told!("5 jobs: three instances printed the same {bytes} bytes as one");
 }
 
 /// Lines of two words that come again and a number that doesn't.
@@ -262,5 +262,5 @@ fn folds_and_limits_give_the_same_on_three_instances_as_on_one() {
         assert!(one == on_instances(3, number), "{name}: three instances put out other rows than one");
         rows += one.len();
     }
-    println!("{} pipelines: {rows} rows, the same on three instances as on one", all.len());
+    told!("{} pipelines: {rows} rows, the same on three instances as on one", all.len());
 }

@@ -361,7 +361,7 @@ impl Cluster {
     pub(crate) fn finish_all(&mut self) {
         self.end_all();
         let Self { name, records, landed, .. } = self;
-        println!("{name}: {records} records, {landed} faults landed, the output is right");
+        told!("{name}: {records} records, {landed} faults landed, the output is right");
     }
 
     /// Like [`finish_all`](Self::finish_all), and says nothing.

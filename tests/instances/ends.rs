@@ -87,7 +87,7 @@ fn whoever_is_killed_at_the_very_end_finds_that_all_is_done() {
             _ => cluster.finish_all(),
         }
     }
-    println!("{landed} of 3 kills landed at the very end");
+    told!("{landed} of 3 kills landed at the very end");
     assert!(landed > 0, "all had ended before: this test proves nothing");
 }
 

@@ -145,7 +145,8 @@ fn command_by(by: &[&str], program: &str) -> Command {
 fn skip() {
     let thread = std::thread::current();
     let skipped = format!(
-        "SKIPPED: {}: no cuts between network namespaces, because this user may make none: run it as root",
+        "SKIPPED: {}: no cuts between network namespaces, because there is no `ip` (iproute2) or this user may make \
+         none: install it, and run this as root",
         thread.name().unwrap_or("a test")
     );
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{skipped}");

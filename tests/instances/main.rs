@@ -11,6 +11,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(target_os = "linux")]
 
+#[macro_use]
+#[path = "../kill/told.rs"]
+mod told;
+
 mod again;
 mod alike;
 mod broker;

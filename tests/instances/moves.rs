@@ -104,7 +104,7 @@ impl Queue {
         let in_flight = sum(|turn, _| turn.in_flight());
         let again = sum(|turn, passed| passed - turn.acknowledged);
         let (name, landed, late) = (&self.name, landed.len(), self.broker.late());
-        println!(
+        told!(
             "{name}: {records} records in {} turns, {landed} faults landed with {in_flight} records in flight: {again} \
              had arrived and came again, {} were discarded; {late} acknowledgements came too late",
             turns.len(),

@@ -155,7 +155,7 @@ impl Faults {
 fn whatever_happens_every_few_moments_the_output_is_the_input() {
     let setting = Setting::chosen();
     let seed = number_in("MILLSTREAM_SEED").unwrap_or_else(|| RandomState::new().hash_one(0) % 1_000_000);
-    println!("soak: seed {seed}, {} records", setting.records);
+    told!("soak: seed {seed}, {} records", setting.records);
     let mut cluster = Cluster::anywhere("soak", INSTANCES, copies(setting.records, setting.work));
     let began = Instant::now();
     cluster.start_all();
@@ -165,7 +165,7 @@ fn whatever_happens_every_few_moments_the_output_is_the_input() {
     let Setting { records, faults, .. } = setting;
     let seconds = began.elapsed().as_secs();
     let cuts = if cluster.has_networks() { "" } else { "; no cuts possible" };
-    println!(
+    told!(
         "soak: seed {seed}, {records} records in {seconds} s, {count} faults landed ({kinds}{cuts}), the output is the \
          input"
     );

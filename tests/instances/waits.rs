@@ -97,7 +97,7 @@ fn no_last_word() {
     assert_eq!(status.code(), Some(0), "{said}");
     std::fs::write(cluster.path("close"), "").expect("a file can be written");
     cluster.end_all();
-    println!("no last word: {RECORDS} records, the origin was in doubt, the output is right");
+    told!("no last word: {RECORDS} records, the origin was in doubt, the output is right");
 }
 
 /// What a broker can move is given up when the merge stays away, and read again once it is back.

@@ -28,8 +28,7 @@ impl SmallDisk {
         }
         let skipped = "SKIPPED: full disks, because this user may mount no tmpfs: run this test as root";
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{skipped}");
-        println!("{skipped}");
-        eprintln!("{skipped}");
+        told!("{skipped}");
         None
     }
 

@@ -39,7 +39,7 @@ fn kill_often(name: &str, job: &Job) {
     }
     let Tally { landed, mid_run, committed, done } = tally;
     let records = job.records;
-    println!(
+    told!(
         "{name}: {records} records, {landed} kills landed, {mid_run} of them mid-run and {committed} after a commit; \
          {done} times done, the output right each time"
     );
@@ -127,6 +127,6 @@ fn a_first_start_survives_kills() {
         }
         job.finish();
     }
-    println!("first start: 2000 records, {landed} kills landed, {before_output} before anything was written");
+    told!("first start: 2000 records, {landed} kills landed, {before_output} before anything was written");
     assert!(before_output > 0, "no kill came before the first record: this test proves nothing");
 }

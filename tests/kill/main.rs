@@ -11,6 +11,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(unix)]
 
+#[macro_use]
+mod told;
+
 mod built;
 mod disk;
 mod inputs;

@@ -57,7 +57,7 @@ fn each_is_refused(job: &Job, cases: &[Case<'_>]) {
         damage();
         let damaged = files(job.folder());
         let ran = run(job.command());
-        println!("{name}: {}", ran.said.trim_end());
+        told!("{name}: {}", ran.said.trim_end());
         ran.fails(words);
         let after = files(job.folder());
         // A whole store notes in its own file that it was opened; what it holds is seen once the job goes on.
@@ -193,7 +193,7 @@ fn another_pipeline_or_input_over_the_same_state_is_refused() {
     let before = files(job.folder());
     let refused = |command: Command, words: &[&str]| {
         let ran = run(command);
-        println!("{}", ran.said.trim_end());
+        told!("{}", ran.said.trim_end());
         ran.fails(words);
         assert!(files(job.folder()) == before, "nothing is touched");
     };

@@ -10,17 +10,31 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 #![cfg(target_os = "linux")]
 
+#[macro_use]
+#[path = "../kill/told.rs"]
+mod told;
+
 #[cfg(feature = "amqp")]
 mod amqp;
 #[cfg(feature = "avro")]
 mod avro;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(any(feature = "amqp", feature = "kafka"))]
+mod moment;
 mod processes;
 mod proxies;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "amqp", feature = "kafka"))]
 #[path = "../kill/random.rs"]
 mod random;
 mod starts;
 #[allow(dead_code, reason = "the tests of each feature use a part of it")]
 mod support;
+
+/// Says what a conformance suite has seen, and that it holds.
+#[cfg(any(feature = "amqp", feature = "kafka"))]
+#[track_caller]
+fn conforms(report: &millstream::testkit::conformance::Report) {
+    told!("{report}");
+    report.assert_holds();
+}

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Says what a server that has just started took.
 fn started(name: &str, began: Instant, process: &Process) {
     let memory = process.memory() / 1_000_000;
-    eprintln!(
+    told!(
         "{name}: ready after {:.1} s, {memory} MB in {} processes",
         began.elapsed().as_secs_f32(),
         process.pids().len()

@@ -23,6 +23,10 @@
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what passed and what landed is part of the result")]
 
+#[macro_use]
+#[path = "../kill/told.rs"]
+mod told;
+
 mod cluster;
 mod disk;
 mod downstream;
@@ -60,7 +64,7 @@ fn whatever_happens_what_the_plan_promises_holds() {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).without_time().try_init();
         let outcome = run(seed);
-        println!("{}", outcome.told);
+        told!("{}", outcome.told);
         assert!(outcome.wrong.is_empty(), "seed {seed}:\n{}", outcome.wrong.join("\n"));
         return;
     }
@@ -68,10 +72,10 @@ fn whatever_happens_what_the_plan_promises_holds() {
     let seeds: Vec<u64> = seeds().chain(pinned).collect::<BTreeSet<_>>().into_iter().collect();
     let (tally, failed) = run_all(&seeds);
     let seeds = seeds.len();
-    println!("{seeds} seeds: {tally}");
+    told!("{seeds} seeds: {tally}");
     if let Some(Outcome { seed, told, .. }) = failed.first() {
-        println!("{told}");
-        failed.iter().for_each(|outcome| println!("seed {}: {}", outcome.seed, outcome.wrong[0]));
+        told!("{told}");
+        failed.iter().for_each(|outcome| told!("seed {}: {}", outcome.seed, outcome.wrong[0]));
         panic!(
             "{} of {seeds} seeds failed; the first, alone: MILLSTREAM_SEED={seed} cargo test --test simulation -- \
              --nocapture",

@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use millstream::amqp::DeclaredQueue;
@@ -84,6 +86,12 @@ impl Client {
             channel.close(200, "seen".into()).await.expect("it closes channels");
             found.into_iter().map(|delivery| delivery.data).collect()
         })
+    }
+
+    /// Takes a queue away with all that is in it.
+    pub(super) fn delete(&self, queue: &str) {
+        let gone = apart(&self.runtime, self.channel.queue_delete(queue.into(), QueueDeleteOptions::default()));
+        gone.expect("the queue is there");
     }
 
     /// How many messages are in a queue and with nobody.

@@ -1,7 +1,7 @@
 //! Queues, exchanges and bindings: made where a pipeline says so, and else looked for.
 
 use bytes::Bytes;
-use millstream::amqp::{DeclaredQueue, Exchange, Kind, Queue};
+use millstream::amqp::{DeclaredQueue, Exchange, Kind, Message, Queue};
 use millstream::prelude::*;
 
 use super::client::{Client, unique};
@@ -58,7 +58,35 @@ fn what_is_declared_is_there() {
     let error = run(Pipeline::source(Queue::new(broker.url(), &queue).declare(other)).sink(Null::<Bytes>::new()));
     let error = error.expect_err("it is another one").to_string();
     assert!(error.contains("can't be declared; declare it as it is"), "{error}");
-    println!("declared: 1 queue, 2 exchanges, 2 bindings; 30 records, 20 of them read");
+    told!("declared: 1 queue, 2 exchanges, 2 bindings; 30 records, 20 of them read");
+}
+
+#[test]
+fn a_queue_is_bound_by_headers() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let (queue, events) = (unique("declared"), unique("events"));
+    let declared = DeclaredQueue::classic().argument("x-expires", 600_000).exchange(&events, Kind::Headers);
+    let declared = declared
+        .bind_headers(&events, [("type", "order"), ("country", "DE")])
+        .bind_headers(&events, [("x-match", "any"), ("urgent", "yes")]);
+    let client = Client::new(&broker.url());
+    client.declare(&declared, &queue);
+    let message = |body: &str, headers: &[(&str, &str)]| {
+        let mut message = Message::new(body.to_owned());
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.into()));
+        message.properties.headers = headers.collect();
+        message
+    };
+    let messages = [
+        message("both", &[("type", "order"), ("country", "DE")]),
+        message("one", &[("type", "order"), ("country", "FR")]),
+        message("urgent", &[("urgent", "yes")]),
+        message("none", &[]),
+    ];
+    let sink = Exchange::new(broker.url(), &events).messages().unroutable_is_fine();
+    run(Pipeline::source(List::new(messages)).sink(sink)).expect("it is published");
+    assert_eq!(client.look(&queue), [b"both".to_vec(), b"urgent".to_vec()]);
+    told!("declared: 2 bindings by headers, which 2 of 4 messages match");
 }
 
 #[test]
@@ -111,5 +139,5 @@ fn records_say_where_they_go() {
     assert!(repeats <= 200, "{repeats} repeats");
     assert_eq!(summary.skipped, (0..200).filter(|number| !goes(number)).count() as u64);
     assert!(exchange(broker, &missing).is_none());
-    println!("to exchanges by record: 200 records, {} left out, {repeats} repeats", summary.skipped);
+    told!("to exchanges by record: 200 records, {} left out, {repeats} repeats", summary.skipped);
 }

@@ -31,7 +31,7 @@ fn a_broker_that_is_killed_under_load_loses_nothing() {
     }
     // A broker that comes back may give what is new before it gives again what was in flight.
     let came = flowing.finish(false);
-    println!("a broker killed: {} records, {kills} kills landed, {came}", flow.records);
+    told!("a broker killed: {} records, {kills} kills landed, {came}", flow.records);
     assert!(came.repeats > 0, "nothing was in flight when the broker was killed: this shows nothing");
 }
 
@@ -52,7 +52,7 @@ fn cut_while(of: &str, publishes: bool, frames: &[(Kind, Cut)]) {
         until("the cut", || proxy.cuts() > before);
     }
     let came = flowing.finish(true);
-    println!("cut in mid-{of}: {} records, {} cuts landed, {came}", flow.records, proxy.cuts());
+    told!("cut in mid-{of}: {} records, {} cuts landed, {came}", flow.records, proxy.cuts());
     assert!(proxy.cuts() >= 9 && proxy.connections() > 9, "{} cuts landed", proxy.cuts());
 }
 
@@ -88,5 +88,5 @@ fn a_connection_that_is_dead_is_found_out() {
     });
     proxy.resume();
     let came = flowing.finish(true);
-    println!("a dead connection: {} records, 1 stall landed, {came}", flow.records);
+    told!("a dead connection: {} records, 1 stall landed, {came}", flow.records);
 }

@@ -76,14 +76,86 @@ impl<'a> Three<'a> {
         let port = active["channel_details"]["peer_port"].as_u64().and_then(|port| u16::try_from(port).ok())?;
         self.programs.iter().position(|program| program.as_ref().is_some_and(|program| program.has_port(port)))
     }
+
+    /// Waits until so many different ones are printed and all is acknowledged, and has all end.
+    fn end(&mut self, output: &Path, count: usize) {
+        until("all to be printed", || {
+            std::thread::sleep(Duration::from_millis(100));
+            printed(output).into_iter().collect::<BTreeSet<_>>().len() == count
+        });
+        until("all to be acknowledged", || self.broker.messages(&self.queue) == 0);
+        self.programs.iter().flatten().for_each(Process::ask_to_end);
+        for program in std::mem::take(&mut self.programs).into_iter().flatten() {
+            program.ends_well();
+        }
+    }
 }
 
 impl Drop for Three<'_> {
     fn drop(&mut self) {
         for (instance, program) in self.programs.iter().enumerate().filter(|_| std::thread::panicking()) {
-            println!("instance {}: {}", instance + 1, program.as_ref().map(Process::said).unwrap_or_default());
+            told!("instance {}: {}", instance + 1, program.as_ref().map(Process::said).unwrap_or_default());
         }
     }
+}
+
+/// Publishes documents to a queue, of which no more are let through than is allowed.
+async fn publish(url: String, queue: String, allowed: Arc<AtomicU64>) -> Result<u64, millstream::Error> {
+    let documents = List::new((0..RECORDS).map(document).collect::<Vec<_>>());
+    let count = AtomicU64::new(0);
+    let publishes = Pipeline::source(documents).throttle(200, Duration::from_millis(100));
+    let publishes = publishes.filter(move |_: &String| {
+        let number = count.fetch_add(1, Relaxed);
+        while number >= allowed.load(Relaxed) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
+    });
+    let summary = publishes.sink(Exchange::new(url, "").routing_key(&queue)).run().await?;
+    Ok(summary.records_out)
+}
+
+/// What landed.
+#[derive(Default)]
+struct Faults {
+    kills: usize,
+    closed: usize,
+}
+
+/// Waits until one of those that don't print is active. The one that prints stays: its connection is ended, and another
+/// becomes active.
+fn active_one(three: &Three<'_>, faults: &mut Faults) -> usize {
+    let mut active = None;
+    until("one to be active", || {
+        active = three.active();
+        if active == Some(2) {
+            let of_it = three.broker.connections().into_iter().filter(|one| {
+                let port = one.name.split(" -> ").next().and_then(|from| from.rsplit(':').next()?.parse().ok());
+                port.is_some_and(|port| three.programs[2].as_ref().is_some_and(|program| program.has_port(port)))
+            });
+            faults.closed += of_it.filter(|one| three.broker.close(one)).count();
+            active = None;
+            std::thread::sleep(Duration::from_millis(600));
+        }
+        active.is_some()
+    });
+    active.expect("one is active")
+}
+
+/// How many epochs of the source these were printed in. Within one all is in order: it goes back only where another one
+/// begins, and not further than to what may have been unacknowledged.
+fn epochs(printed: &[u64], passes: &[u64]) -> usize {
+    let (mut epochs, mut next) = (1, 0);
+    for (at, number) in printed.iter().enumerate() {
+        let passed = passes.partition_point(|passed| passed < number);
+        assert!(passed <= next, "{number} was printed when {} had not been", passes[next]);
+        if at > 0 && printed[at - 1] >= *number {
+            epochs += 1;
+            assert!(number + PREFETCH > passes[next - 1], "{number} came again behind {}", passes[next - 1]);
+        }
+        next = next.max(passed + 1);
+    }
+    epochs
 }
 
 #[test]
@@ -95,76 +167,61 @@ fn another_instance_takes_over_when_the_active_one_is_killed() {
     let output = folder.path().join("output");
     let mut three = Three::start(broker, &queue, &output);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
-    let documents = List::new((0..RECORDS).map(document).collect::<Vec<_>>());
     // There is always something left to be read when one is killed.
-    let (allowed, count) = (Arc::new(AtomicU64::new(RECORDS * 60 / 100)), AtomicU64::new(0));
-    let (most, publishes) = (allowed.clone(), Pipeline::source(documents).throttle(200, Duration::from_millis(100)));
-    let publishes = publishes.filter(move |_: &String| {
-        let number = count.fetch_add(1, Relaxed);
-        while number >= most.load(Relaxed) {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        true
-    });
-    let publishes = publishes.sink(Exchange::new(broker.url(), "").routing_key(&queue));
-    let publishing = runtime.spawn(async { publishes.run().await.map(|summary| summary.records_out) });
+    let allowed = Arc::new(AtomicU64::new(RECORDS * 60 / 100));
+    let publishing = runtime.spawn(publish(broker.url(), queue.clone(), allowed.clone()));
     let passes = (0..RECORDS).filter(|number| !number.is_multiple_of(3)).collect::<Vec<_>>();
-    let (mut kills, mut closed) = (0, 0);
+    let mut faults = Faults::default();
     for (percent, then) in [(20, 90), (55, 100)] {
         until("some to be printed", || printed(&output).len() * 100 >= passes.len() * percent);
-        let mut active = None;
-        until("one to be active", || {
-            active = three.active();
-            if active == Some(2) {
-                // The one that prints stays: its connection is ended, and another becomes active.
-                let of_it = broker.connections().into_iter().filter(|one| {
-                    let port = one.name.split(" -> ").next().and_then(|from| from.rsplit(':').next()?.parse().ok());
-                    port.is_some_and(|port| three.programs[2].as_ref().is_some_and(|program| program.has_port(port)))
-                });
-                closed += of_it.filter(|one| broker.close(one)).count();
-                active = None;
-                std::thread::sleep(Duration::from_millis(600));
-            }
-            active.is_some()
-        });
-        let victim = active.expect("one is active");
-        println!("instance {} is active", victim + 1);
+        let victim = active_one(&three, &mut faults);
+        told!("instance {} is active", victim + 1);
         assert!(three.programs[victim].take().expect("it runs").kill());
-        kills += 1;
+        faults.kills += 1;
         let before = printed(&output).len();
         allowed.store(RECORDS * then / 100, Relaxed);
         until("another to take over", || printed(&output).len() > before + 200);
         three.begin(victim, Stdio::null());
     }
     assert_eq!(runtime.block_on(publishing).expect("it runs").expect("all is published"), RECORDS);
-    until("all to be printed", || {
-        std::thread::sleep(Duration::from_millis(100));
-        printed(&output).into_iter().collect::<BTreeSet<_>>().len() == passes.len()
-    });
-    until("all to be acknowledged", || broker.messages(&queue) == 0);
-    three.programs.iter().flatten().for_each(Process::ask_to_end);
-    for program in std::mem::take(&mut three.programs).into_iter().flatten() {
-        program.ends_well();
-    }
-    let found = printed(&output);
-    // Within an epoch of the source all is in order: it goes back only where another one begins, and not further than to what
-    // may have been unacknowledged.
-    let (mut epochs, mut next) = (1, 0);
-    for (at, number) in found.iter().enumerate() {
-        let passed = passes.partition_point(|passed| passed < number);
-        assert!(passed <= next, "{number} was printed when {} had not been", passes[next]);
-        if at > 0 && found[at - 1] >= *number {
-            epochs += 1;
-            assert!(number + PREFETCH > passes[next - 1], "{number} came again behind {}", passes[next - 1]);
-        }
-        next = next.max(passed + 1);
-    }
-    let repeats = found.len() - passes.len();
-    println!(
+    three.end(&output, passes.len());
+    let (found, Faults { kills, closed }) = (printed(&output), faults);
+    let (epochs, repeats) = (epochs(&found, &passes), found.len() - passes.len());
+    told!(
         "three instances: {RECORDS} records, {kills} kills of the active one landed, {closed} connections closed, {epochs} \
          epochs, {repeats} repeats"
     );
     let takeovers = kills + closed;
     assert!(epochs <= takeovers + 1, "{epochs} epochs: out of order within one");
     assert!(repeats as u64 <= PREFETCH * takeovers as u64, "{repeats} repeats: more than was unacknowledged");
+}
+
+#[test]
+fn two_instances_write_a_queue_into_a_file_that_keeps_positions() {
+    const COUNT: u64 = 2_000;
+    let Some(broker) = RabbitMq::shared() else { return };
+    let (client, queue, url) = (Client::new(&broker.url()), unique("into-a-file"), broker.url());
+    client.queue(&queue, &[("x-single-active-consumer", AMQPValue::Boolean(true))]);
+    client.fill(&queue, (0..COUNT).map(|number| number.to_string().into_bytes()));
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| folder.path().join(name).to_str().expect("such paths are text").to_owned();
+    let (output, sockets) = (path("output"), [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a port is free")));
+    let peers = sockets.map(|socket| socket.local_addr().expect("it has one").to_string());
+    let start = |instance: usize| {
+        let (state, all) = (path(&format!("state-{instance}")), peers.join(","));
+        let reads = ["--url", &url, "--queue", &queue, "--output", &output, "--state", &state];
+        let joins =
+            ["--peers", &all, "--listen", &peers[instance], "--detection", "2", "--plain-on-loopback-for-tests"];
+        Process::start("amqp_to_file", &[&reads[..], &joins].concat())
+    };
+    let programs = [0, 1].map(start);
+    let lines = || std::fs::read_to_string(&output).unwrap_or_default().lines().count() as u64;
+    let began = std::time::Instant::now();
+    while (lines() < COUNT || client.count(&queue) > 0) && began.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    programs.iter().for_each(Process::ask_to_end);
+    let said = programs.map(Process::ends_well);
+    told!("two instances: {} of {COUNT} messages in a file", lines());
+    assert_eq!(lines(), COUNT, "{said:?}");
 }

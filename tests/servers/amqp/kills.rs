@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::client::{Client, unique};
 use super::flow::until;
+use crate::moment::some_moment;
+use crate::random::Random;
 use crate::support::example::Process;
 use crate::support::rabbitmq::RabbitMq;
 
@@ -36,13 +38,10 @@ impl<'a> Killed<'a> {
         // Few in flight, so that there is something left to do.
         let slowly = [&arguments[..], &["--prefetch", "400"]].concat();
         let start = |arguments: &[&str]| Process::start(name, arguments);
-        let (mut landed, mut mid_run, mut random) = (0, 0, 88_172_645_463_325_252_u64);
+        let (mut landed, mut mid_run, mut random) = (0, 0, Random::new());
         while landed < kills() {
-            let (before, program) = (size(), start(&slowly));
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            std::thread::sleep(Duration::from_millis(300 + random % 1_200));
+            let (before, mut program) = (size(), start(&slowly));
+            some_moment(&mut random, &mut program, || size() != before);
             mid_run += u64::from(size() != before);
             let said = program.said();
             assert!(program.kill(), "it ended by itself: {said}");
@@ -64,7 +63,7 @@ impl<'a> Killed<'a> {
         assert!(counts.keys().copied().eq(0..records), "{} of {records} records are there", counts.len());
         let repeats: u64 = counts.values().map(|count| count - 1).sum();
         assert_eq!(client.count(&queue), 0, "all is acknowledged");
-        println!("{name}: {records} records, {landed} kills landed, {mid_run} of them mid-run; {repeats} repeats");
+        told!("{name}: {records} records, {landed} kills landed, {mid_run} of them mid-run; {repeats} repeats");
         assert!(mid_run * 2 >= landed, "fewer than half of the kills landed mid-run: this shows nothing");
     }
 }

@@ -31,7 +31,7 @@ fn lines_are_published_each_once() {
     assert_eq!(first["properties"]["delivery_mode"], 2);
     let left = client.look(&queue);
     assert!(left.iter().map(|body| String::from_utf8_lossy(body)).eq((1..RECORDS).map(|number| number.to_string())));
-    println!("lines to a queue: {RECORDS} records, each once and in order");
+    told!("lines to a queue: {RECORDS} records, each once and in order");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn lines_are_not_lost_when_the_program_is_killed() {
     found.sort_unstable();
     found.dedup();
     assert!(found.iter().copied().eq(0..RECORDS), "{} of {RECORDS} lines arrived", found.len());
-    println!("lines to a queue: {RECORDS} records, {landed} kills landed, {} repeats", arrived - RECORDS);
+    told!("lines to a queue: {RECORDS} records, {landed} kills landed, {} repeats", arrived - RECORDS);
     assert!(landed == 3 && u64::from(at_the_kill) < RECORDS, "it was done when it was killed: this shows nothing");
 }
 

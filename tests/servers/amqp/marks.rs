@@ -46,7 +46,7 @@ fn of(messages: &[Message], so: impl Fn(&Message) -> bool) -> Vec<u64> {
 fn messages_that_came_back_are_marked() {
     let Some(messages) = read("classic", 10) else { return };
     let marked = of(&messages, |message| message.redelivered);
-    println!("given back: {} records, {} of them marked", messages.len(), marked.len());
+    told!("given back: {} records, {} of them marked", messages.len(), marked.len());
     assert_eq!(marked, (0..10).collect::<Vec<_>>());
     assert!(of(&messages, |message| message.delivery_count().is_some()).is_empty());
     assert_eq!(messages.len() as u64, RECORDS);
@@ -57,7 +57,7 @@ fn a_quorum_queue_counts_how_often_a_message_came_back() {
     let Some(messages) = read("quorum", RECORDS) else { return };
     let marked = of(&messages, |message| message.redelivered);
     let twice = of(&messages, |message| message.delivery_count() == Some(2));
-    println!("given back to a quorum queue: {} records, {} of them twice", messages.len(), twice.len());
+    told!("given back to a quorum queue: {} records, {} of them twice", messages.len(), twice.len());
     assert_eq!((marked, &twice), ((0..RECORDS).collect(), &(0..RECORDS).collect::<Vec<_>>()));
     assert_eq!(messages.len() as u64, RECORDS);
 }

@@ -1,5 +1,6 @@
 //! `amqp::Queue` and `amqp::Exchange` on RabbitMQ.
 
+mod acks;
 mod client;
 mod conformance;
 mod declares;
@@ -9,6 +10,7 @@ mod flood;
 mod flow;
 mod instances;
 mod kills;
+mod letters;
 mod lines;
 mod listings;
 mod marks;
@@ -18,5 +20,7 @@ mod python;
 mod timeout;
 mod times;
 mod tls;
+#[cfg(feature = "kafka")]
+mod to_kafka;
 #[cfg(feature = "kafka")]
 mod transactions;

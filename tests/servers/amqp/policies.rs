@@ -75,7 +75,7 @@ fn a_message_that_is_returned_meets_the_policy() {
         assert_eq!((summary.dead_lettered as usize, seen.len()), (bad, bad));
         assert_eq!(numbers(&client, &queue), good, "window {window}");
     }
-    println!("returned messages: {RECORDS} records, {bad} returned, under each of three policies and windows");
+    told!("returned messages: {RECORDS} records, {bad} returned, under each of three policies and windows");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_message_that_is_returned_is_tried_again_in_order() {
     let last = |number| found.iter().rposition(|found| *found == number);
     assert!((0..RECORDS).map(last).is_sorted_by(|a, b| a.is_some() && a < b), "{found:?}");
     let repeats = found.len() as u64 - RECORDS;
-    println!("returned and tried again: {RECORDS} records, {} retries, {repeats} repeats", summary.retried);
+    told!("returned and tried again: {RECORDS} records, {} retries, {repeats} repeats", summary.retried);
 }
 
 /// A queue that takes so many and refuses all others, and what publishes 50 records to it.
@@ -130,7 +130,7 @@ fn a_full_queue_that_refuses_fails_the_run_under_any_policy() {
         }
         assert_eq!(seen.len(), 0);
     }
-    println!("a full queue: 50 records, the run fails under each of two policies and windows");
+    told!("a full queue: 50 records, the run fails under each of two policies and windows");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_full_queue_that_refuses_is_tried_again_until_there_is_room() {
     assert_eq!(got, (0..50).collect::<Vec<_>>());
     assert_eq!(summary.skipped, 0);
     assert!(summary.retried > 0, "the queue took all");
-    println!("a full queue that gets room: 50 records, {} retries", summary.retried);
+    told!("a full queue that gets room: 50 records, {} retries", summary.retried);
 }
 
 /// A message whose user is another one makes the broker close the channel: which one it is comes out, and the others pass.
@@ -185,5 +185,5 @@ fn a_message_that_breaks_the_channel_meets_the_policy() {
     once.sort_unstable();
     once.dedup();
     assert_eq!(once, others, "{found:?}");
-    println!("a message that breaks the channel: 20 records, 1 refused, {} repeats", found.len() - 19);
+    told!("a message that breaks the channel: 20 records, 1 refused, {} repeats", found.len() - 19);
 }

@@ -26,7 +26,8 @@ while True:
     print(json.dumps({"body": body.hex(), "key": method.routing_key, "headers": plain(about.headers or {}),
         "type": about.type, "content_type": about.content_type, "mode": about.delivery_mode, "priority": about.priority,
         "id": about.message_id, "correlation": about.correlation_id, "reply": about.reply_to,
-        "timestamp": about.timestamp, "app": about.app_id, "encoding": about.content_encoding}))
+        "timestamp": about.timestamp, "app": about.app_id, "encoding": about.content_encoding,
+        "expiration": about.expiration, "user": about.user_id}))
 connection.close()
 "#;
 
@@ -70,9 +71,14 @@ fn pika_reads_what_we_wrote() {
     let properties = Properties {
         content_type: text("text/plain"),
         headers,
+        content_encoding: text("identity"),
         priority: Some(3),
         correlation_id: text("c"),
+        reply_to: text("r"),
+        expiration: text("600000"),
         message_id: text("m"),
+        user_id: text("guest"),
+        app_id: text("millstream"),
         timestamp: Some(1_700_000_000),
         kind: text("order"),
         ..Properties::default()
@@ -88,7 +94,8 @@ fn pika_reads_what_we_wrote() {
         read[0],
         serde_json::json!({
             "body": "626f647920ff", "key": queue, "type": "order", "content_type": "text/plain", "mode": 2, "priority": 3,
-            "id": "m", "correlation": "c", "reply": null, "timestamp": 1_700_000_000, "app": null, "encoding": null,
+            "id": "m", "correlation": "c", "reply": "r", "timestamp": 1_700_000_000, "app": "millstream",
+            "encoding": "identity", "expiration": "600000", "user": "guest",
             "headers": {
                 "text": "ä", "number": -5, "yes": true, "bytes": "01ff", "list": [1, "two"], "table": {"in": "it"},
                 "at": "2023-11-14 22:13:20", "nothing": null, "added": "here",
@@ -96,7 +103,7 @@ fn pika_reads_what_we_wrote() {
         })
     );
     assert_eq!((&read[1]["body"], &read[1]["mode"]), (&"".into(), &2.into()));
-    println!("pika read 2 messages that we wrote");
+    told!("pika read 2 messages that we wrote");
 }
 
 #[test]
@@ -117,8 +124,12 @@ fn we_read_what_pika_wrote() {
         assert_eq!((exchange.as_str(), routing_key, *redelivered), ("", &queue, false));
         assert_eq!(stamp.time.micros, (1_700_000_000 + number as i64) * 1_000_000, "the event time");
         assert_eq!((properties.priority, properties.delivery_mode), (Some(number as u8), Some(2)));
-        let texts = [&properties.content_type, &properties.kind, &properties.app_id, &properties.reply_to];
-        assert_eq!(texts.map(|text| text.as_deref().unwrap_or_default()), ["application/x", "order", "pika", "r"]);
+        let Properties { content_type, content_encoding, kind, app_id, reply_to, correlation_id, message_id, .. } =
+            properties;
+        let texts = [content_type, content_encoding, kind, app_id, reply_to, correlation_id, message_id];
+        let id = format!("m{number}");
+        let expected = ["application/x", "none", "order", "pika", "r", "c", &id];
+        assert_eq!(texts.map(|text| text.as_deref().unwrap_or_default()), expected);
         let headers: BTreeMap<_, _> = properties.headers.iter().map(|(name, value)| (name.as_str(), value)).collect();
         assert_eq!(headers["text"], &Value::from("ä"));
         assert_eq!((headers["number"].as_i64(), headers["large"].as_i64()), (Some(7), Some(1 << 40)));
@@ -126,6 +137,7 @@ fn we_read_what_pika_wrote() {
         assert_eq!(headers["at"], &Value::Timestamp(1_700_000_000));
         let Value::List(list) = headers["list"] else { panic!("a list") };
         assert_eq!((list[0].as_i64(), list[1].as_text()), (Some(1), Some("two")));
+        assert_eq!(headers["table"], &Value::Table(Headers::from([("in".to_owned(), Value::from("it"))])));
     }
-    println!("we read {} messages that pika wrote", seen.len());
+    told!("we read {} messages that pika wrote", seen.len());
 }

@@ -56,5 +56,5 @@ fn a_message_happened_when_it_says() {
     let named = times(broker, |queue| queue.event_time_header("at"));
     assert_eq!(named, [None, Some(1_600_000_002), Some(1_600_000_003), Some(1_600_000_004), None]);
     assert_eq!(times(broker, Queue::event_time_arrival), [None; 5]);
-    println!("event times: 5 records, by property, by header and by arrival");
+    told!("event times: 5 records, by property, by header and by arrival");
 }

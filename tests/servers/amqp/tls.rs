@@ -5,6 +5,7 @@ use millstream::prelude::*;
 
 use super::client::{Client, unique};
 use crate::support::certs::CLIENT;
+use crate::support::example::Process;
 use crate::support::rabbitmq::RabbitMq;
 
 const RECORDS: usize = 2_000;
@@ -33,7 +34,7 @@ fn records_pass_by_tls_for_a_client_that_is_known_by_its_certificate() {
             assert_eq!(read.run().await.expect("it is read").records_out, RECORDS as u64);
         });
         assert_eq!(seen.values(), lines);
-        println!("TLS: {RECORDS} records published and read by {broker}");
+        told!("TLS: {RECORDS} records published and read by {broker}");
     }
     let broker = by_certificate("who am I");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
@@ -41,6 +42,24 @@ fn records_pass_by_tls_for_a_client_that_is_known_by_its_certificate() {
     super::flow::until("the broker to know the connection", || {
         rabbit.connections().iter().any(|one| one.named.as_deref() == Some("who am I") && one.user == CLIENT)
     });
+}
+
+#[test]
+fn programs_are_told_whom_to_trust() {
+    let Some(rabbit) = RabbitMq::shared() else { return };
+    let (queue, folder) = (unique("tls"), tempfile::tempdir().expect("there is room"));
+    Client::new(&rabbit.url()).queue(&queue, &[]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let lines: String = (0..RECORDS).map(|number| format!("{number}\n")).collect();
+    std::fs::write(path("input"), &lines).expect("a file can be written");
+    let (url, authority) = (rabbit.tls_url(), rabbit.certs().authority().display().to_string());
+    let broker = ["--url", &url, "--ca", &authority];
+    let to = ["--input", &path("input"), "--exchange", "", "--routing-key", &queue];
+    Process::start("lines_to_amqp", &[&broker[..], &to].concat()).ends_well();
+    let from = ["--queue", &queue, "--output", &path("output"), "--limit", &RECORDS.to_string()];
+    Process::start("amqp_to_file", &[&broker[..], &from].concat()).ends_well();
+    assert_eq!(std::fs::read_to_string(path("output")).expect("it was written"), lines);
+    told!("TLS: {RECORDS} records went through two programs");
 }
 
 #[test]

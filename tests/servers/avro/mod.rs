@@ -1,5 +1,6 @@
 //! Avro beside what others read and write, and under a real schema registry.
 
+mod messages;
 mod others;
 #[cfg(all(feature = "kafka", feature = "registry"))]
 mod policies;
@@ -25,7 +26,17 @@ pub(crate) const EVERY: &str = r#"{"type": "record", "name": "test.Every", "fiel
     {"name": "maybe", "type": ["null", "Kind", "Four", {"type": "map", "values": "boolean"}], "default": null},
     {"name": "day", "type": {"type": "int", "logicalType": "date"}},
     {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
-    {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}}
+    {"name": "price", "type": {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}},
+    {"name": "paid", "type": {"type": "fixed", "name": "Paid", "size": 8, "logicalType": "decimal", "precision": 9, "scale": 2}},
+    {"name": "noon", "type": {"type": "int", "logicalType": "time-millis"}},
+    {"name": "noon_us", "type": {"type": "long", "logicalType": "time-micros"}},
+    {"name": "at_ms", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+    {"name": "at_ns", "type": {"type": "long", "logicalType": "timestamp-nanos"}},
+    {"name": "here_ms", "type": {"type": "long", "logicalType": "local-timestamp-millis"}},
+    {"name": "here_us", "type": {"type": "long", "logicalType": "local-timestamp-micros"}},
+    {"name": "id", "type": {"type": "string", "logicalType": "uuid"}},
+    {"name": "id16", "type": {"type": "fixed", "name": "Id16", "size": 16, "logicalType": "uuid"}},
+    {"name": "span", "type": {"type": "fixed", "name": "Span", "size": 12, "logicalType": "duration"}}
 ]}"#;
 
 /// Line `number` of what is written, in Avro's JSON encoding.
@@ -48,7 +59,10 @@ pub(crate) fn every(number: i64) -> String {
             concat!(
                 r#"{{"int":{int},"long":{long},"float":0.5,"double":-{number}.25,"yes":{yes},"text":"{text}","#,
                 r#""bytes":"\u0000\u0080\u00FF\"","nothing":null,"list":[null,{{"string":"a"}}{inner}],"map":{{"a":{number}}},"#,
-                r#""kind":"{kind}","four":"abcd","maybe":{maybe},"day":{number},"at":{at},"price":{price}}}"#
+                r#""kind":"{kind}","four":"abcd","maybe":{maybe},"day":{number},"at":{at},"price":{price},"#,
+                r#""paid":"\u0000\u0000\u0000\u0000\u0000\u0000\u0001\u00E2","noon":{noon},"noon_us":{noon},"at_ms":{at},"#,
+                r#""at_ns":{at},"here_ms":{at},"here_us":{at},"id":"00000000-0000-4000-8000-{number:012}","#,
+                r#""id16":"abcdefgh\u0080\u00FFklmnop","span":"\u0001\u0000\u0000\u0000abcd\u00FF\u0000\u0000\u0000"}}"#
             ),
             int = int,
             long = long,
@@ -60,6 +74,7 @@ pub(crate) fn every(number: i64) -> String {
             maybe = maybe,
             price = price,
             at = number * 1_000_003,
+            noon = 43_200_000 + number,
         )
     };
     nested(&format!(r#",{{"test.Every":{}}}"#, nested("")))

@@ -63,7 +63,7 @@ fn tools(jar: &Path, arguments: &[&str]) -> String {
 fn jar() -> Option<PathBuf> {
     let folder = or_skip(install("avro").map_err(|reason| format!("no Avro of others: {reason}")))?;
     let mut jars = std::fs::read_dir(folder).expect("it is installed").flatten().map(|entry| entry.path());
-    jars.find(|path| path.extension().is_some_and(|end| end == "jar"))
+    Some(jars.find(|path| path.extension().is_some_and(|end| end == "jar")).expect("Avro's tools are a jar"))
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn java_reads_ours_and_we_read_javas() {
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         std::fs::write(&theirs, ran.stdout).expect("written");
         assert!(read(&theirs).await == wanted(), "{codec}");
-        println!("{codec}: Java has read {VALUES} values of ours, and we {VALUES} of Java's");
+        told!("{codec}: Java has read {VALUES} values of ours, and we {VALUES} of Java's");
     }
 }
 
@@ -120,7 +120,7 @@ async fn python_reads_ours_and_writes_them_and_we_read_those() {
         let Some(copies) = Python::run(COPY, &[&text(&ours), &text(&theirs), codec.name()]) else { return };
         assert_eq!(copies.end(), [VALUES.to_string()]);
         assert!(read(&theirs).await == wanted(), "{codec}");
-        println!("{codec}: Python has read {VALUES} values of ours, and we the {VALUES} that it wrote of them");
+        told!("{codec}: Python has read {VALUES} values of ours, and we the {VALUES} that it wrote of them");
     }
 }
 

@@ -79,7 +79,7 @@ fn what_can_not_be_read_under_the_registry_meets_the_policy_and_nothing_else_doe
     assert!(error.contains("the schema of id 2147483647 can't be had") && error.contains("offset 10"), "{error}");
     assert_eq!(seen, good(0..10));
     assert!(kafka.committed(&group, &topic, 0).unwrap_or(0) <= 10);
-    println!("fail: {error}");
+    told!("fail: {error}");
 
     let group = unique("group");
     let (ended, seen) = read(kafka, &topic, &group, &registry, OnError::Skip);
@@ -102,5 +102,5 @@ fn what_can_not_be_read_under_the_registry_meets_the_policy_and_nothing_else_doe
     }
     // The schema, and that there is none of the other id: once for all three runs.
     assert_eq!(guard.passed(), 2, "each id is asked for once");
-    println!("{VALUES} values, {bad} of them poison, under each policy; two questions to the registry in all");
+    told!("{VALUES} values, {bad} of them poison, under each policy; two questions to the registry in all");
 }

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use millstream::prelude::Bytes;
+use millstream::kafka::{Message, Topic, Topics};
+use millstream::prelude::*;
 
 use super::everything;
 use super::registry::{Guard, json_of};
+use crate::kafka::client::run as run_here;
 use crate::support::built::example;
 use crate::support::kafka::Kafka;
 use crate::support::registry::{Registry, url};
@@ -74,7 +76,49 @@ fn from_json_to_a_topic_to_another_registrys_and_back_to_json() {
     let found = lines_of(output.as_ref());
     assert_eq!(found.len(), VALUES as usize);
     assert!(found == json_of(lines), "what came out is not what went in");
+    let keyed = ["--brokers", &brokers, "--from", &with_keys(kafka), "--to", "programs-keyed-other", "--keyed"];
+    kafka.add_topic("programs-keyed-other", 1, &[]);
+    let there_too = ["--group", "programs-keyed", "--to-registry", &two, "--to-registry-ca", &authority, "--until-end"];
+    ends_well("registry_to_registry", &[&keyed[..], &who[..], &there_too[..]].concat(), &password);
+    let read = ["--brokers", &brokers, "--topic", "programs-keyed-other", "--group", "programs-keys", "--until-end"];
+    let output = path("keyed.jsonl");
+    ends_well("kafka_avro_to_json", &[&read[..], &there[..], &["--output", &output]].concat(), &[]);
+    assert!(lines_of(output.as_ref()) == found, "what came out is not what went in");
+    assert!(keys(kafka, "programs-keyed-other").into_iter().eq((0..VALUES).map(|number| number.to_string())));
+
+    let reads = ["--brokers", &brokers, "--topic", "programs-other", "--state", &path("plain.state")];
+    plainly(&[&reads[..], &there[..]].concat(), &found, &path("plain.jsonl"));
     let passed = guard.passed();
     assert!(passed >= 2, "the guard was passed {passed} times");
-    println!("{VALUES} lines went through three programs and two registries; {passed} requests had the password");
+    told!("{VALUES} lines went through three programs and two registries; {passed} requests had the password");
+}
+
+/// A copy of the first topic whose messages have keys: their numbers.
+fn with_keys(kafka: &Kafka) -> String {
+    let to = "programs-keyed".to_owned();
+    kafka.add_topic(&to, 1, &[]);
+    let source = Topics::new(kafka.brokers(), ["programs-one"], "programs-numbers").messages().until_end();
+    let number = |message: &Message| message.origin.as_ref().map(|origin| origin.offset.to_string().into());
+    let sink = Topic::new(kafka.brokers(), &to).messages().key_by(number);
+    run_here(Pipeline::source(source).sink(sink)).expect("it is copied");
+    to
+}
+
+fn keys(kafka: &Kafka, topic: &str) -> Vec<String> {
+    let out = Collect::<Message>::new();
+    let seen = out.collected();
+    let source = Topics::new(kafka.brokers(), [topic], "programs-look").messages().until_end();
+    run_here(Pipeline::source(source).sink(out)).expect("it is read");
+    let key = |message: Message| String::from_utf8(message.key.expect("it has a key").to_vec()).expect("text");
+    seen.values().into_iter().map(key).collect()
+}
+
+/// The same topic as plain JSON: its lines are those of Avro's encoding without the names of branches.
+fn plainly(reads: &[&str], avro: &[Bytes], output: &str) {
+    let to = ["--group", "programs-plain", "--member", "plain", "--until-end", "--plain", "--output", output];
+    ends_well("kafka_avro_to_json", &[reads, &to[..]].concat(), &[]);
+    let found = lines_of(output.as_ref());
+    assert_eq!(found.len(), avro.len());
+    let wrapped = |line: &Bytes| String::from_utf8_lossy(line).contains(r#"{"string":"#);
+    assert!(avro.iter().any(wrapped) && !found.iter().any(wrapped), "branches have no names in plain JSON");
 }

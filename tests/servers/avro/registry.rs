@@ -73,7 +73,7 @@ async fn what_is_registered_is_looked_up_and_read() {
     assert_eq!(fresh.schema("avro-round-value", None).expect("the latest").fingerprint(), schema.fingerprint());
     let missing = fresh.schema("avro-nothing-value", None).expect_err("no such subject");
     assert!(missing.to_string().contains("avro-nothing-value"), "{missing}");
-    println!("{VALUES} values written and read under id {id}");
+    told!("{VALUES} values written and read under id {id}");
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn an_incompatible_schema_is_refused_and_shown() {
     for part in ["can't be registered under the subject avro-strict-value", "`int`: written as string"] {
         assert!(refused.contains(part), "{refused}");
     }
-    println!("{refused}");
+    told!("{refused}");
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn records_wait_while_the_registry_is_away_for_ten_seconds() {
     assert!(collected.values() == wanted, "nothing is lost, nothing twice, in order");
     let tried = proxy.refused() - refused;
     assert!(tried >= 3, "it was asked for {tried} times");
-    println!("2000 records, {through} before {away:?} without the registry, which was tried {tried} times");
+    told!("2000 records, {through} before {away:?} without the registry, which was tried {tried} times");
 }
 
 #[tokio::test]
@@ -279,7 +279,7 @@ async fn who_asks_says_who_it_is() {
     assert!(!format!("{registry:?}").contains("secret"));
     let (passed, refused) = (guard.passed(), guard.refused.load(SeqCst));
     assert!(passed >= 1 && refused >= 1);
-    println!("{passed} requests were let through, {refused} were not");
+    told!("{passed} requests were let through, {refused} were not");
 }
 
 #[tokio::test]

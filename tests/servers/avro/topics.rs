@@ -46,7 +46,7 @@ async fn from_json_to_a_topic_to_another_registrys_and_back_to_json() {
     let wanted = json_of(lines);
     assert!(values(kafka, "avro-one", &from).await == wanted);
     assert!(values(kafka, "avro-other", &to).await == wanted);
-    println!("{VALUES} values went from JSON to a topic under one registry, to one under another, and back to JSON");
+    told!("{VALUES} values went from JSON to a topic under one registry, to one under another, and back to JSON");
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,5 +89,5 @@ async fn of_a_pair_key_and_value_are_coded_each() {
     pipeline.with(avro::values().registered(&registry.reading())).run().await.expect("they are read");
     let wanted: Vec<_> = (0..500).map(|number| format!(r#"{number} {{"n":{}}}"#, number * 2)).collect();
     assert_eq!(collected.values(), wanted);
-    println!("500 keys and 500 values, coded each");
+    told!("500 keys and 500 values, coded each");
 }

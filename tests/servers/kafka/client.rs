@@ -14,6 +14,11 @@ pub(crate) const PARTITIONS: u64 = 4;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How many kills; 200 in the long setting.
+pub(crate) fn kills() -> u64 {
+    std::env::var("MILLSTREAM_KILLS").map_or(20, |kills| kills.parse().expect("MILLSTREAM_KILLS is a number"))
+}
+
 /// A name that no other test has.
 pub(crate) fn unique(what: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -62,6 +67,7 @@ pub(crate) fn fill_numbers(brokers: &str, topic: &str, numbers: std::ops::Range<
 /// What a topic holds for those who read committed messages: the numbers of each partition, in their order. `None` if
 /// there is no kcat to look with.
 pub(crate) fn committed(kafka: &Kafka, topic: &str) -> Option<Vec<Vec<u64>>> {
+    kafka.until_decided(topic);
     let mut found = vec![Vec::new(); PARTITIONS as usize];
     let read = kafka.kcat(&["-C", "-t", topic, "-e", "-q", "-o", "beginning", "-f", "%p %s\n"])?;
     let ran = { read }.output().expect("kcat runs");

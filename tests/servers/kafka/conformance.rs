@@ -7,6 +7,7 @@ use millstream::kafka::{Message, Topic, Topics};
 use millstream::testkit::conformance::{SinkUnderTest, SourceUnderTest, Specimen};
 
 use super::client::{fill, unique};
+use crate::conforms;
 use crate::support::kafka::Kafka;
 
 /// How many records an input has.
@@ -52,7 +53,7 @@ fn source(what: &str, kafka: &'static Kafka, until_end: bool) {
         move || declare(&topic)
     };
     let expected: Vec<Bytes> = (0..RECORDS).map(body).collect();
-    SourceUnderTest::new(what, make(full), expected.clone())
+    let report = SourceUnderTest::new(what, make(full), expected.clone())
         .empty(make(empty))
         .poisoned(make(poisoned), expected, 3)
         .missing(make("no-such-topic".into()))
@@ -60,8 +61,8 @@ fn source(what: &str, kafka: &'static Kafka, until_end: bool) {
         .misdeclared("no group", || Topics::new("a:1", ["a"], ""))
         .misdeclared("what the engine owns", || Topics::new("a:1", ["a"], "g").property("enable.auto.commit", "true"))
         .fault(move || assert!(proxy.cut() > 0, "a connection is there to be cut"))
-        .run()
-        .assert_holds();
+        .run();
+    conforms(&report);
 }
 
 #[test]
@@ -117,11 +118,11 @@ fn sink(what: &str, kafka: &'static Kafka, as_it_is: fn(Topic) -> Topic) -> Sink
 #[test]
 fn a_topic_that_is_written_to_conforms() {
     let Some(kafka) = Kafka::shared().filter(|kafka| kafka.kcat(&[]).is_some()) else { return };
-    sink("kafka::Topic", kafka, |topic| topic).hears_late().run().assert_holds();
+    conforms(&sink("kafka::Topic", kafka, |topic| topic).hears_late().run());
 }
 
 #[test]
 fn a_topic_that_is_written_to_in_transactions_conforms() {
     let Some(kafka) = Kafka::shared().filter(|kafka| kafka.kcat(&[]).is_some()) else { return };
-    sink("kafka::Topic, exactly once", kafka, Topic::exactly_once).run().assert_holds();
+    conforms(&sink("kafka::Topic, exactly once", kafka, Topic::exactly_once).run());
 }

@@ -1,20 +1,21 @@
 //! Processes that are killed at random moments, again and again: everything is there once, in its order.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use millstream::kafka::{Message, Topic};
+use millstream::kafka::{Message, Topic, Topics};
 use millstream::prelude::*;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::client::{Load, PARTITIONS, PATIENCE, committed, expected, fill, progress, run, same, topic, unique};
+use super::client::{
+    Load, PARTITIONS, PATIENCE, committed, expected, fill, fill_numbers, kills, progress, run, same, topic, unique,
+    until,
+};
+use crate::moment::some_moment;
 use crate::random::Random;
 use crate::support::example::Process;
 use crate::support::kafka::Kafka;
-
-/// How many kills; 200 in the long setting.
-fn kills() -> u64 {
-    std::env::var("MILLSTREAM_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(20)
-}
 
 /// Starts a process and kills it at a random moment, again and again; returns in how many rounds something was committed.
 fn kill_again_and_again(name: &str, arguments: &[&str], progress: impl Fn() -> u64) -> u64 {
@@ -22,30 +23,18 @@ fn kill_again_and_again(name: &str, arguments: &[&str], progress: impl Fn() -> u
     let (mut landed, mut fruitful) = (0, 0);
     while landed < kills() {
         let before = progress();
-        let process = Process::start(name, arguments);
-        std::thread::sleep(Duration::from_millis(250 + random.below(1_200)));
+        let mut process = Process::start(name, arguments);
+        some_moment(&mut random, &mut process, || progress() > before);
         let said = process.said();
         assert!(process.kill(), "it has ended before it was killed: {said}");
         landed += 1;
         fruitful += u64::from(progress() > before);
     }
     assert!(
-        fruitful * 4 >= landed,
+        fruitful * 2 >= landed,
         "in {fruitful} of {landed} rounds something was committed: too few to show anything"
     );
     fruitful
-}
-
-/// Waits until a process is to be killed: at any moment, which may be at its beginning, or soon after something was written.
-fn at_some_moment(random: &mut Random, process: &mut Process, has_written: impl Fn() -> bool) {
-    if random.below(3) == 0 {
-        return std::thread::sleep(Duration::from_millis(500 + random.below(2_000)));
-    }
-    let began = Instant::now();
-    while process.runs() && !has_written() && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    std::thread::sleep(Duration::from_millis(random.below(100)));
 }
 
 #[test]
@@ -61,7 +50,7 @@ fn kafka_to_kafka_holds_each_message_once_and_in_order_over_kills() {
     arguments.push("--until-end");
     Process::start("kafka_to_kafka", &arguments).ends_well();
     let Some(found) = committed(kafka, &to) else { return };
-    println!("Kafka to Kafka: {count} records, {} kills landed, {fruitful} in mid-work", kills());
+    told!("Kafka to Kafka: {count} records, {} kills landed, {fruitful} in mid-work", kills());
     same(&found, &expected(count));
 }
 
@@ -84,8 +73,67 @@ fn kafka_to_file_holds_each_message_once_and_in_order_over_kills() {
         let number: u64 = line.parse().expect("a number");
         found[(number % PARTITIONS) as usize].push(number);
     }
-    println!("Kafka to file: {count} records, {} kills landed, {fruitful} in mid-work", kills());
+    told!("Kafka to file: {count} records, {} kills landed, {fruitful} in mid-work", kills());
     same(&found, &expected(count));
+}
+
+/// One is killed, and another comes and goes meanwhile: each has a file of its own. What moves between them may be in both
+/// files, in each of them once.
+#[test]
+fn files_of_members_that_come_and_go_during_kills_hold_all_and_each_file_holds_it_once() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, group, brokers) = (topic(kafka, "from"), unique("group"), kafka.brokers());
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = |name: String| folder.path().join(name).display().to_string();
+    let load = Load::start(&brokers, &from, 2_000);
+    let start = |name: &str, more: &[&str]| {
+        let (output, state) = (path(format!("{name}.output")), path(format!("{name}.state")));
+        let reads = ["--brokers", &brokers, "--topic", &from, "--group", &group, "--member", name];
+        let writes = ["--output", &output, "--state", &state, "--property", "session.timeout.ms=6000", "--quiet"];
+        Process::start("kafka_to_file", &[&reads[..], &writes, more].concat())
+    };
+    let mut random = Random::new();
+    let (mut killed, mut came) = (0, 0);
+    while killed < kills() {
+        let other = (killed % 5 == 2).then(|| start("two", &[]));
+        came += u64::from(other.is_some());
+        let one = start("one", &[]);
+        std::thread::sleep(Duration::from_millis(250 + random.below(2_000)));
+        assert!(one.kill(), "it ran");
+        killed += 1;
+        if let Some(other) = other {
+            let before = progress(kafka, &group, &from);
+            until("the other to read", || progress(kafka, &group, &from) > before + 500);
+            other.drain();
+        }
+    }
+    let count = load.stop();
+    // The other may still be a member for the group, which keeps its partitions for it.
+    let both = ["one", "two"].map(|name| start(name, &["--until-end"]));
+    both.into_iter().for_each(|process| drop(process.ends_well()));
+    let lines = |name: &str| std::fs::read_to_string(path(format!("{name}.output"))).unwrap_or_default();
+    let numbers = |text: String| Vec::from_iter(text.lines().map(|line| line.parse::<u64>().expect("a number")));
+    let files = ["one", "two"].map(|name| numbers(lines(name)));
+    for (partition, file) in (0..PARTITIONS).flat_map(|partition| files.iter().map(move |file| (partition, file))) {
+        let of_it = Vec::from_iter(file.iter().filter(|number| *number % PARTITIONS == partition));
+        assert!(of_it.is_sorted_by(|a, b| a < b), "partition {partition}: something is there twice, or out of order");
+    }
+    let all = std::collections::BTreeSet::from_iter(files.iter().flatten());
+    let both = files.iter().map(Vec::len).sum::<usize>() - all.len();
+    told!(
+        "files of two members: {count} records, {killed} kills landed, another came and went {came} times, {both} in both"
+    );
+    assert!(came > 0 && !files[1].is_empty(), "the other has written nothing");
+    assert_eq!((all.len() as u64, all.last().copied()), (count, count.checked_sub(1).as_ref()));
+}
+
+/// A new folder, and the paths in it of these names, of which the first is a file of so many numbered lines.
+fn numbered_lines<const N: usize>(count: u64, names: [&str; N]) -> (tempfile::TempDir, [String; N]) {
+    let folder = tempfile::tempdir().expect("there is room");
+    let paths = names.map(|name| folder.path().join(name).display().to_string());
+    let lines: String = (0..count).map(|number| format!("{number}\n")).collect();
+    std::fs::write(&paths[0], lines).expect("a file can be written");
+    (folder, paths)
 }
 
 #[test]
@@ -93,11 +141,8 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     let Some(kafka) = Kafka::shared() else { return };
     let to = unique("to");
     kafka.add_topic(&to, 1, &[]);
-    let folder = tempfile::tempdir().expect("there is room");
-    let [input, state] = ["input", "state"].map(|name| folder.path().join(name).display().to_string());
     let count = 2_000_000_u64;
-    let lines: String = (0..count).map(|number| format!("{number}\n")).collect();
-    std::fs::write(&input, lines).expect("a file can be written");
+    let (_folder, [input, state]) = numbered_lines(count, ["input", "state"]);
     let brokers = kafka.brokers();
     let mut arguments = vec!["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once"];
     arguments.extend(["--state", &state, "--quiet", "--name", &to]);
@@ -106,7 +151,7 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     for _ in 0..kills() {
         let before = kafka.offsets(&to, 0).1;
         let mut process = Process::start("lines_to_kafka", &arguments);
-        at_some_moment(&mut random, &mut process, || kafka.offsets(&to, 0).1 > before);
+        some_moment(&mut random, &mut process, || kafka.offsets(&to, 0).1 > before);
         if !process.runs() {
             break;
         }
@@ -115,7 +160,7 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     }
     Process::start("lines_to_kafka", &arguments).ends_well();
     let Some(found) = committed(kafka, &to) else { return };
-    println!("file to Kafka: {count} records, {landed} kills landed, {fruitful} in mid-work");
+    told!("file to Kafka: {count} records, {landed} kills landed, {fruitful} in mid-work");
     assert!(landed >= 5 && fruitful >= 2, "too little has happened to show anything");
     assert!(found[0].iter().copied().eq(0..count), "{} records of {count}, or out of order", found[0].len());
 }
@@ -129,9 +174,7 @@ struct Copying {
 
 impl Copying {
     fn new(kafka: &Kafka, lines: u64) -> Self {
-        let folder = tempfile::tempdir().expect("there is room");
-        let text: String = (0..lines).map(|number| format!("{number}\n")).collect();
-        std::fs::write(folder.path().join("input"), text).expect("a file can be written");
+        let (folder, _) = numbered_lines(lines, ["input"]);
         let (to, positions) = (unique("to"), unique("positions"));
         kafka.add_topic(&to, 1, &[]);
         Self { folder, to, positions }
@@ -157,9 +200,81 @@ fn a_topic_that_deletes_what_is_old_keeps_no_positions() {
     let copying = Copying::new(kafka, 10);
     kafka.add_topic(&copying.positions, 1, &[("cleanup.policy", "delete")]);
     let error = copying.run(kafka, "lines").expect_err("it is refused");
-    println!("positions in a topic that deletes: {error}");
+    told!("positions in a topic that deletes: {error}");
     assert_eq!(error.to_string().matches("cleanup.policy=compact").count(), 1, "{error}");
     assert_eq!(copying.found(kafka).unwrap_or(0), 0, "nothing was written");
+}
+
+#[test]
+fn a_topic_of_another_cluster_is_filled_once_over_runs_that_break_off() {
+    const COUNT: u64 = 20_000;
+    const BROKEN_OFF: u64 = 5;
+    let (Some(kafka), Some(other)) = (Kafka::shared(), Kafka::own(&[])) else { return };
+    let (from, to, positions) = (topic(&other, "from"), topic(kafka, "to"), unique("positions"));
+    let (name, group, state) = (unique("mirror"), unique("group"), tempfile::tempdir().expect("there is room"));
+    fill_numbers(&other.brokers(), &from, 0..COUNT);
+    let pipeline = |a_second: u64, until_end: bool| {
+        // Sessions as short as the broker allows: who breaks off says no word to the group.
+        let read = Topics::new(other.brokers(), [&*from], &*group).messages();
+        let read = read.property("session.timeout.ms", "3000").property("heartbeat.interval.ms", "500");
+        let read = if until_end { read.until_end() } else { read };
+        let write = Topic::new(kafka.brokers(), &to).messages().exactly_once().positions_topic(&positions);
+        let write = write.partition_by(|it| it.origin.as_ref().map(|it| it.partition));
+        let read = Pipeline::called(&name).source(read).throttle(a_second, Duration::from_secs(1));
+        read.sink(write).store(Embedded::at(state.path()))
+    };
+    let written = || (0..PARTITIONS).map(|partition| kafka.offsets(&to, partition as i32).1).sum::<i64>();
+    for _ in 0..BROKEN_OFF {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime can be had");
+        let (running, before) = (runtime.block_on(pipeline(2_000, false).start(Settings::default())), written());
+        let running = running.expect("it starts");
+        // Several transactions.
+        until("some to be written", || written() > before + 1_500);
+        // All of it is dropped where it stands.
+        runtime.shutdown_timeout(Duration::from_secs(10));
+        drop(running);
+    }
+    let last = run(pipeline(1_000_000, true)).expect("it ends well").records_out;
+    let Some(found) = committed(kafka, &to) else { return };
+    told!("another cluster: {COUNT} records, {BROKEN_OFF} runs broken off, {last} left for the last");
+    same(&found, &expected(COUNT));
+    assert!(last < COUNT, "nothing was committed by those that broke off");
+}
+
+#[test]
+fn a_transaction_of_another_pipeline_hides_no_position() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let copying = Copying::new(kafka, 100);
+    copying.run(kafka, "first").expect("it makes the topic");
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", kafka.brokers()).set("transactional.id", unique("another"));
+    let other: Arc<BaseProducer> = Arc::new(config.create().expect("a client"));
+    other.init_transactions(PATIENCE).expect("it can begin");
+    // It is begun once this pipeline has seen what positions there are, and before it adds its own behind it.
+    let input = Files::new([copying.folder.path().join("input")], Lines::default());
+    let sink = Topic::new(kafka.brokers(), &copying.to).exactly_once().positions_topic(&copying.positions);
+    let (state, begins) = (tempfile::tempdir().expect("there is room"), std::sync::Once::new());
+    let (client, positions) = (other.clone(), copying.positions.clone());
+    let pipeline = Pipeline::called("lines").source(input).filter(move |_: &Bytes| {
+        begins.call_once(|| {
+            client.begin_transaction().expect("it begins");
+            let record = BaseRecord::to(&positions).partition(0).key("another").payload("another's");
+            client.send(record).map_err(|(error, _)| error).expect("it is sent");
+            client.flush(PATIENCE).expect("it is there");
+        });
+        true
+    });
+    run(pipeline.sink(sink).store(Embedded::at(state.path()))).expect("it ends well");
+    let waits = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(2));
+        other.abort_transaction(PATIENCE).expect("it is aborted");
+    });
+    let again = copying.run(kafka, "lines").expect("it ends well");
+    waits.join().expect("it ends");
+    let Some(found) = copying.found(kafka) else { return };
+    told!("behind another pipeline's open transaction: {found} lines, {} of them written again", again.records_out);
+    assert_eq!((found, again.records_out), (200, 0), "each of two pipelines has written each line once");
 }
 
 #[test]
@@ -173,7 +288,7 @@ fn positions_that_can_not_be_read_are_an_error_and_a_tombstone_takes_one_back() 
     // The key of the position, as it stands in the topic.
     let keys = Collect::<Message>::new();
     let seen = keys.collected();
-    let read = millstream::kafka::Topics::new(kafka.brokers(), [&*copying.positions], unique("looks")).until_end();
+    let read = Topics::new(kafka.brokers(), [&*copying.positions], unique("looks")).until_end();
     run(Pipeline::source(read.messages()).sink(keys)).expect("it is read");
     let key = seen.values().first().and_then(|message| message.key.clone()).expect("a position has a key");
     // Another pipeline's messages are no concern of this one.
@@ -184,9 +299,23 @@ fn positions_that_can_not_be_read_are_an_error_and_a_tombstone_takes_one_back() 
     assert_eq!(copying.found(kafka), Some(200), "what was taken back is written again");
     write(Message::new(Bytes::from_static(b"\xff of a version to come")).with_key(key));
     let error = copying.run(kafka, "lines").expect_err("it is refused");
-    println!("an unreadable position: {error}");
+    told!("an unreadable position: {error}");
     assert!(error.to_string().contains("version 255") && error.to_string().contains("positions_topic"), "{error}");
     assert_eq!(copying.found(kafka), Some(200));
+}
+
+#[test]
+fn pipelines_of_one_name_over_different_inputs_are_told_which_positions_are_in_the_way() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let [first, mut second] = [Copying::new(kafka, 10), Copying::new(kafka, 20)];
+    second.positions = first.positions.clone();
+    first.run(kafka, "lines").expect("it ends well");
+    let Err(millstream::Error::Run(error)) = second.run(kafka, "lines") else { panic!("it is refused") };
+    let error = error.chain();
+    told!("another input's positions: {error}");
+    assert!(error.contains(&first.positions) && error.contains("`lines`") && error.contains("--name"), "{error}");
+    second.run(kafka, "other lines").expect("it ends well");
+    assert_eq!(second.found(kafka).unwrap_or(20), 20);
 }
 
 /// A message that no stage can read, one that no topic of the test takes, or a good one.
@@ -202,7 +331,7 @@ fn mixed(number: u64) -> Bytes {
 fn texts(kafka: &Kafka, topic: &str) -> Vec<String> {
     let out = Collect::<Bytes>::new();
     let seen = out.collected();
-    let read = millstream::kafka::Topics::new(kafka.brokers(), [topic], unique("looks")).until_end();
+    let read = Topics::new(kafka.brokers(), [topic], unique("looks")).until_end();
     run(Pipeline::source(read).sink(out)).expect("it is read");
     seen.values().iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect()
 }
@@ -227,14 +356,14 @@ fn each_bad_message_has_one_letter_over_kills() {
         let slice = (count..count + SLICE).map(|number| (0, Message::new(mixed(number)))).collect();
         count += SLICE;
         fill(&brokers, &from, slice);
-        at_some_moment(&mut random, &mut process, || kafka.committed(&group, &from, 0) > before);
+        some_moment(&mut random, &mut process, || kafka.committed(&group, &from, 0) > before);
         landed += u64::from(process.kill());
         fruitful += u64::from(kafka.committed(&group, &from, 0) > before);
     }
     arguments.push("--until-end");
     Process::start("kafka_to_kafka", &arguments).ends_well();
     let found = texts(kafka, &letters);
-    println!("letters: {count} records, {landed} kills landed, {fruitful} in mid-work; {} letters", found.len());
+    told!("letters: {count} records, {landed} kills landed, {fruitful} in mid-work; {} letters", found.len());
     assert!(fruitful * 4 >= landed && landed >= 5, "too little has happened to show anything");
     let bad: Vec<u64> = (0..count).filter(|number| number % 50 == 17 || number % 1_000 == 533).collect();
     let mut offsets: Vec<u64> = found.iter().map(|letter| super::policies::offset_of(letter)).collect();
@@ -253,7 +382,7 @@ fn a_transaction_is_committed_when_it_is_large_enough() {
     let mut frames = Vec::new();
     for (size, are_good) in [(1_000, true), (1_000_000, true), (1_000, false)] {
         let proxy = kafka.proxied();
-        let read = millstream::kafka::Topics::new(proxy.brokers(), [&*from], unique("group")).until_end();
+        let read = Topics::new(proxy.brokers(), [&*from], unique("group")).until_end();
         let write = Topic::new(proxy.brokers(), &to).exactly_once().transaction_size(size, 1 << 30);
         let check = move |value: Bytes| if are_good { Ok(value) } else { Err(std::io::Error::other("it is bad")) };
         let policy = OnError::dead_letter(Topic::new(proxy.brokers(), &letters));
@@ -268,10 +397,7 @@ fn a_transaction_is_committed_when_it_is_large_enough() {
         assert_eq!((ended.records_out, ended.dead_lettered), if are_good { (20_000, 0) } else { (0, 20_000) });
         frames.push(proxy.frames(crate::support::proxy::Kind::END_TXN));
     }
-    println!(
-        "transactions of 1,000 records: {}, of 1,000,000: {}, of 1,000 letters: {}",
-        frames[0], frames[1], frames[2]
-    );
+    told!("transactions of 1,000 records: {}, of 1,000,000: {}, of 1,000 letters: {}", frames[0], frames[1], frames[2]);
     assert!([0, 2].iter().all(|&run| (5..=25).contains(&frames[run])) && frames[1] <= 2, "{frames:?}");
 }
 
@@ -280,11 +406,8 @@ fn a_successor_goes_on_with_a_file_and_a_zombie_that_comes_back_is_fenced() {
     let Some(kafka) = Kafka::shared() else { return };
     let to = unique("to");
     kafka.add_topic(&to, 1, &[]);
-    let folder = tempfile::tempdir().expect("there is room");
-    let [input, first, second] =
-        ["input", "first", "second"].map(|name| folder.path().join(name).display().to_string());
     let count = 1_000_000_u64;
-    std::fs::write(&input, (0..count).map(|number| format!("{number}\n")).collect::<String>()).expect("it is written");
+    let (_folder, [input, first, second]) = numbered_lines(count, ["input", "first", "second"]);
     let brokers = kafka.brokers();
     let arguments = |state| {
         let arguments =
@@ -302,7 +425,7 @@ fn a_successor_goes_on_with_a_file_and_a_zombie_that_comes_back_is_fenced() {
     super::client::until("the zombie to end", || !zombie.runs());
     let said = zombie.said();
     let works = successor.runs();
-    println!("a zombie, stopped after {stopped} of {count} lines (its successor works: {works}): {said}");
+    told!("a zombie, stopped after {stopped} of {count} lines (its successor works: {works}): {said}");
     assert!(said.contains("another run of this pipeline has taken over, or this one"), "{said}");
     successor.ends_well();
     let Some(found) = committed(kafka, &to) else { return };
@@ -344,7 +467,7 @@ fn a_zombie_that_writes_letters_alone_is_fenced_by_its_successor_and_not_the_oth
         successor.drain();
         (error, successor.join().await.expect("it ends well"), written)
     });
-    println!("a zombie after {written} letters: {error}; its successor: {} letters", summary.dead_lettered);
+    told!("a zombie after {written} letters: {error}; its successor: {} letters", summary.dead_lettered);
     assert!(error.to_string().contains("another run of this pipeline has taken over, or this one"), "{error}");
     assert!(written > 0 && summary.dead_lettered > 0, "nothing has happened");
     assert_eq!(texts(kafka, &letters).len() as u64, summary.dead_lettered, "the zombie's are not there");
@@ -367,11 +490,8 @@ fn sinks_of_one_pipeline_on_two_instances_do_not_fence_each_other() {
     let Some(kafka) = Kafka::shared() else { return };
     let to = unique("to");
     kafka.add_topic(&to, 1, &[]);
-    let folder = tempfile::tempdir().expect("there is room");
-    let [input, first, second] =
-        ["input", "first", "second"].map(|name| folder.path().join(name).display().to_string());
     let count = 200_000_u64;
-    std::fs::write(&input, (0..count).map(|number| format!("{number}\n")).collect::<String>()).expect("it is written");
+    let (_folder, [input, first, second]) = numbered_lines(count, ["input", "first", "second"]);
     let (brokers, peers) = (kafka.brokers(), peers(2));
     let list = peers.join(",");
     let start = |state, me| {
@@ -382,7 +502,7 @@ fn sinks_of_one_pipeline_on_two_instances_do_not_fence_each_other() {
     let said = both.map(Process::ends_well);
     let Some(mut found) = committed(kafka, &to) else { return };
     let done = said.map(|said| said.lines().find(|line| line.starts_with("done:")).unwrap_or_default().to_owned());
-    println!("two instances: {} lines written; they say {done:?}", found[0].len());
+    told!("two instances: {} lines written; they say {done:?}", found[0].len());
     assert!(done.iter().all(|done| !done.contains(" out 0,")), "both write");
     found[0].sort_unstable();
     assert!(found[0].iter().copied().eq(0..count), "{} records of {count}", found[0].len());
@@ -418,7 +538,7 @@ fn three_instances_hold_each_message_once_over_kills() {
     super::client::until("all to be read", || progress(kafka, &group, &from) >= count);
     processes.into_iter().flatten().for_each(|process| process.signal("-TERM"));
     let Some(found) = committed(kafka, &to) else { return };
-    println!("three instances: {count} records, {landed} kills landed, {fruitful} in mid-work");
+    told!("three instances: {count} records, {landed} kills landed, {fruitful} in mid-work");
     assert!(landed >= 5 && fruitful >= 2, "too little has happened to show anything");
     same(&found, &expected(count));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::client::{Load, committed, expected, fill_numbers, progress, same, topic, unique, until};
+use super::client::{Load, committed, expected, progress, same, topic, unique, until};
 use crate::support::example::Process;
 use crate::support::kafka::Kafka;
 use crate::support::proxy::{Cut, Kind};
@@ -51,7 +51,7 @@ fn broker_killed(exactly_once: bool) {
     Process::start("kafka_to_kafka", &arguments).ends_well();
     let Some(mut found) = committed(&kafka, &to) else { return };
     let repeats = if exactly_once { 0 } else { keep_first(&mut found) };
-    println!("a broker killed, exactly once {exactly_once}: {count} records, {kills} kills landed, {repeats} repeats");
+    told!("a broker killed, exactly once {exactly_once}: {count} records, {kills} kills landed, {repeats} repeats");
     same(&found, &expected(count));
 }
 
@@ -65,44 +65,38 @@ fn keep_first(found: &mut [Vec<u64>]) -> usize {
     before - found.iter().map(Vec::len).sum::<usize>()
 }
 
-/// Copies numbers through a proxy that cuts at certain frames, again and again.
+/// Copies numbers through a proxy that cuts a connection at certain frames, six times.
 fn cut_while(what: &str, kind: Kind, cut: Cut, exactly_once: bool) {
-    const RECORDS: u64 = 60_000;
     const CUTS: u64 = 6;
     let Some(kafka) = Kafka::shared() else { return };
     let (from, to, group) = (topic(kafka, "from"), topic(kafka, "to"), unique("group"));
-    fill_numbers(&kafka.brokers(), &from, 0..RECORDS);
+    let load = Load::start(&kafka.brokers(), &from, 2_000);
     let proxy = kafka.proxied();
-    let brokers = proxy.brokers();
-    let mut arguments = vec!["--brokers", &brokers, "--from", &from, "--to", &to, "--group", &group];
-    arguments.extend(["--keep-partitions", "--quiet", "--until-end", "--property", "linger.ms=0"]);
-    arguments.extend(["--property", "batch.num.messages=500", "--property", "reconnect.backoff.max.ms=200"]);
-    if exactly_once {
-        arguments.push("--exactly-once");
+    let arguments = |brokers| {
+        let mut arguments = vec!["--brokers", brokers, "--from", &from, "--to", &to, "--group", &group];
+        arguments.extend(["--keep-partitions", "--quiet", "--property", "linger.ms=0"]);
+        arguments.extend(["--property", "batch.num.messages=500", "--property", "reconnect.backoff.max.ms=200"]);
+        arguments.extend(exactly_once.then_some("--exactly-once"));
+        arguments
+    };
+    let [through, direct] = [proxy.brokers(), kafka.brokers()];
+    let copies = Process::start("kafka_to_kafka", &arguments(&through));
+    for cuts in 1..=CUTS {
+        // One passes in between, so that it isn't one request that is cut again and again.
+        proxy.cut_at(kind, 1, cut);
+        until(what, || proxy.cuts() >= cuts);
     }
-    proxy.cut_at(kind, 0, cut);
-    let mut copies = Process::start("kafka_to_kafka", &arguments);
-    let mut cuts = 0;
-    while copies.runs() {
-        if proxy.cuts() > cuts {
-            cuts = proxy.cuts();
-            if cuts < CUTS {
-                proxy.cut_at(kind, 1, cut);
-            }
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    copies.ends_well();
-    let frames = proxy.frames(kind);
-    println!("cut {what}: {RECORDS} records, {cuts} cuts landed, {frames} such frames");
-    assert!(cuts > 0, "nothing was cut: this shows nothing");
+    let before = progress(kafka, &group, &from);
+    until("the group to get further", || progress(kafka, &group, &from) > before + 1_000);
+    let count = load.stop();
+    copies.drain();
+    Process::start("kafka_to_kafka", &[&arguments(&direct)[..], &["--until-end"]].concat()).ends_well();
     let Some(mut found) = committed(kafka, &to) else { return };
-    if !exactly_once {
-        let written: usize = found.iter().map(Vec::len).sum();
-        found.iter_mut().for_each(|found| found.dedup());
-        println!("{} of them are there twice", written as u64 - RECORDS.min(written as u64));
-    }
-    same(&found, &expected(RECORDS));
+    let repeats = if exactly_once { 0 } else { keep_first(&mut found) };
+    let (cuts, frames) = (proxy.cuts(), proxy.frames(kind));
+    told!("cut {what}: {count} records, {cuts} cuts landed, {frames} such frames, {repeats} repeats");
+    assert_eq!(cuts, CUTS, "each is meant to land");
+    same(&found, &expected(count));
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Members of a group that come, go, are killed, and come back from the dead.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use millstream::kafka::Topics;
-use millstream::prelude::*;
+use millstream::kafka::{Start, Topics};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::client::{Load, committed, expected, fill_numbers, progress, same, topic, unique, until};
+use super::client::{Load, committed, expected, fill_numbers, kills, progress, same, topic, unique, until};
+use super::reading::Reading;
 use crate::random::Random;
 use crate::support::example::Process;
 use crate::support::kafka::Kafka;
@@ -92,12 +91,22 @@ fn members_come_and_go_and_each_message_is_there_once() {
     let count = load.stop();
     third.drain();
     fourth.drain();
-    println!("members: {count} records; 4 joined, 3 left, 1 was killed");
+    told!("members: {count} records; 4 joined, 3 left, 1 was killed");
     copying.check(count);
+}
+
+/// What a program says when a transaction of it is refused: its group has gone on without it, or the brokers have ended the
+/// transaction meanwhile.
+fn refusals(said: &str) -> Vec<&str> {
+    let whys =
+        ["is gone, with records of it", "that were taken away", "AssignmentLost", "Fenced", "InvalidProducerEpoch"];
+    let anew = said.lines().filter(|line| line.contains("opened anew, from the last commit"));
+    anew.filter(|line| whys.iter().any(|why| line.contains(why))).collect()
 }
 
 #[test]
 fn a_zombie_is_fenced() {
+    const MOST: usize = 8;
     let Some(kafka) = Kafka::shared() else { return };
     let copying = Copying::new(kafka);
     let load = Load::start(&copying.brokers, &copying.from, 2_000);
@@ -105,36 +114,41 @@ fn a_zombie_is_fenced() {
     copying.until_it_goes_on();
     let other = copying.member(&[]);
     std::thread::sleep(Duration::from_secs(2));
-    copying.until_it_goes_on();
+    assert!(refusals(&zombie.said()).is_empty(), "it was refused something before it was stopped");
     let mut stops = 0;
-    for _ in 0..2 {
-        let at = |partition| kafka.committed(&copying.group, &copying.from, partition).unwrap_or(0);
+    while refusals(&zombie.said()).is_empty() {
+        assert!(stops < MOST, "stopped {stops} times, it was never refused anything: {}", zombie.said());
+        copying.until_it_goes_on();
         zombie.signal("-STOP");
         stops += 1;
-        let before: Vec<_> = (0..4).map(at).collect();
+        let before = copying.at();
         // All of its partitions have gone to the other.
-        until("the other to take over", || (0..4).all(|partition| at(partition) > before[partition as usize] + 200));
+        until("the other to take over", || copying.at().iter().zip(&before).all(|(now, before)| *now > *before + 200));
         zombie.signal("-CONT");
         std::thread::sleep(Duration::from_secs(1));
-        copying.until_it_goes_on();
     }
+    copying.until_it_goes_on();
     let count = load.stop();
-    println!("a zombie: {count} records, stopped past its session {stops} times");
-    zombie.drain();
+    let said = zombie.drain();
+    let refusals = refusals(&said);
+    told!(
+        "a zombie: {count} records, stopped past its session {stops} times, {} of its transactions refused",
+        refusals.len()
+    );
+    refusals.iter().for_each(|refusal| told!("{refusal}"));
     other.drain();
     copying.check(count);
 }
 
 #[test]
 fn members_come_and_go_during_kills_and_each_message_is_there_once() {
-    const ROUNDS: u64 = 8;
     let Some(kafka) = Kafka::shared() else { return };
     let copying = Copying::new(kafka);
     let load = Load::start(&copying.brokers, &copying.from, 2_000);
     let mut random = Random::new();
     let mut members = vec![copying.member(&[])];
     let (mut joined, mut left, mut killed) = (1, 0, 0);
-    for round in 0..ROUNDS {
+    for round in 0..2 * kills() {
         members.push(copying.member(&[]));
         joined += 1;
         std::thread::sleep(Duration::from_millis(200 + random.below(1_500)));
@@ -143,8 +157,10 @@ fn members_come_and_go_during_kills_and_each_message_is_there_once() {
             assert!(goes.kill(), "it ran");
             killed += 1;
             // While the group still waits for it, another joins.
-            members.push(copying.member(&[]));
-            joined += 1;
+            if members.len() < 3 {
+                members.push(copying.member(&[]));
+                joined += 1;
+            }
         } else {
             goes.drain();
             left += 1;
@@ -159,8 +175,30 @@ fn members_come_and_go_during_kills_and_each_message_is_there_once() {
         member.drain();
         left += 1;
     }
-    println!("members during kills: {count} records; {joined} joined, {left} left, {killed} were killed");
+    told!("members during kills: {count} records; {joined} joined, {left} left, {killed} were killed");
     copying.check(count);
+}
+
+#[test]
+fn members_to_whom_the_brokers_assign_partitions_hold_each_message_once() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let copying = Copying::new(kafka);
+    let load = Load::start(&copying.brokers, &copying.from, 2_000);
+    let member = || copying.any_member(&["--exactly-once", "--property", "group.protocol=consumer"]);
+    let first = member();
+    copying.until_it_goes_on();
+    let second = member();
+    std::thread::sleep(Duration::from_secs(3));
+    copying.until_it_goes_on();
+    first.drain();
+    let left = copying.at();
+    until("the other to have all", || copying.at().iter().zip(&left).all(|(now, left)| *now > *left + 200));
+    let count = load.stop();
+    until("all to be read", || copying.progress() >= count);
+    second.drain();
+    told!("group.protocol=consumer: {count} records; 2 joined, 2 left");
+    let Some(found) = committed(kafka, &copying.to) else { return };
+    same(&found, &expected(count));
 }
 
 #[test]
@@ -192,7 +230,7 @@ fn a_static_member_that_is_killed_gets_its_partitions_again_and_nobody_elses_mov
     let count = load.stop();
     one.drain();
     two.drain();
-    println!("a static member: {count} records, killed {kills} times");
+    told!("a static member: {count} records, killed {kills} times");
     copying.check(count);
 }
 
@@ -230,41 +268,8 @@ fn a_commit_of_a_zombie_is_refused_counted_and_told() {
         found.sort_unstable();
         found.dedup();
     });
-    println!("a zombie's commits: {count} records, {written} written, stopped {stops} times, {late} commits too late");
+    told!("a zombie's commits: {count} records, {written} written, stopped {stops} times, {late} commits too late");
     same(&found, &expected(count));
-}
-
-/// A member of a group that reads to the end, slowly.
-struct Reading {
-    runtime: tokio::runtime::Runtime,
-    running: Running,
-    seen: Box<dyn Fn() -> Vec<u64>>,
-}
-
-impl Reading {
-    fn start(topics: &Topics, a_second: u64) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.expect("a runtime can be had");
-        let out = Collect::<Bytes>::new();
-        let seen = out.collected();
-        let number = |value: &Bytes| std::str::from_utf8(value).expect("text").parse().expect("a number");
-        let seen = Box::new(move || seen.values().iter().map(number).collect());
-        // A copy is a member of its own.
-        let pipeline = Pipeline::source(topics.clone()).throttle(a_second, Duration::from_secs(1)).sink(out);
-        let running = runtime.block_on(pipeline.start(Settings::default())).expect("it starts");
-        Self { runtime, running, seen }
-    }
-
-    fn drain(self) -> Vec<u64> {
-        self.running.drain();
-        self.ends()
-    }
-
-    /// What it has read, once it has ended.
-    fn ends(self) -> Vec<u64> {
-        self.runtime.block_on(self.running.join()).expect("it ends well");
-        (self.seen)()
-    }
 }
 
 /// Each of these is there.
@@ -273,7 +278,7 @@ fn all_of(count: u64, mut found: Vec<u64>) {
     let read = found.len() as u64;
     found.sort_unstable();
     found.dedup();
-    println!("{count} records, {} of them read again", read - found.len() as u64);
+    told!("{count} records, {} of them read again", read - found.len() as u64);
     assert!(found.iter().copied().eq(0..count), "{} of {count} are there", found.len());
 }
 
@@ -289,18 +294,18 @@ fn members_that_read_to_the_end_leave_nothing_to_each_other() {
     // One joins while another has everything: it waits for what is being given to it.
     let group = topics();
     let first = Reading::start(&group, 1_000);
-    until("the first records", || (first.seen)().len() > 200);
+    until("the first records", || first.count() > 200);
     let second = Reading::start(&group, 1_000);
     let (first, second) = (first.ends(), second.ends());
-    println!("joining: {} and {} records", first.len(), second.len());
+    told!("joining: {} and {} records", first.len(), second.len());
     assert!(!second.is_empty(), "the second has ended before it was given anything");
     all_of(4_000, [first, second].concat());
     // One leaves before its end: the other reads what that had.
     let group = topics();
     let [first, second] = [(); 2].map(|()| Reading::start(&group, 700));
-    until("both to read", || [&first, &second].iter().all(|reading| !(reading.seen)().is_empty()));
+    until("both to read", || [&first, &second].iter().all(|reading| reading.count() > 0));
     let (first, second) = (first.drain(), second.ends());
-    println!("leaving: {} and {} records", first.len(), second.len());
+    told!("leaving: {} and {} records", first.len(), second.len());
     assert!(first.len() < 3_000, "the first has left too late");
     all_of(4_000, [first, second].concat());
 }
@@ -312,32 +317,54 @@ fn a_member_whose_sink_stalls_gives_its_partitions_back_in_time() {
     fill_numbers(&kafka.brokers(), &from, 0..400);
     let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).batch_records(10);
     let topics = topics.revoke_wait(Duration::from_secs(2)).property("heartbeat.interval.ms", "300");
-    let (passes, stalls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let (passing, stalling) = (passes.clone(), stalls.clone());
-    let out = Collect::<Bytes>::new();
-    let seen = out.collected();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime can be had");
-    // The thread that would serve the source does nothing else meanwhile.
-    let pipeline = Pipeline::source(topics.clone()).filter(move |_: &Bytes| {
-        stalling.store(true, Ordering::SeqCst);
-        while !passing.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        true
-    });
-    let running = runtime.block_on(pipeline.sink(out).start(Settings::default())).expect("it starts");
-    until("the first to stall", || stalls.load(Ordering::SeqCst));
+    let (first, passes) = Reading::stalled(&topics);
     let other = Reading::start(&topics, 10_000);
     let partitions = |numbers: Vec<u64>| HashSet::<u64>::from_iter(numbers.iter().map(|number| number % 4)).len();
-    until("the other to take over", || partitions((other.seen)()) >= 2 && (other.seen)().len() == 200);
-    assert!(seen.values().is_empty(), "the first stalls");
+    until("the other to take over", || partitions(other.seen()) >= 2 && other.count() == 200);
+    assert!(first.seen().is_empty(), "the first stalls");
     passes.store(true, Ordering::SeqCst);
-    until("all records", || seen.values().len() + (other.seen)().len() >= 400);
-    running.drain();
-    runtime.block_on(running.join()).expect("it ends well");
-    let number = |value: &Bytes| std::str::from_utf8(value).expect("text").parse::<u64>().expect("a number");
-    let first: Vec<_> = seen.values().iter().map(number).collect();
-    println!("stalled: {} records, the other {}", first.len(), (other.seen)().len());
+    until("all records", || first.count() + other.count() >= 400);
+    let first = first.drain();
+    told!("stalled: {} records, the other {}", first.len(), other.count());
     all_of(400, [first, other.drain()].concat());
+}
+
+#[test]
+fn what_another_member_has_committed_is_not_read_again_where_the_group_stood_before_the_run() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let from = topic(kafka, "from");
+    fill_numbers(&kafka.brokers(), &from, 0..400);
+    let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).batch_records(10);
+    let topics = topics.revoke_wait(Duration::from_secs(2)).property("heartbeat.interval.ms", "300");
+    // An earlier run has come to the end, and this one begins anew, with whatever each member is given first.
+    all_of(400, Reading::start(&topics.clone().until_end(), 100_000).ends());
+    let topics = topics.start(Start::Earliest).until_end().property("partition.assignment.strategy", "range");
+    let (first, passes) = Reading::stalled(&topics);
+    // This one comes to the same end with what the first has to give it, and leaves.
+    let other = Reading::start(&topics, 10_000).drain_once(200);
+    passes.store(true, Ordering::SeqCst);
+    let first = first.ends();
+    told!("begun anew: {} records, the other {}", first.len(), other.len());
+    assert!(first.len() < 300, "what the other had committed was read again");
+    all_of(400, [first, other].concat());
+}
+
+#[test]
+fn members_share_out_partitions_cooperatively_and_keep_what_stays_theirs() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, group) = (topic(kafka, "from"), unique("group"));
+    fill_numbers(&kafka.brokers(), &from, 0..40);
+    let topics = Topics::new(kafka.brokers(), [&*from], &*group);
+    let members = [Reading::start(&topics, 1_000), Reading::start(&topics, 1_000)];
+    let client: BaseConsumer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", kafka.brokers()).create().expect("a client");
+    let mut protocol = String::new();
+    until("both to be members", || {
+        let list = client.fetch_group_list(Some(&group), Duration::from_secs(10)).expect("the broker answers");
+        let about = list.groups().iter().find(|about| about.name() == group);
+        protocol = about.map(|about| about.protocol().to_owned()).unwrap_or_default();
+        about.is_some_and(|about| about.state() == "Stable" && about.members().len() == 2)
+    });
+    assert_eq!(protocol, "cooperative-sticky");
+    all_of(40, members.into_iter().flat_map(Reading::drain).collect());
 }

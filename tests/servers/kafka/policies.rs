@@ -9,7 +9,7 @@ use millstream::prelude::*;
 
 use super::client::{fill, run, unique};
 use super::tls::sasl;
-use crate::support::kafka::{Kafka, PASSWORD, USER};
+use crate::support::kafka::{Kafka, PASSWORD, USER, Wire};
 
 const RECORDS: u64 = 300;
 
@@ -94,7 +94,7 @@ fn what_is_too_large_is_skipped_and_nothing_else() {
         let copying = Copying::new(kafka);
         let summary = run(copying.pipeline(kafka, how).on_any_error(OnError::Skip)).expect("it ends well");
         let found = copying.found(kafka);
-        println!("skip, {how:?}: {} delivered, {} skipped", found.len(), summary.skipped);
+        told!("skip, {how:?}: {} delivered, {} skipped", found.len(), summary.skipped);
         // What a transaction that was aborted had skipped is skipped again.
         assert!(summary.skipped == 3 || (how.is_exactly_once() && summary.skipped > 3), "{}", summary.skipped);
         let wanted: Vec<u64> = (0..RECORDS).filter(|number| !is_large(*number)).collect();
@@ -135,12 +135,12 @@ fn letters_of_a_stage_before_the_sink_are_in_its_transactions_and_one_that_is_re
     // Within a batch those of the sink come behind those of stages before it.
     let mut found = texts(kafka, &letters);
     found.sort_by_key(|letter| offset_of(letter));
-    println!("letters of two stages: {}, {} times", found.len(), summary.dead_lettered);
+    told!("letters of two stages: {}, {} times", found.len(), summary.dead_lettered);
     let offsets: Vec<u64> = found.iter().map(|letter| offset_of(letter)).collect();
     assert_eq!(offsets, (0..RECORDS).filter(wanted).collect::<Vec<_>>());
     assert_eq!(copying.found(kafka), (0..RECORDS).filter(|number| !wanted(number)).collect::<Vec<_>>());
     let error = run(pipeline(&unique("group"), &small)).expect_err("the letters are too large for their topic");
-    println!("letters that are refused: {error}");
+    told!("letters that are refused: {error}");
     assert!(
         error.to_string().starts_with("dead letters: ") && error.to_string().contains("max.message.bytes"),
         "{error}"
@@ -169,7 +169,7 @@ fn what_is_too_large_becomes_a_dead_letter() {
         let summary = run(copying.pipeline(kafka, how).on_any_error(policy)).expect("it ends well");
         assert_eq!(copying.found(kafka).len(), RECORDS as usize - 3);
         let found = texts(kafka, &letters);
-        println!("dead letters, {how:?}: {}, {} times", found.len(), summary.dead_lettered);
+        told!("dead letters, {how:?}: {}, {} times", found.len(), summary.dead_lettered);
         // In transactions they are written with the rest, and those of one that was aborted are not there.
         assert_eq!(found.len(), 3);
         assert!(
@@ -192,7 +192,7 @@ fn what_is_too_large_ends_the_run_before_it() {
         };
         let error = run(pipeline).expect_err("it fails");
         let text = error.to_string();
-        println!("fail, {how:?}, retries {retries:?}: {text}");
+        told!("fail, {how:?}, retries {retries:?}: {text}");
         assert!(text.contains("max.message.bytes") && text.contains("offset 50"), "{text}");
         let committed = kafka.committed(&copying.group, &copying.from, 0).unwrap_or(0);
         assert!(committed <= 50, "{committed} is past what failed");
@@ -215,7 +215,7 @@ fn what_the_client_itself_refuses_is_not_taken_for_delivered() {
         let fails = matches!(policy, OnError::Fail);
         let ended = run(Pipeline::called("poison").source(read).sink(write).retry(2).on_any_error(policy));
         let found = copying.found(kafka);
-        println!("refused here, exactly once {exactly_once}, fails {fails}: {} delivered", found.len());
+        told!("refused here, exactly once {exactly_once}, fails {fails}: {} delivered", found.len());
         match ended {
             Err(error) if fails => assert!(error.to_string().contains("offset 50"), "{error}"),
             Ok(_) if !fails => {
@@ -254,7 +254,7 @@ fn what_a_compacted_topic_or_its_bounds_of_time_refuse_is_skipped_and_order_stay
         let summary = run(Pipeline::source(List::new(messages)).sink(sink).on_any_error(OnError::Skip));
         let skipped = summary.expect("it ends well").skipped;
         let found = Copying { from: String::new(), to, group: String::new() }.found(kafka);
-        println!("{what}: {} delivered, {skipped} skipped", found.len());
+        told!("{what}: {} delivered, {skipped} skipped", found.len());
         assert_eq!(skipped, RECORDS / 50);
         assert_eq!(found, (0..RECORDS).filter(|number| !odd(*number)).collect::<Vec<_>>());
     }
@@ -262,6 +262,8 @@ fn what_a_compacted_topic_or_its_bounds_of_time_refuse_is_skipped_and_order_stay
 
 #[test]
 fn a_topic_by_the_record_that_is_not_there_or_forbidden_is_that_records_failure() {
+    const MANY: u64 = 20_000;
+    const BAD: u64 = 10_013;
     let Some(kafka) = Kafka::shared() else { return };
     for (exactly_once, wrong) in [(false, "no"), (false, "forbidden"), (true, "no"), (true, "forbidden")] {
         let (good, bad) = (unique("good"), unique(wrong));
@@ -271,10 +273,10 @@ fn a_topic_by_the_record_that_is_not_there_or_forbidden_is_that_records_failure(
             kafka.forbid_writing(USER, &bad);
         }
         let to = good.clone();
-        let topic_of = move |value: &Bytes| if number_of(value) == 13 { bad.clone() } else { to.clone() };
+        let topic_of = move |value: &Bytes| if number_of(value) == BAD { bad.clone() } else { to.clone() };
         let sink = Topic::new(sasl(kafka, "PLAIN", PASSWORD), "").topic_by(topic_of);
         let sink = sink.property("topic.metadata.propagation.max.ms", "1000");
-        let values: Vec<Bytes> = (0..40).map(|number: u64| Bytes::from(format!("{number} "))).collect();
+        let values: Vec<Bytes> = (0..MANY).map(|number: u64| Bytes::from(format!("{number} "))).collect();
         let source = Pipeline::called(&unique("topics-by-record")).source(List::new(values));
         let state = tempfile::tempdir().expect("there is room");
         let pipeline = match exactly_once {
@@ -283,9 +285,10 @@ fn a_topic_by_the_record_that_is_not_there_or_forbidden_is_that_records_failure(
         };
         let summary = run(pipeline.on_any_error(OnError::Skip)).expect("it ends well");
         let found = Copying { from: String::new(), to: good, group: String::new() }.found(kafka);
-        println!("{wrong}, exactly once {exactly_once}: {} delivered, {} skipped", found.len(), summary.skipped);
+        told!("{wrong}, exactly once {exactly_once}: {} delivered, {} skipped", found.len(), summary.skipped);
         assert_eq!(summary.skipped, 1);
-        assert_eq!(found, (0..40).filter(|number| *number != 13).collect::<Vec<_>>());
+        let differs = found.iter().copied().zip((0..MANY).filter(|number| *number != BAD)).find(|(a, b)| a != b);
+        assert!(found.len() as u64 == MANY - 1 && differs.is_none(), "{differs:?}");
     }
 }
 
@@ -309,4 +312,22 @@ fn tombstones_and_missing_keys_are_refused_where_they_can_not_be_told() {
     assert_eq!((summary.skipped, seen.values()), (2, vec![Kv::new(Bytes::from("k"), Bytes::from("b"))]));
     let error = run(Pipeline::source(topics()).sink(Null::<Bytes>::new())).expect_err("it fails");
     assert!(error.to_string().contains("tombstone"), "{error}");
+}
+
+#[test]
+fn a_topic_that_is_not_there_is_not_made_by_its_name() {
+    // So it is by itself, for who doesn't say otherwise.
+    let Some(kafka) = Kafka::own(&["auto.create.topics.enable=true"]) else { return };
+    let lines = || Pipeline::source(List::new(["a".to_owned()]));
+    let written = run(lines().sink(Topic::new(kafka.brokers(), "typing-error"))).expect_err("it isn't there");
+    let by_record =
+        |sink: Topic<Bytes>| lines().sink(sink.topic_by(|_| "another-error".to_owned())).on_error(OnError::Skip);
+    let skipped = run(by_record(Topic::new(kafka.brokers(), ""))).expect("it is a record's failure");
+    let read = Topics::new(kafka.brokers(), ["third-error"], "group").until_end();
+    let read = run(Pipeline::source(read).sink(Null::<Bytes>::new())).expect_err("it isn't there");
+    let (_, all) = kafka.must("tell its partitions", Wire::metadata);
+    let made: Vec<_> = all.iter().filter(|it| it.topic.contains("error")).collect();
+    told!("no topic is made by its name: {written}; {read}; {} skipped", skipped.skipped);
+    assert_eq!((made.len(), skipped.skipped), (0, 1), "{made:?}");
+    assert!([written, read].iter().all(|error| error.to_string().contains("create the topic")));
 }

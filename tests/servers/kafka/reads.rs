@@ -5,8 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream::kafka::{Expired, Fallback, Message, Start, Topics};
 use millstream::prelude::*;
+use rdkafka::error::KafkaResult;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-use super::client::{fill, fill_numbers, run, topic, unique, until};
+use super::client::{Load, PARTITIONS, PATIENCE, fill, fill_numbers, run, topic, unique, until};
+use super::reading::Reading;
 use crate::support::kafka::Kafka;
 
 fn read(topics: Topics) -> Result<Vec<u64>, millstream::Error> {
@@ -65,7 +68,7 @@ fn what_has_expired_is_an_error_or_as_it_is_told() {
     let [(_, fail), (_, earliest), (_, latest)] = groups;
     let error = read(fail).expect_err("they are gone");
     let text = error.to_string();
-    println!("expired: {text}");
+    told!("expired: {text}");
     assert!(text.contains("gone") && text.contains("on_expired"), "{text}");
     assert_eq!(read(earliest).unwrap(), Vec::from_iter(12..20));
     assert_eq!(read(latest).unwrap(), [] as [u64; 0]);
@@ -104,4 +107,120 @@ fn a_pattern_reads_all_topics_that_match() {
     }
     let topics = Topics::matching(kafka.brokers(), format!("^{prefix}-.*"), unique("group"));
     assert_eq!(read(topics).unwrap(), [1, 2]);
+}
+
+#[test]
+fn topics_that_come_later_and_match_are_read_from_their_beginning() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (prefix, brokers, out) = (unique("pattern"), kafka.brokers(), Collect::<Bytes>::new());
+    let seen = out.collected();
+    let add = |name: &str, number: u64| {
+        kafka.add_topic(&format!("{prefix}-{name}"), 1, &[]);
+        fill(&brokers, &format!("{prefix}-{name}"), vec![(0, Message::new(number.to_string()))]);
+    };
+    add("a", 1);
+    let topics = Topics::matching(&*brokers, format!("^{prefix}-.*"), unique("group"));
+    let pipeline = Pipeline::source(topics.property("topic.metadata.refresh.interval.ms", "500")).sink(out);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let running = runtime.block_on(pipeline.start(Settings::default())).expect("it starts");
+    until("the first topic to be read", || seen.values().len() == 1);
+    add("b", 2);
+    until("the second topic to be read", || seen.values().len() == 2);
+    running.drain();
+    runtime.block_on(running.join()).expect("it ends well");
+    told!("a pattern: 2 topics, 1 of them made while it was read");
+}
+
+/// Where the partitions of a topic end, and how many records that is.
+fn ends(kafka: &Kafka, topic: &str) -> (Vec<u64>, u64) {
+    let ends = (0..PARTITIONS).map(|partition| kafka.offsets(topic, partition as i32).1 as u64);
+    let ends = Vec::from_iter(ends);
+    let all = ends.iter().sum();
+    (ends, all)
+}
+
+#[test]
+fn it_ends_where_partitions_ended_though_more_is_written_all_the_while() {
+    const THERE: u64 = 4_000;
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, brokers) = (topic(kafka, "from"), kafka.brokers());
+    fill_numbers(&brokers, &from, 0..THERE);
+    let load = Load::start(&brokers, &from, 1_000);
+    let out = Collect::<Message>::new();
+    let seen = out.collected();
+    let topics = Topics::new(&*brokers, [&*from], unique("group")).messages().until_end();
+    // It reads for two seconds at least.
+    let pipeline = Pipeline::source(topics).throttle(THERE / 2, Duration::from_secs(1)).sink(out);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let running = runtime.block_on(pipeline.start(Settings::default())).expect("it starts");
+    until("the first record", || !seen.values().is_empty());
+    let (then, all_then) = ends(kafka, &from);
+    runtime.block_on(running.join()).expect("it ends by itself");
+    let (_, all_after) = ends(kafka, &from);
+    load.stop();
+    let mut read = vec![0; PARTITIONS as usize];
+    for message in seen.values() {
+        let origin = message.origin.expect("it was read");
+        let next = &mut read[origin.partition as usize];
+        assert_eq!(origin.offset as u64, *next, "of partition {}", origin.partition);
+        *next += 1;
+    }
+    let all: u64 = read.iter().sum();
+    told!(
+        "until the end: {all} of {all_after} read, {} of them written while that was under way",
+        all_after - all_then
+    );
+    assert!(read.iter().zip(&then).all(|(read, then)| read <= then), "{read:?} of {then:?}");
+    assert!(all >= THERE && all_after > all_then + 500, "{all} of {all_then}, later {all_after}");
+}
+
+/// Reads to the end while a transaction is open, and decides it once all else has been read. Returns what was read.
+fn read_past(kafka: &Kafka, decide: impl FnOnce(&BaseProducer) -> KafkaResult<()>) -> Vec<u64> {
+    let from = topic(kafka, "from");
+    fill_numbers(&kafka.brokers(), &from, 0..40);
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", kafka.brokers()).set("transactional.id", unique("another"));
+    let producer: BaseProducer = config.create().expect("a client");
+    producer.init_transactions(PATIENCE).and_then(|()| producer.begin_transaction()).expect("it begins");
+    for number in 40..50 {
+        let text = number.to_string();
+        producer
+            .send(BaseRecord::<(), _>::to(&from).partition(0).payload(&text))
+            .map_err(|(error, _)| error)
+            .expect("sent");
+    }
+    producer.flush(PATIENCE).expect("it is there");
+    assert_eq!(kafka.offsets(&from, 0).1, 20, "it is in the partition");
+    let reading = Reading::start(&Topics::new(kafka.brokers(), [&*from], unique("group")).until_end(), 100_000);
+    until("the others to be read", || reading.count() == 40);
+    // It has been at the end for long, if that is one.
+    std::thread::sleep(Duration::from_secs(1));
+    decide(&producer).expect("it is decided");
+    // Where the run ends was said before: this is none of it.
+    fill_numbers(&kafka.brokers(), &from, 50..60);
+    let mut read = reading.ends();
+    read.sort_unstable();
+    read
+}
+
+#[test]
+fn until_the_end_it_waits_for_a_transaction_that_is_open() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let committed = read_past(kafka, |producer| producer.commit_transaction(PATIENCE));
+    let aborted = read_past(kafka, |producer| producer.abort_transaction(PATIENCE));
+    told!("two open transactions: {} records with the one, {} without the other", committed.len(), aborted.len());
+    assert_eq!(committed, Vec::from_iter(0..50));
+    assert_eq!(aborted, Vec::from_iter(0..40));
+}
+
+#[test]
+fn it_ends_where_the_brokers_assign_partitions() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let from = topic(kafka, "from");
+    fill_numbers(&kafka.brokers(), &from, 0..400);
+    let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).property("group.protocol", "consumer");
+    assert_eq!(read(topics).unwrap(), Vec::from_iter(0..400));
+    told!("group.protocol=consumer, until the end: 400 records");
 }

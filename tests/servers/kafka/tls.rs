@@ -1,5 +1,7 @@
 //! TLS and SASL.
 
+use std::time::{Duration, Instant};
+
 use millstream::kafka::{Cluster, Topic, Topics};
 use millstream::prelude::*;
 
@@ -44,39 +46,73 @@ fn records_pass_by_tls_with_certificates_and_with_each_mechanism() {
         let mut found = seen.values();
         found.sort_by_key(|text| text.parse::<u64>().expect("a number"));
         assert_eq!(found, lines);
-        println!("{how}: {RECORDS} records written and read");
+        told!("{how}: {RECORDS} records written and read");
     }
 }
 
+/// What is said by a sink, one that has no topic of its own, and a source, none of which is let in. Brokers have 30 s to
+/// answer; that they won't is known long before.
+fn refused(cluster: &Cluster, name: &str) -> [String; 3] {
+    let lines = || Pipeline::source(List::new(["a".to_owned()]));
+    let sink = Topic::new(cluster.clone(), name);
+    let by_record = sink.clone().topic_by(|_| "anywhere".into());
+    let source = Topics::new(cluster.clone(), [name], unique("group"));
+    let pipelines = [lines().sink(sink), lines().sink(by_record), Pipeline::source(source).sink(Null::<Bytes>::new())];
+    pipelines.map(|pipeline| {
+        let began = Instant::now();
+        let error = run(pipeline).expect_err("it is not let in");
+        assert!(began.elapsed() < Duration::from_secs(20), "it was waited for what can't come: {error}");
+        match &error {
+            millstream::Error::Run(error) => error.chain(),
+            error => error.to_string(),
+        }
+    })
+}
+
 #[test]
-fn who_is_not_let_in_is_told_so_and_no_secret_with_it() {
+fn who_is_not_let_in_is_told_so_at_once_and_no_secret_with_it() {
     let Some(kafka) = Kafka::shared() else { return };
     let name = topic(kafka, "secure");
     let cluster = sasl(kafka, "PLAIN", "wr0ng");
-    let sink = Topic::new(cluster.clone(), &name);
-    assert!(!format!("{sink:?}").contains("wr0ng"));
-    let source = Topics::new(cluster, [&*name], unique("group"));
-    for pipeline in
-        [Pipeline::source(List::new(["a".to_owned()])).sink(sink), Pipeline::source(source).sink(Null::<Bytes>::new())]
-    {
-        let error = run(pipeline).expect_err("it is not let in");
-        let text = match &error {
-            millstream::Error::Run(error) => error.chain(),
-            error => error.to_string(),
-        };
-        println!("not let in: {text}");
+    assert!(!format!("{:?}", Topic::new(cluster.clone(), &name)).contains("wr0ng"));
+    for text in refused(&cluster, &name) {
+        told!("not let in: {text}");
         assert!(text.contains("uthentication") && !text.contains("wr0ng"), "{text}");
+    }
+    // Nobody has told it whom to trust.
+    for text in refused(&Cluster::new(kafka.tls_brokers()).property("security.protocol", "SSL"), &name) {
+        told!("not trusted: {text}");
+        assert!(text.contains("certificate verify failed"), "{text}");
     }
 }
 
 #[test]
 fn who_may_not_write_is_told_so() {
     let Some(kafka) = Kafka::shared() else { return };
-    let name = topic(kafka, "forbidden");
-    kafka.forbid_writing(USER, &name);
-    let sink = Topic::new(sasl(kafka, "PLAIN", PASSWORD), &name);
-    let error = run(Pipeline::source(List::new(["a".to_owned()])).sink(sink)).expect_err("it is forbidden");
-    let text = error.to_string();
-    println!("forbidden: {text}");
-    assert!(text.contains("give this user the right to it"), "{text}");
+    let [forbidden, allowed] = ["forbidden", "allowed"].map(|name| topic(kafka, name));
+    kafka.forbid_writing(USER, &forbidden);
+    let positions = unique("positions");
+    kafka.add_topic(&positions, 1, &[("cleanup.policy", "compact")]);
+    kafka.forbid_writing(USER, &positions);
+    let sink = |topic: &str| Topic::new(sasl(kafka, "PLAIN", PASSWORD), topic);
+    let by_record = || {
+        sink(&allowed).topic_by({
+            let allowed = allowed.clone();
+            move |_| allowed.clone()
+        })
+    };
+    let cases = [
+        ("a topic", sink(&forbidden)),
+        ("a topic, in transactions", sink(&forbidden).exactly_once()),
+        ("positions", sink(&allowed).exactly_once().positions_topic(&positions)),
+        ("positions beside topics by record", by_record().exactly_once().positions_topic(&positions)),
+    ];
+    for (what, sink) in cases {
+        let state = tempfile::tempdir().expect("there is room");
+        let source = List::new(["a".to_owned()]);
+        let pipeline = Pipeline::source(source).sink(sink).store(Embedded::at(state.path()));
+        let text = run(pipeline).expect_err("it is forbidden").to_string();
+        told!("{what}: {text}");
+        assert!(text.contains("give this user the right to it"), "{what}: {text}");
+    }
 }

@@ -209,6 +209,21 @@ impl Kafka {
         (offset(End::First), offset(End::High))
     }
 
+    /// Waits until all transactions of a topic are decided: brokers have taken a commit some time before they tell the
+    /// partitions of it.
+    #[track_caller]
+    pub(crate) fn until_decided(&self, topic: &str) {
+        let offset = |partition, end| self.must("look at offsets", |wire| wire.offset(topic, partition, end));
+        let (_, all) = self.must("tell its partitions", Wire::metadata);
+        for PartitionOf { partition, .. } in all.into_iter().filter(|it| it.topic == topic) {
+            let (began, high) = (Instant::now(), offset(partition, End::High));
+            while offset(partition, End::Stable) < high {
+                assert!(began.elapsed() < PATIENCE, "a transaction of {topic}/{partition} is open for {PATIENCE:?}");
+                std::thread::sleep(GLANCE);
+            }
+        }
+    }
+
     /// What a group has committed for a partition; `None` if it has nothing.
     #[track_caller]
     pub(crate) fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {

@@ -49,6 +49,8 @@ pub(crate) enum End {
     First,
     /// Behind the last record, of whichever transaction.
     High,
+    /// Before the first record of which it isn't decided whether it is committed.
+    Stable,
 }
 
 impl Wire {
@@ -125,14 +127,16 @@ impl Wire {
         })
     }
 
-    /// The first offset of a partition, or the one behind its last record.
+    /// The first offset of a partition, or one of its ends.
     pub(crate) fn offset(&mut self, topic: &str, partition: i32, end: End) -> Result<i64> {
-        let time = match end {
-            End::First => -2,
-            End::High => -1,
+        let (time, committed) = match end {
+            End::First => (-2, 0),
+            End::High => (-1, 0),
+            End::Stable => (-1, 1),
         };
-        let body = Body::default().i32(-1).i32(1).string(topic).i32(1).i32(partition).i64(time);
-        let mut answer = self.ask(2, 1, body)?;
+        let body = Body::default().i32(-1).i8(committed).i32(1).string(topic).i32(1).i32(partition).i64(time);
+        let mut answer = self.ask(2, 2, body)?;
+        answer.i32()?;
         let offsets = answer.array(|topic| {
             topic.string()?;
             topic.array(|partition| {
@@ -165,14 +169,20 @@ impl Wire {
         Ok((offset >= 0).then_some(offset))
     }
 
-    /// Forbids a user to write to a topic.
+    /// Forbids a user to write to a topic. Where something is said of a topic, all else has to be allowed.
     pub(crate) fn forbid_writing(&mut self, user: &str, topic: &str) -> Result<()> {
         const TOPIC: i8 = 2;
         const LITERAL: i8 = 3;
         const WRITE: i8 = 4;
+        const ALL: i8 = 2;
         const DENY: i8 = 2;
-        let body = Body::default().i32(1).i8(TOPIC).string(topic).i8(LITERAL);
-        let body = body.string(&format!("User:{user}")).string("*").i8(WRITE).i8(DENY);
+        const ALLOW: i8 = 3;
+        let rule = |body: Body, user: &str, what, how| {
+            let body = body.i8(TOPIC).string(topic).i8(LITERAL);
+            body.string(&format!("User:{user}")).string("*").i8(what).i8(how)
+        };
+        let body = rule(Body::default().i32(2), "*", ALL, ALLOW);
+        let body = rule(body, user, WRITE, DENY);
         let mut answer = self.ask(30, 1, body)?;
         answer.i32()?;
         answer.outcomes(Answer::outcome_and_text)

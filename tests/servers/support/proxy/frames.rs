@@ -36,6 +36,7 @@ impl Kind {
     /// A message's method; its properties and its body follow.
     pub(crate) const BASIC_PUBLISH: Self = Self::method(60, 40);
     pub(crate) const BASIC_ACK: Self = Self::method(60, 80);
+    pub(crate) const BASIC_NACK: Self = Self::method(60, 120);
     pub(crate) const PROPERTIES: Self = Self(2);
     pub(crate) const BODY: Self = Self(3);
 

@@ -44,6 +44,7 @@ impl<S: Looks> SinkFactory for Arrivals<S> {
             ordered: true,
             transactional: Err("what is kept in memory is gone with the process".into()),
             local_state: false,
+            positions_in: None,
             commits_at: None,
             durable_at_close: false,
             blocking: false,

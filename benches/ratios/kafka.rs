@@ -34,7 +34,7 @@ const REPORTS: u64 = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the engine tells its consumers.
-const CONSUMER: [(&str, &str); 8] = [
+const CONSUMER: [(&str, &str); 9] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "earliest"),
@@ -42,6 +42,7 @@ const CONSUMER: [(&str, &str); 8] = [
     ("isolation.level", "read_committed"),
     ("queued.max.messages.kbytes", "16384"),
     ("fetch.queue.backoff.ms", "10"),
+    ("fetch.wait.max.ms", "10"),
     ("partition.assignment.strategy", "cooperative-sticky"),
 ];
 

@@ -45,6 +45,8 @@ struct Revoked {
 #[derive(Debug, Default)]
 struct Ours {
     places: HashSet<Place>,
+    /// The client waits to be told from where partitions are read that the group has assigned.
+    awaited: bool,
     /// Offsets of them are being committed: nothing is given back meanwhile.
     committing: bool,
 }
@@ -83,6 +85,19 @@ impl Inbox {
         });
         unassign(consumer, &list(places.iter().map(|place| (place, Offset::Invalid))))?;
         Ok(true)
+    }
+
+    /// Answers what nobody else will answer any more. The client waits for that, and would never leave the group.
+    fn answer(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+        let revoked = lock(&self.revoked).take();
+        let awaited = std::mem::take(&mut lock(&self.ours).awaited);
+        match revoked {
+            Some(Revoked { places, .. }) => {
+                unassign(consumer, &list(places.iter().map(|place| (place, Offset::Invalid))))
+            }
+            None if awaited => assign(consumer, &TopicPartitionList::new()),
+            None => Ok(()),
+        }
     }
 
     /// What is due to be given back.
@@ -168,8 +183,12 @@ impl ConsumerContext for Context {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.inbox.leaving.load(Ordering::SeqCst) {
-            if !assigned && let Err(error) = unassign(consumer, partitions) {
-                tracing::warn!(%error, "partitions could not be given back while leaving the group");
+            let answered = match assigned {
+                true => assign(consumer, &TopicPartitionList::new()),
+                false => unassign(consumer, partitions),
+            };
+            if let Err(error) = answered {
+                tracing::warn!(%error, assigned, "partitions could not be given back while leaving the group");
             }
             return;
         }
@@ -178,9 +197,9 @@ impl ConsumerContext for Context {
         if !assigned {
             return self.revoked(places, consumer.assignment_lost());
         }
-        if places.is_empty()
-            && let Err(error) = assign(consumer, partitions)
-        {
+        if !places.is_empty() {
+            lock(&self.inbox.ours).awaited = true;
+        } else if let Err(error) = assign(consumer, partitions) {
             self.inbox.put(Notice::Failed(error));
         }
         self.inbox.put(Notice::Assigned(places));
@@ -254,7 +273,10 @@ impl Member {
 
     /// Takes partitions over that the group has assigned, from these offsets on.
     pub(super) fn assign(&self, places: impl Iterator<Item = Place>, partitions: &TopicPartitionList) -> Result<()> {
-        lock(&self.inbox.ours).places.extend(places);
+        let mut ours = lock(&self.inbox.ours);
+        ours.places.extend(places);
+        ours.awaited = false;
+        drop(ours);
         assign(self.consumer(), partitions).map_err(|error| failed("can't take over partitions", error))
     }
 
@@ -337,11 +359,8 @@ fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool, group: &Weak<G
         }
         give_up(&consumer, group);
     }
-    // What was revoked and not yet given back, is now.
-    let rest = std::mem::take(&mut *lock(&inbox.notices));
-    let revoked = lock(&inbox.revoked).take();
-    if revoked.is_some() || rest.iter().any(|notice| matches!(notice, Notice::Assigned(_))) {
-        let _ = consumer.unassign();
+    if let Err(error) = inbox.answer(&consumer) {
+        tracing::warn!(%error, "partitions could not be given back before leaving the group");
     }
 }
 

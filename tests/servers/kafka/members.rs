@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millstream::kafka::{Start, Topics};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -63,6 +63,31 @@ impl<'a> Copying<'a> {
         until("the group to get further", || self.progress() > before + 500);
     }
 
+    /// The only member of the group is stopped until another has taken over all that it had, and goes on then; again, until
+    /// it has said more of what `says` counts than before. Returns both, and how often the one was stopped. What was taken
+    /// away from it, it may not have given back yet.
+    fn zombie(&self, member: impl Fn() -> Process, says: impl Fn(&str) -> usize) -> (Process, Process, usize) {
+        const MOST: usize = 16;
+        let zombie = member();
+        for stops in 1..=MOST {
+            self.until_it_goes_on();
+            zombie.signal("-STOP");
+            let (before, said) = (self.at(), says(&zombie.said()));
+            let other = member();
+            until("the other to take over", || self.at().iter().zip(&before).all(|(now, before)| *now > *before + 200));
+            zombie.signal("-CONT");
+            let woken = Instant::now();
+            while woken.elapsed() < Duration::from_secs(5) {
+                if says(&zombie.said()) > said {
+                    return (zombie, other, stops);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            other.drain();
+        }
+        panic!("stopped {MOST} times, it has said nothing of it: {}", zombie.said());
+    }
+
     /// Reads the rest, and looks at what is there.
     fn check(&self, count: u64) {
         self.member(&["--until-end"]).ends_well();
@@ -106,27 +131,10 @@ fn refusals(said: &str) -> Vec<&str> {
 
 #[test]
 fn a_zombie_is_fenced() {
-    const MOST: usize = 8;
     let Some(kafka) = Kafka::shared() else { return };
     let copying = Copying::new(kafka);
     let load = Load::start(&copying.brokers, &copying.from, 2_000);
-    let zombie = copying.member(&[]);
-    copying.until_it_goes_on();
-    let other = copying.member(&[]);
-    std::thread::sleep(Duration::from_secs(2));
-    assert!(refusals(&zombie.said()).is_empty(), "it was refused something before it was stopped");
-    let mut stops = 0;
-    while refusals(&zombie.said()).is_empty() {
-        assert!(stops < MOST, "stopped {stops} times, it was never refused anything: {}", zombie.said());
-        copying.until_it_goes_on();
-        zombie.signal("-STOP");
-        stops += 1;
-        let before = copying.at();
-        // All of its partitions have gone to the other.
-        until("the other to take over", || copying.at().iter().zip(&before).all(|(now, before)| *now > *before + 200));
-        zombie.signal("-CONT");
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    let (zombie, other, stops) = copying.zombie(|| copying.member(&[]), |said| refusals(said).len());
     copying.until_it_goes_on();
     let count = load.stop();
     let said = zombie.drain();
@@ -236,30 +244,13 @@ fn a_static_member_that_is_killed_gets_its_partitions_again_and_nobody_elses_mov
 
 #[test]
 fn a_commit_of_a_zombie_is_refused_counted_and_told() {
-    const MOST: u64 = 24;
     let Some(kafka) = Kafka::shared() else { return };
     let copying = Copying::new(kafka);
     let load = Load::start(&copying.brokers, &copying.from, 2_000);
-    let zombie = copying.any_member(&SHORT);
-    copying.until_it_goes_on();
-    let other = copying.any_member(&SHORT);
-    let mut stops = 0;
-    while !zombie.said().contains("came too late and was dropped") {
-        assert!(
-            stops < MOST,
-            "stopped {stops} times, it has said of no commit that it came too late: {}",
-            zombie.said()
-        );
-        copying.until_it_goes_on();
-        zombie.signal("-STOP");
-        stops += 1;
-        let before = copying.at();
-        until("the other to take over", || copying.at().iter().zip(&before).all(|(now, before)| *now > *before + 200));
-        zombie.signal("-CONT");
-        std::thread::sleep(Duration::from_secs(1));
-    }
+    let too_late = |said: &str| said.matches("came too late and was dropped").count();
+    let (zombie, other, stops) = copying.zombie(|| copying.any_member(&SHORT), too_late);
     let count = load.stop();
-    let late = zombie.drain().matches("came too late and was dropped").count();
+    let late = too_late(&zombie.drain());
     other.drain();
     copying.any_member(&["--until-end"]).ends_well();
     let Some(mut found) = committed(kafka, &copying.to) else { return };

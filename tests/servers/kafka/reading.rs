@@ -8,7 +8,7 @@ use bytes::Bytes;
 use millstream::kafka::Topics;
 use millstream::prelude::*;
 
-use super::client::until;
+use super::client::{PATIENCE, until};
 
 /// A member of a group that reads to the end, slowly.
 pub(crate) struct Reading {
@@ -77,7 +77,8 @@ impl Reading {
 
     /// What it has read, once it has ended.
     pub(crate) fn ends(self) -> Vec<u64> {
-        self.runtime.block_on(self.running.join()).expect("it ends well");
+        let ended = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.running.join()).await });
+        ended.expect("it ends").expect("it ends well");
         (self.seen)()
     }
 }

@@ -183,11 +183,14 @@ impl Deliveries {
         RowId { batch, row: row as u32 }
     }
 
-    /// What became of a row that the client was given. `by_record`: whether where it goes is said by the record, so that it
-    /// is to blame for it.
-    pub(super) fn tell(&self, id: RowId, told: Told, by_record: bool, topic: &str) {
-        let mut state = self.state();
-        if by_record && matches!(told, Told::Delivered) && state.kept.is_some() && !state.good.contains(topic) {
+    /// What became of a row that the client was given. `topic`: where it goes, if its record has said so and is to blame for
+    /// that.
+    pub(super) fn tell(&self, id: RowId, told: Told, topic: Option<&str>) {
+        let (mut state, by_record) = (self.state(), topic.is_some());
+        if let (Some(topic), Told::Delivered) = (topic, &told)
+            && state.kept.is_some()
+            && !state.good.contains(topic)
+        {
             state.good.insert(topic.to_owned());
         }
         let told = match (told, &state.kept) {
@@ -200,7 +203,7 @@ impl Deliveries {
                 Told::Delivered
             }
             (Told::GivenUp { error, alone }, Some(_)) => {
-                state.give_up(id, error, alone, by_record.then_some(topic));
+                state.give_up(id, error, alone, topic);
                 Told::Delivered
             }
             (told, _) => told,
@@ -344,8 +347,8 @@ impl State {
     }
 
     /// A row is not sent any more. Why its transaction can't be committed the client says when it is asked.
-    fn give_up(&mut self, id: RowId, error: KafkaError, alone: bool, by_record: Option<&str>) {
-        if let Some(topic) = by_record
+    fn give_up(&mut self, id: RowId, error: KafkaError, alone: bool, topic: Option<&str>) {
+        if let Some(topic) = topic
             && self.under(id).is_some_and(|under| !under.letters)
             && let Some(identity) = self.identity(id)
         {
@@ -466,7 +469,7 @@ mod tests {
             for left in [1, 0] {
                 let heard = deliveries.news.notified();
                 deliveries.under_way();
-                deliveries.tell(Deliveries::NO_ROW, Told::Delivered, false, "");
+                deliveries.tell(Deliveries::NO_ROW, Told::Delivered, None);
                 assert_eq!(deliveries.under_way(), left);
                 let mut heard = std::pin::pin!(heard);
                 let is_heard = heard.as_mut().enable();

@@ -22,6 +22,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// What librdkafka calls.
 pub(super) struct Context {
     deliveries: Arc<Deliveries>,
+    /// Records say which topic they go to.
     by_record: bool,
     /// Rows are sent one at a time just now: who is refused is to blame.
     alone: AtomicBool,
@@ -51,7 +52,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, report: &DeliveryResult<'_>, id: usize) {
         let (Ok(message) | Err((_, message))) = report;
-        let topic = message.topic();
+        let topic = self.by_record.then(|| message.topic());
         let told = match report {
             Ok(_) => Told::Delivered,
             Err((error, message)) => match error.rdkafka_error_code() {
@@ -64,7 +65,7 @@ impl ProducerContext for Context {
                 _ => Told::Failed(error.clone()),
             },
         };
-        self.deliveries.tell(RowId::from(id), told, self.by_record, topic);
+        self.deliveries.tell(RowId::from(id), told, topic);
     }
 }
 

@@ -424,8 +424,8 @@ impl<T: Form> KafkaSink<T> {
                     record = again;
                     self.news().await;
                 }
-                Err((error, _)) => {
-                    self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some(), "");
+                Err((error, record)) => {
+                    self.deliveries.tell(id, Told::Failed(error), self.said_by_record(record.topic));
                     return Ok(());
                 }
             }
@@ -490,9 +490,14 @@ impl<T: Form> KafkaSink<T> {
         record.headers = headers;
         record.timestamp = message.timestamp().to_millis();
         self.deliveries.hand_over();
-        if let Err((error, _)) = producer.client().send(record) {
-            self.deliveries.tell(id, Told::Failed(error), self.topic.topic_by.is_some(), "");
+        if let Err((error, record)) = producer.client().send(record) {
+            self.deliveries.tell(id, Told::Failed(error), self.said_by_record(record.topic));
         }
+    }
+
+    /// The topic of a record, if the record has said where it goes.
+    fn said_by_record<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        self.topic.topic_by.as_ref().map(|_| topic)
     }
 }
 

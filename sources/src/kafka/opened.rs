@@ -101,6 +101,8 @@ impl Reading {
         while !self.at_end && building.offsets.len() < most.records && building.bytes < most.bytes {
             match self.queue.poll(Duration::ZERO) {
                 Some(Ok(message)) if self.end.is_some_and(|end| message.offset() >= end) => self.at_end = true,
+                // It was on its way when the partition was put back.
+                Some(Ok(message)) if self.emitted.is_some_and(|emitted| message.offset() < emitted) => {}
                 Some(Ok(message)) => {
                     building.add(&message, &self.topic);
                     self.at_end = self.end.is_some_and(|end| message.offset() + 1 >= end);

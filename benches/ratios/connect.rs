@@ -10,7 +10,7 @@ use millstream::prelude::*;
 use rustix::param::clock_ticks_per_second;
 
 use crate::kafka::{broker, fill};
-use crate::measure::{Spent, spend};
+use crate::measure::{Spent, spend_from_first};
 use crate::report::{Report, Target, Unit};
 use crate::support::kafka::Kafka;
 use crate::support::port::Port;
@@ -23,8 +23,8 @@ const MESSAGES: u64 = 3_000_000;
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Messages with values of 100 bytes, a line each. Of Connect only what it takes from its first line to its last is
-/// counted, and not how it starts; of us, all from the declaration to the end.
+/// Messages with values of 100 bytes, a line each. Counted is what each takes from its first line on, and not how it starts:
+/// Connect to its last line, and we to the end of the run, with all committed.
 pub(crate) fn to_file(bench: &Bench, report: &mut Report) -> Result<(), Failure> {
     let Some(kafka) = broker() else { return Ok(()) };
     let (topic, messages) = ("to-file", bench.scaled(MESSAGES));
@@ -34,27 +34,32 @@ pub(crate) fn to_file(bench: &Bench, report: &mut Report) -> Result<(), Failure>
         let [ours, theirs, state] =
             ["engine", "connect", "state"].map(|what| bench.path(&format!("topic-{what}-{run}")));
         let group = format!("to-file-{run}");
-        engine.push(spend(|| {
+        let has_come = || length(&ours) > 0;
+        engine.push(spend_from_first(has_come, || {
             let source = Topics::new(Cluster::new(kafka.brokers()), [topic], &group).until_end();
             let sink = Output::create(&ours, Lines::default());
             bench.run(Pipeline::source(source).sink(sink).store(Embedded::at(&state))).map(drop)
         })?);
-        connect.push(by_connect(kafka, topic, &theirs, fs::metadata(&ours)?.len())?);
+        connect.push(by_connect(kafka, topic, &theirs, length(&ours))?);
         same_lines(&ours, &theirs)?;
         fs::remove_file(&theirs)?;
     }
-    let against = "Kafka Connect's file sink from its first line to its last, one task, started as its script does";
+    let against = "Kafka Connect's file sink from its first line to its last (we from our first to the end), one task, started as its script does";
     report.ratio("kafka-connect", against, &engine.into(), &connect.into(), Unit::Millis, Target::Either(3.0));
     Ok(())
+}
+
+/// How much has been written.
+fn length(output: &Path) -> u64 {
+    fs::metadata(output).map_or(0, |about| about.len())
 }
 
 /// Has Connect write so many bytes, and takes the time from the first on.
 fn by_connect(kafka: &Kafka, topic: &str, output: &Path, bytes: u64) -> Result<Spent, Failure> {
     let connect = start(kafka, topic, output)?;
-    let written = || fs::metadata(output).map_or(0, |about| about.len());
     let (began, first) = (Instant::now(), Cell::new(None));
     loop {
-        let now = written();
+        let now = length(output);
         if now > 0 && first.get().is_none() {
             first.set(Some((Instant::now(), cpu(&connect)?)));
         }

@@ -1,5 +1,8 @@
 //! Contenders in turn, and the time each took.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -64,6 +67,27 @@ pub(crate) fn spend(work: impl FnOnce() -> Result<(), Failure>) -> Result<Spent,
     let (cpu, wall) = (cpu_time(), Instant::now());
     work()?;
     Ok(Spent { wall: wall.elapsed(), cpu: cpu_time() - cpu })
+}
+
+/// Runs `work` and takes its time from the first that is seen to come of it.
+pub(crate) fn spend_from_first(
+    has_come: impl Fn() -> bool + Sync,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Spent, Failure> {
+    let (first, ended) = (OnceLock::new(), AtomicBool::new(false));
+    let spent = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) && !has_come() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            first.get_or_init(|| (Instant::now(), cpu_time()))
+        });
+        let worked = work();
+        let spent = first.get().map(|(wall, cpu)| Spent { wall: wall.elapsed(), cpu: cpu_time() - *cpu });
+        ended.store(true, Ordering::Relaxed);
+        worked.map(|()| spent)
+    })?;
+    spent.ok_or_else(|| "nothing was seen to come of it".into())
 }
 
 fn cpu_time() -> Duration {

@@ -19,7 +19,7 @@ use crate::support::kafka::Kafka;
 use crate::{Bench, Failure};
 
 /// How many messages are copied.
-const MESSAGES: u64 = 2_000_000;
+const MESSAGES: u64 = 6_000_000;
 
 /// Partitions of each topic.
 pub(crate) const PARTITIONS: i32 = 4;

@@ -21,6 +21,8 @@ mod avro;
 #[cfg(feature = "kafka")]
 mod kafka;
 #[cfg(any(feature = "amqp", feature = "kafka"))]
+mod log;
+#[cfg(any(feature = "amqp", feature = "kafka"))]
 mod moment;
 mod processes;
 mod proxies;

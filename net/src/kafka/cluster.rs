@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 
 /// How a Kafka cluster is reached: its brokers, and librdkafka's properties for it (TLS, SASL, time-outs, buffers).
@@ -166,6 +167,8 @@ impl Cluster {
         // By itself it is true for a producer: each typing error would make a topic.
         config.set("allow.auto.create.topics", "false");
         config.set("bootstrap.servers", &self.brokers);
+        // What is written of that the program's log says. By itself only errors come that far: not that offsets were reset.
+        config.set_log_level(RDKafkaLogLevel::Debug);
         config
     }
 }

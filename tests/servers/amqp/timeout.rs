@@ -1,8 +1,7 @@
 //! A message that is not acknowledged for longer than the broker allows: it closes the channel, and we have said so before.
 
-use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream::amqp::{Broker, Queue};
@@ -10,6 +9,7 @@ use millstream::prelude::*;
 
 use super::client::{Client, unique};
 use super::flow::until_within;
+use crate::log::Log;
 use crate::support::rabbitmq::RabbitMq;
 
 /// What the broker allows.
@@ -18,27 +18,6 @@ const ALLOWED: Duration = Duration::from_secs(4);
 /// The first of those that take long; those before it are acknowledged by then.
 const FIRST: usize = 10;
 const RECORDS: usize = 50;
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    /// Where it says this.
-    fn at(&self, what: &str) -> Option<usize> {
-        memchr::memmem::find(&self.0.lock().unwrap_or_else(PoisonError::into_inner), what.as_bytes())
-    }
-}
 
 #[test]
 fn a_message_that_takes_too_long_is_told_before_the_broker_closes_the_channel_and_comes_again() {
@@ -49,10 +28,9 @@ fn a_message_that_takes_too_long_is_told_before_the_broker_closes_the_channel_an
         |numbers: std::ops::Range<usize>| client.fill(&queue, numbers.map(|number| number.to_string().into_bytes()));
     fill(0..FIRST);
     let (log, out) = (Log::default(), Collect::<String>::new());
-    let (logs, seen) = (log.clone(), out.collected());
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || logs.clone()).finish();
+    let seen = out.collected();
     // All runs on this thread, so it is heard here and nowhere else.
-    let _heard = tracing::subscriber::set_default(subscriber);
+    let _heard = tracing::subscriber::set_default(log.subscriber());
     let first_time = Arc::new(AtomicBool::new(true));
     let slow = move |body: String| {
         let waits = body == FIRST.to_string() && first_time.swap(false, Relaxed);
@@ -79,14 +57,19 @@ fn a_message_that_takes_too_long_is_told_before_the_broker_closes_the_channel_an
     });
     assert_eq!(client.count(&queue), 0, "all is acknowledged");
     let (warned, closed) = (log.at("a message is in flight for long"), log.at("delivery acknowledgement on channel"));
-    assert!(warned.is_some() && warned < closed, "{}", String::from_utf8_lossy(&log.0.lock().expect("it is there")));
-    let repeats = seen.len() - RECORDS;
+    assert!(warned.is_some() && warned < closed, "{log}");
+    let (repeats, closings) =
+        (seen.len() - RECORDS, log.to_string().matches("delivery acknowledgement on channel").count());
     told!(
-        "the broker's time-out: {RECORDS} records, 1 channel closed after {ALLOWED:?} and told before, {repeats} repeats, \
+        "the broker's time-out: {RECORDS} records, {closings} channels closed after {ALLOWED:?} and told before, {repeats} repeats, \
          {} acknowledgements too late",
         summary.late
     );
-    assert!(repeats <= RECORDS - FIRST, "{repeats} repeats: only what was not acknowledged may come again");
+    // On a busy machine what comes again may take too long, too.
+    assert!(
+        repeats <= closings * (RECORDS - FIRST),
+        "{repeats} repeats: only what was not acknowledged may come again"
+    );
     let firsts = seen.values().iter().filter(|text| text.parse::<usize>().is_ok_and(|number| number < FIRST)).count();
     assert_eq!(firsts, FIRST, "what was acknowledged came again");
     assert!(summary.late > 0, "nothing was in flight when the channel was closed: this shows nothing");

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 use super::client::{Load, PARTITIONS, PATIENCE, fill, fill_numbers, run, topic, unique, until};
 use super::reading::Reading;
+use crate::log::Log;
 use crate::support::kafka::Kafka;
 
 fn read(topics: Topics) -> Result<Vec<u64>, millstream::Error> {
@@ -70,8 +71,16 @@ fn what_has_expired_is_an_error_or_as_it_is_told() {
     let text = error.to_string();
     told!("expired: {text}");
     assert!(text.contains("gone") && text.contains("on_expired"), "{text}");
+    // The client's threads log, so that it is heard wherever; other tests may be heard too.
+    let log = Log::default();
+    tracing::subscriber::set_global_default(log.subscriber()).expect("no other test hears all threads");
     assert_eq!(read(earliest).unwrap(), Vec::from_iter(12..20));
     assert_eq!(read(latest).unwrap(), [] as [u64; 0]);
+    for to in ["BEGINNING", "END"] {
+        let said = log.to_string();
+        let mut resets = said.lines().filter(|line| line.contains(&from) && line.contains("offset reset"));
+        assert!(resets.any(|line| line.contains(to)), "nothing says that it went on at the {to}: {said}");
+    }
 }
 
 #[test]

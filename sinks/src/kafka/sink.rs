@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use millstream_core::commit::Ticket;
 use millstream_core::contracts::{Cause, Checkpoint, CommitSoon, Error, Result, Sink, SinkContext, WriteError};
@@ -509,10 +509,11 @@ fn not_open() -> Error {
 /// Sees that there is a cluster, which lets us in.
 async fn reach(producer: &Producer) -> Result<()> {
     let what = "can't ask which cluster it is";
-    let asked = producer.ask_first(what, |client| match client.client().fetch_cluster_id(PATIENCE) {
+    let until = Instant::now() + PATIENCE;
+    let asked = producer.ask_first(what, move |client| match client.client().fetch_cluster_id(PATIENCE) {
         Some(_) => Ok(()),
-        // There are servers that have no name for it.
-        None => client.client().fetch_metadata(None, PATIENCE).map(drop),
+        // Nobody has answered; or it is a server that has no name for it.
+        None => client.client().fetch_metadata(None, until.saturating_duration_since(Instant::now())).map(drop),
     });
     asked.await?.map_err(|error| producer.said().failed(what, error))
 }

@@ -93,7 +93,7 @@ impl<T> Queue<T> {
     }
 
     /// A message happened when this header says: a timestamp (seconds), or a number or text of milliseconds since the Unix
-    /// epoch, such as `timestamp_in_ms`. Default: when its `timestamp` property says. What has neither happened when it
+    /// epoch, such as `timestamp_in_ms`. Default: when its `timestamp` property says. What doesn't have it happened when it
     /// was read.
     #[must_use]
     pub fn event_time_header(mut self, header: impl Into<String>) -> Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use millstream_core::contracts::{Cause, Error, Result};
 use millstream_net::kafka::{Place, failed, partition_name};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::config::{Fallback, Start, What};
@@ -101,7 +101,7 @@ fn counts(consumer: &BaseConsumer<Context>, what: &What) -> Result<HashMap<Strin
         let metadata = consumer.fetch_metadata(Some(name), PATIENCE).map_err(said)?;
         for topic in metadata.topics() {
             if let Some(error) = topic.error() {
-                let error = rdkafka::error::KafkaError::MetadataFetch(RDKafkaErrorCode::from(error));
+                let error = KafkaError::MetadataFetch(RDKafkaErrorCode::from(error));
                 return Err(failed(format!("can't read the topic {name}"), error));
             }
             found.insert(name.clone(), topic.partitions().len() as i32);
@@ -130,14 +130,16 @@ pub(super) fn begin(
         let from = from(&asked, committed.as_ref())?;
         begins.push(Begin { place: asked.place, from, offset: 0, end: None, stable: 0, committed });
     }
-    times(consumer, &mut begins).map_err(|error| said("for offsets by time", error))?;
+    let topics: Vec<_> = begins.iter().map(|begin| begin.place.topic.clone()).collect();
+    times(consumer, &mut begins).map_err(|error| unled(consumer, &topics, "for offsets by time", error))?;
     let ends = ends.map(|config| config.create_with_context(Context::of(consumer.context())));
     let ends: Option<BaseConsumer<Context>> =
         ends.transpose().map_err(|error| failed("can't make a Kafka client", error))?;
     for begin in &mut begins {
         let marks = |consumer: &BaseConsumer<Context>| {
             let marks = consumer.fetch_watermarks(&begin.place.topic, begin.place.partition, PATIENCE);
-            marks.map_err(|error| said("where partitions begin and end", error))
+            let topic = std::slice::from_ref(&begin.place.topic);
+            marks.map_err(|error| unled(consumer, topic, "where partitions begin and end", error))
         };
         // Before what is asked below: so that is behind it, if no transaction is open.
         let end = ends.as_ref().map(marks).transpose()?.map(|(_, end)| end);
@@ -153,6 +155,20 @@ pub(super) fn begin(
         (begin.offset, begin.end, begin.stable) = (offset, end, stable);
     }
     Ok(begins)
+}
+
+/// An error of what leaders of partitions were asked. That there is none, or no such partition, the client says at once, by
+/// what it knows: it has to look again, and then it may be asked again.
+fn unled(consumer: &BaseConsumer<Context>, topics: &[String], what: &str, error: KafkaError) -> Error {
+    let what = format!("can't ask {what}");
+    if error.rdkafka_error_code() != Some(RDKafkaErrorCode::UnknownPartition) {
+        return consumer.context().said().failed(&what, error);
+    }
+    if let Some(error) = topics.iter().find_map(|topic| consumer.fetch_metadata(Some(topic), PATIENCE).err()) {
+        return consumer.context().said().failed(&what, error);
+    }
+    let message = format!("{what}: a partition has no leader just now, or has just been made");
+    Error::new(Cause::Outside, message).retryable(true).because(error)
 }
 
 /// Where a partition begins of which the group has committed this. Once a run has begun with it, what was committed before

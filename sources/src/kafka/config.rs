@@ -333,6 +333,13 @@ impl<T: Form> SourceFactory for Topics<T> {
         if self.instance.as_ref().is_some_and(|name| name.trim().is_empty()) {
             wrong.push("an empty name of a static member: give one, or leave it out".to_owned());
         }
+        if self.until_end && self.cluster.get("client.rack").is_some_and(|rack| !rack.is_empty()) {
+            wrong.push(
+                "the property `client.rack` with `until_end`: where a partition ends its leader alone knows, and all is read \
+                 from that; leave it out"
+                    .to_owned(),
+            );
+        }
         if self.batch_records == 0 || u32::try_from(self.batch_records).is_err() {
             let found = self.batch_records;
             wrong.push(format!("batches of {found} records: expected 1 to {}; leave it out for 1,024", u32::MAX));

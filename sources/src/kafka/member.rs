@@ -21,6 +21,9 @@ use super::commit::Committed;
 /// How long the thread waits for something to serve before it looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long who leaves waits for what is being asked.
+const ASKED: Duration = Duration::from_secs(5);
+
 /// What the client has said.
 #[derive(Debug)]
 pub(super) enum Notice {
@@ -55,8 +58,8 @@ struct Ours {
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     notices: Mutex<VecDeque<Notice>>,
-    /// There is never a second: the client waits for the first to be given back.
-    revoked: Mutex<Option<Revoked>>,
+    /// Mostly one at most: the client waits for the first to be given back, unless topics change meanwhile.
+    revoked: Mutex<Vec<Revoked>>,
     ours: Mutex<Ours>,
     /// How often something was revoked.
     revocations: AtomicU64,
@@ -73,37 +76,31 @@ impl Inbox {
     fn give_back(&self, consumer: &BaseConsumer<Context>, number: u64) -> KafkaResult<bool> {
         let mut revoked = lock(&self.revoked);
         let mut ours = lock(&self.ours);
-        if revoked.as_ref().is_none_or(|revoked| revoked.number != number) {
-            return Ok(true);
-        }
+        let Some(which) = revoked.iter().position(|revoked| revoked.number == number) else { return Ok(true) };
         if ours.committing {
             return Ok(false);
         }
-        let places = revoked.take().map(|revoked| revoked.places).unwrap_or_default();
+        let Revoked { places, .. } = revoked.remove(which);
         places.iter().for_each(|place| {
             ours.places.remove(place);
         });
-        unassign(consumer, &list(places.iter().map(|place| (place, Offset::Invalid))))?;
+        unassign(consumer, &places)?;
         Ok(true)
     }
 
     /// Answers what nobody else will answer any more. The client waits for that, and would never leave the group.
     fn answer(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
-        let revoked = lock(&self.revoked).take();
+        let revoked = std::mem::take(&mut *lock(&self.revoked));
         let awaited = std::mem::take(&mut lock(&self.ours).awaited);
-        match revoked {
-            Some(Revoked { places, .. }) => {
-                unassign(consumer, &list(places.iter().map(|place| (place, Offset::Invalid))))
-            }
-            None if awaited => assign(consumer, &TopicPartitionList::new()),
-            None => Ok(()),
-        }
+        let unassigned = revoked.iter().try_for_each(|revoked| unassign(consumer, &revoked.places));
+        let assigned = if awaited { assign(consumer, &TopicPartitionList::new()) } else { Ok(()) };
+        unassigned.and(assigned)
     }
 
     /// What is due to be given back.
     fn due(&self) -> Option<(u64, Vec<Place>)> {
         let revoked = lock(&self.revoked);
-        let due = revoked.as_ref().filter(|revoked| revoked.until <= Instant::now())?;
+        let due = revoked.iter().find(|revoked| revoked.until <= Instant::now())?;
         Some((due.number, due.places.clone()))
     }
 
@@ -155,7 +152,7 @@ impl Context {
         let number = self.inbox.revocations.fetch_add(1, Ordering::SeqCst);
         // Others may read what is lost: nothing is gained by keeping it.
         let until = if lost { Instant::now() } else { Instant::now() + self.revoke_wait };
-        *revoked = Some(Revoked { number, places: places.clone(), until });
+        revoked.push(Revoked { number, places: places.clone(), until });
         drop(revoked);
         self.inbox.put(Notice::Revoked { number, places, lost });
     }
@@ -182,18 +179,18 @@ impl ConsumerContext for Context {
     /// to do, that is not waited for: the group may wait for this member.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
         let assigned = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let places = partitions.elements();
+        let places: Vec<_> = places.iter().map(|element| place(element.topic(), element.partition())).collect();
         if self.inbox.leaving.load(Ordering::SeqCst) {
             let answered = match assigned {
                 true => assign(consumer, &TopicPartitionList::new()),
-                false => unassign(consumer, partitions),
+                false => unassign(consumer, &places),
             };
             if let Err(error) = answered {
                 tracing::warn!(%error, assigned, "partitions could not be given back while leaving the group");
             }
             return;
         }
-        let places = partitions.elements();
-        let places: Vec<_> = places.iter().map(|element| place(element.topic(), element.partition())).collect();
         if !assigned {
             return self.revoked(places, consumer.assignment_lost());
         }
@@ -212,9 +209,15 @@ pub(super) fn place(topic: &str, partition: i32) -> Place {
 
 /// Gives partitions back, in the way of the group's protocol. It waits for the client's own thread alone, which waits for
 /// nothing outside itself.
-fn unassign(consumer: &BaseConsumer<Context>, partitions: &TopicPartitionList) -> KafkaResult<()> {
+fn unassign(consumer: &BaseConsumer<Context>, places: &[Place]) -> KafkaResult<()> {
     match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(partitions),
+        RebalanceProtocol::Cooperative => {
+            // It refuses all if one was taken away before it had been taken over.
+            let assigned = consumer.assignment()?;
+            let is_assigned = |at: &&Place| assigned.find_partition(&at.topic, at.partition).is_some();
+            let given_back = places.iter().filter(is_assigned);
+            consumer.incremental_unassign(&list(given_back.map(|place| (place, Offset::Invalid))))
+        }
         _ => consumer.unassign(),
     }
 }
@@ -280,9 +283,14 @@ impl Member {
         assign(self.consumer(), partitions).map_err(|error| failed("can't take over partitions", error))
     }
 
+    /// Whether the group says what a member gets and what it loses, and not all that it has each time.
+    pub(super) fn is_cooperative(&self) -> bool {
+        matches!(self.consumer().rebalance_protocol(), RebalanceProtocol::Cooperative)
+    }
+
     /// Whether the partitions of this revocation have been given back.
     pub(super) fn has_given_back(&self, number: u64) -> bool {
-        lock(&self.inbox.revoked).as_ref().is_none_or(|revoked| revoked.number != number)
+        lock(&self.inbox.revoked).iter().all(|revoked| revoked.number != number)
     }
 
     /// Gives the partitions of this revocation back, if that has not been done. `false`: not yet, since offsets are being
@@ -294,7 +302,7 @@ impl Member {
 
     /// Has the partitions of this revocation given back as soon as no commit is under way.
     pub(super) fn hasten(&self, number: u64) {
-        if let Some(revoked) = lock(&self.inbox.revoked).as_mut().filter(|revoked| revoked.number == number) {
+        if let Some(revoked) = lock(&self.inbox.revoked).iter_mut().find(|revoked| revoked.number == number) {
             revoked.until = Instant::now();
         }
     }
@@ -331,7 +339,7 @@ impl Member {
 
     fn go(&mut self) {
         self.inbox.leaving.store(true, Ordering::SeqCst);
-        // The thread's is the last: it is the one to wait for the client's end.
+        // The thread's is the last, but for what is being asked: it is the one to wait for the client's end.
         self.consumer = None;
         self.stop.store(true, Ordering::SeqCst);
     }
@@ -358,6 +366,11 @@ fn serve(consumer: Arc<BaseConsumer<Context>>, stop: &AtomicBool, group: &Weak<G
             None => {}
         }
         give_up(&consumer, group);
+    }
+    // What is being asked has the client, too: whoever is the last to have it leaves the group.
+    let until = Instant::now() + ASKED;
+    while Arc::strong_count(&consumer) > 1 && Instant::now() < until {
+        let _ = consumer.poll(TICK);
     }
     if let Err(error) = inbox.answer(&consumer) {
         tracing::warn!(%error, "partitions could not be given back before leaving the group");

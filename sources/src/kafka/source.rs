@@ -1,5 +1,6 @@
 //! [`KafkaSource`]: reads the partitions that the group has assigned to this member, and commits what has arrived.
 
+mod assigned;
 mod commits;
 mod parked;
 mod revoked;
@@ -10,18 +11,17 @@ use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
 use millstream_core::data::{Partition, PartitionId, Position};
-use millstream_net::kafka::{Answer, Meaning, Place, cluster_of, decode, failed, meaning, partition_name, unanswered};
-use rdkafka::consumer::base_consumer::PartitionQueue;
+use millstream_net::kafka::{Answer, Meaning, Place, decode, failed, meaning, unanswered};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::begin::{self, Asked, Begin, list};
+use super::begin::{self, Begin};
 use super::commit::Committed;
-use super::config::{Expired, Fallback, Start, Topics, What};
+use super::config::{Expired, Topics, What};
 use super::decide::Deciding;
 use super::form::Form;
 use super::known::Known;
-use super::member::{Context, Member, Notice};
+use super::member::{Member, Notice};
 use super::opened::{Most, Reading};
 use super::rest::Resting;
 use parked::Parked;
@@ -262,10 +262,8 @@ impl<T: Form> KafkaSource<T> {
         if self.commit_again.is_some_and(|again| again <= Instant::now()) {
             self.commit_again = None;
         }
-        if self.begin_again.is_some_and(|again| again <= Instant::now())
-            && let Some((places, first)) = self.waiting.take()
-        {
-            self.find_beginnings(places, first)?;
+        if self.begin_again.is_some_and(|again| again <= Instant::now()) {
+            self.find_beginnings()?;
         }
         while let Some(notice) = self.member()?.inbox.take(!self.revoking.is_empty()) {
             match notice {
@@ -273,13 +271,17 @@ impl<T: Form> KafkaSource<T> {
                     (self.assigned, self.resting) = (true, Resting::new());
                     let first = !std::mem::replace(&mut self.known.begun, true);
                     if !places.is_empty() {
-                        self.find_beginnings(places, first)?;
+                        self.is_given(places, first)?;
+                        self.find_beginnings()?;
                     }
                 }
                 Notice::Revoked { number, places, lost } => {
                     // What is this member's is said again behind it.
                     (self.assigned, self.resting) = (false, Resting::new());
                     tracing::info!(partitions = places.len(), lost, "revoked");
+                    if self.waits_no_more_for(&places) {
+                        self.find_beginnings()?;
+                    }
                     self.revoking.push_back(Revoking { number, places, lost });
                     self.give_back_what_has_settled()?;
                 }
@@ -287,127 +289,6 @@ impl<T: Form> KafkaSource<T> {
             }
         }
         Ok(())
-    }
-
-    /// Finds out where partitions begin that were assigned.
-    fn find_beginnings(&mut self, places: Vec<Place>, first: bool) -> Result<()> {
-        let (asked, ends) = (self.asked(&places, first)?, self.topics.ends_config());
-        self.begin_again = None;
-        self.waiting = Some((places, first));
-        self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, asked, ends.as_ref())));
-        Ok(())
-    }
-
-    fn asked(&self, places: &[Place], first: bool) -> Result<Vec<Asked>> {
-        let asked = places.iter().map(|place| {
-            let start = if first { self.topics.start } else { Start::Committed(self.later(place)) };
-            let floor = self.known.floors.get(place).cloned();
-            Ok(Asked { place: place.clone(), held: self.held_of(place)?, floor, start })
-        });
-        asked.collect()
-    }
-
-    /// What is held of a partition outside of the group. Once it was given back others may have read on; where the sink
-    /// commits the group's offsets, nothing is.
-    fn held_of(&self, place: &Place) -> Result<Option<begin::Held>> {
-        if self.topics.shared.has_transactions() {
-            return Ok(None);
-        }
-        let held = self.held.position(&partition_name(&place.topic, place.partition));
-        let held = held.as_ref().map(|position| self.own(position)).transpose()?;
-        Ok(match self.known.floors.get(place).and_then(|floor| floor.given_back) {
-            None => held.map(begin::Held::At),
-            Some(before) => held.max(Some(before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
-        })
-    }
-
-    /// The offset of a position, which has to be of this cluster.
-    fn own(&self, position: &Position) -> Result<i64> {
-        let ours = &*self.known.cluster;
-        match cluster_of(position) {
-            Some(theirs) if !ours.is_empty() && theirs != ours => {
-                let message = format!(
-                    "the position {} is of the Kafka cluster {theirs}, and these brokers are of {ours}: give the brokers of \
-                     that one, or begin anew with another state folder and another output",
-                    position.label()
-                );
-                Err(Error::new(Cause::State, message))
-            }
-            _ => decode(position),
-        }
-    }
-
-    /// It is known where partitions begin, or it is asked again.
-    fn begun(&mut self, begun: Result<Vec<Begin>>) -> Result<()> {
-        match begun {
-            Ok(begins) => {
-                self.waiting = None;
-                let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
-                let queues = self.queues(&begins)?;
-                // Messages come into these queues from then on, and into no other.
-                self.member()?.assign(begins.iter().map(|begin| begin.place.clone()), &partitions)?;
-                self.read(begins, queues);
-                Ok(())
-            }
-            Err(error) if error.is_retryable() => {
-                tracing::warn!(error = error.chain(), "it isn't known where partitions begin: asking again");
-                self.begin_again = Some(Instant::now() + AGAIN);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Where a partition begins that comes later and of which the group has committed nothing: what is *latest* was said
-    /// when the run began, and one that was made since has nothing older.
-    fn later(&self, place: &Place) -> Fallback {
-        let is_new = self.known.counts.get(&place.topic).is_none_or(|&count| place.partition >= count);
-        match self.topics.start {
-            Start::Timestamp(millis) => Fallback::Timestamp(millis),
-            Start::Latest | Start::Committed(Fallback::Latest) if !is_new => {
-                Fallback::Timestamp(self.known.opened_at.unwrap_or_default())
-            }
-            Start::Committed(Fallback::Fail) if !is_new => Fallback::Fail,
-            Start::Committed(Fallback::Timestamp(millis)) => Fallback::Timestamp(millis),
-            _ => Fallback::Earliest,
-        }
-    }
-
-    /// Reads partitions that are assigned already.
-    fn read_from(&mut self, begins: Vec<Begin>) -> Result<()> {
-        let queues = self.queues(&begins)?;
-        self.read(begins, queues);
-        Ok(())
-    }
-
-    fn queues(&self, begins: &[Begin]) -> Result<Vec<PartitionQueue<Context>>> {
-        let member = self.member()?;
-        let queues = begins.iter().map(|begin| {
-            let Place { topic, partition } = &begin.place;
-            let Some(mut queue) = member.consumer().split_partition_queue(topic, *partition) else {
-                return Err(Error::new(Cause::Bug, format!("{topic}/{partition} has no queue")));
-            };
-            let wake = member.inbox.wake.clone();
-            queue.set_nonempty_callback(move || wake.notify_one());
-            Ok(queue)
-        });
-        queues.collect()
-    }
-
-    fn read(&mut self, begins: Vec<Begin>, queues: Vec<PartitionQueue<Context>>) {
-        self.topics.shared.takes(begins.iter().map(|begin| begin.place.clone()));
-        for (mut begin, queue) in begins.into_iter().zip(queues) {
-            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.from, "reads");
-            begin.end = self.known.floors.entry(begin.place.clone()).or_insert_with(|| begin.floor()).end;
-            let reading = Reading::new(self.next_id, begin, queue, self.known.cluster.clone());
-            self.next_id += 1;
-            self.ready.push_back(Event::Opened(reading.name.clone()));
-            self.open.push(reading);
-        }
-        // There may be messages already.
-        if let Some(member) = &self.member {
-            member.inbox.wake.notify_one();
-        }
     }
 
     /// The records of the next partition that has any.
@@ -498,6 +379,7 @@ async fn answered<T>(asked: &mut Option<Answer<T>>) -> Result<T> {
 #[cfg(test)]
 mod tests {
     use millstream_core::data::Bytes;
+    use millstream_net::kafka::partition_name;
     use rdkafka::consumer::Consumer as _;
 
     use super::*;

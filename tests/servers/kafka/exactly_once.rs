@@ -93,14 +93,15 @@ fn files_of_members_that_come_and_go_during_kills_hold_all_and_each_file_holds_i
         Process::start("kafka_to_file", &[&reads[..], &writes, more].concat())
     };
     let mut random = Random::new();
-    let (mut killed, mut came) = (0, 0);
+    let (mut killed, mut fruitful, mut came) = (0, 0, 0);
     while killed < kills() {
         let other = (killed % 5 == 2).then(|| start("two", &[]));
         came += u64::from(other.is_some());
-        let one = start("one", &[]);
-        std::thread::sleep(Duration::from_millis(250 + random.below(2_000)));
+        let (before, mut one) = (progress(kafka, &group, &from), start("one", &[]));
+        some_moment(&mut random, &mut one, || progress(kafka, &group, &from) > before);
         assert!(one.kill(), "it ran");
         killed += 1;
+        fruitful += u64::from(progress(kafka, &group, &from) > before);
         if let Some(other) = other {
             let before = progress(kafka, &group, &from);
             until("the other to read", || progress(kafka, &group, &from) > before + 500);
@@ -121,8 +122,10 @@ fn files_of_members_that_come_and_go_during_kills_hold_all_and_each_file_holds_i
     let all = std::collections::BTreeSet::from_iter(files.iter().flatten());
     let both = files.iter().map(Vec::len).sum::<usize>() - all.len();
     told!(
-        "files of two members: {count} records, {killed} kills landed, another came and went {came} times, {both} in both"
+        "files of two members: {count} records, {killed} kills landed, {fruitful} in mid-work, another came and went {came} \
+         times, {both} in both"
     );
+    assert!(fruitful * 2 >= killed, "in {fruitful} of {killed} rounds something was committed");
     assert!(came > 0 && !files[1].is_empty(), "the other has written nothing");
     assert_eq!((all.len() as u64, all.last().copied()), (count, count.checked_sub(1).as_ref()));
 }

@@ -1,13 +1,15 @@
 //! Members of a group that come, go, are killed, and come back from the dead.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use millstream::kafka::{Start, Topics};
+use millstream::kafka::{Message, Start, Topic, Topics};
+use millstream::prelude::*;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::client::{Load, committed, expected, fill_numbers, kills, progress, same, topic, unique, until};
+use super::client::{Load, committed, expected, fill, fill_numbers, kills, progress, same, topic, unique, until};
 use super::reading::Reading;
 use crate::random::Random;
 use crate::support::example::Process;
@@ -318,6 +320,70 @@ fn a_member_whose_sink_stalls_gives_its_partitions_back_in_time() {
     let first = first.drain();
     told!("stalled: {} records, the other {}", first.len(), other.count());
     all_of(400, [first, other.drain()].concat());
+}
+
+#[test]
+fn who_cannot_commit_in_time_gives_up_its_partitions_and_its_transaction() {
+    const STALLS_AT: usize = 100;
+    let Some(kafka) = Kafka::shared() else { return };
+    let copying = Copying::new(kafka);
+    fill_numbers(&copying.brokers, &copying.from, 0..400);
+    let copies = |stalls: bool, passed: Arc<AtomicUsize>, goes_on: Arc<AtomicBool>| {
+        let topics = Topics::new(&*copying.brokers, [&*copying.from], &*copying.group).messages().batch_records(10);
+        let topics = topics.revoke_wait(Duration::from_secs(2)).property("heartbeat.interval.ms", "300");
+        let sink = Topic::new(&*copying.brokers, &*copying.to).messages().exactly_once();
+        let sink = sink.partition_by(|it| it.origin.as_ref().map(|it| it.partition));
+        let pipeline = Pipeline::source(topics).filter(move |_: &Message| {
+            let stalls = stalls && passed.fetch_add(1, Ordering::SeqCst) >= STALLS_AT;
+            while stalls && !goes_on.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            true
+        });
+        pipeline.sink(sink)
+    };
+    let (passed, goes_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    // All that it writes is in one transaction.
+    let seldom = Settings { commit_interval: Duration::from_secs(3_600), ..Settings::default() };
+    let first = Reading::run(copies(true, passed.clone(), goes_on.clone()), seldom);
+    until("the first to stall", || passed.load(Ordering::SeqCst) > STALLS_AT);
+    let other = Reading::run(copies(false, Arc::default(), Arc::default()), Settings::default());
+    until("the other to read what it was given", || copying.progress() >= 200);
+    assert_eq!(copying.progress(), 200, "the first has committed something");
+    goes_on.store(true, Ordering::SeqCst);
+    until("the first to read again what is its own", || passed.load(Ordering::SeqCst) >= STALLS_AT + 200);
+    first.drain();
+    other.drain();
+    let passed = passed.load(Ordering::SeqCst);
+    told!("a transaction given up: {passed} records passed the first, 200 the other");
+    let Some(found) = committed(kafka, &copying.to) else { return };
+    same(&found, &expected(400));
+}
+
+#[test]
+fn a_member_is_given_partitions_that_it_has_not_heard_of() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, brokers) = (unique("from"), kafka.brokers());
+    kafka.add_topic(&from, 2, &[]);
+    let to = |partitions: std::ops::Range<i32>| {
+        fill(&brokers, &from, partitions.map(|at| (at, Message::new(at.to_string()))).collect());
+    };
+    let topics = Topics::new(&*brokers, [&*from], unique("group")).property("heartbeat.interval.ms", "300");
+    // One looks for new partitions all the while, and the other each five minutes.
+    let looks = topics.clone().property("topic.metadata.refresh.interval.ms", "500");
+    let members = [Reading::start(&looks, 10_000), Reading::start(&topics, 10_000)];
+    until("both to read", || {
+        to(0..2);
+        std::thread::sleep(Duration::from_millis(300));
+        members.iter().all(|member| member.count() > 0)
+    });
+    kafka.set_partitions(&from, 8);
+    to(2..8);
+    until("all to be read", || members.iter().flat_map(Reading::seen).collect::<HashSet<_>>().len() == 8);
+    let read = members.map(Reading::drain);
+    told!("added partitions: {:?} records", read.each_ref().map(Vec::len));
+    assert!(read.iter().all(|read| read.iter().any(|number| *number >= 2)), "one was given none of them: {read:?}");
+    all_of(8, read.concat());
 }
 
 #[test]

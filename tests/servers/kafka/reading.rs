@@ -45,12 +45,21 @@ impl Reading {
         (reading, passes)
     }
 
+    /// What a test declares, run with these settings; what it reads goes elsewhere.
+    pub(crate) fn run(pipeline: Pipeline, settings: Settings) -> Self {
+        Self::begin(pipeline, settings, Vec::new)
+    }
+
     fn of(pipeline: Pipeline, seen: impl Fn() -> Vec<Bytes> + 'static) -> Self {
+        Self::begin(pipeline, Settings::default(), seen)
+    }
+
+    fn begin(pipeline: Pipeline, settings: Settings, seen: impl Fn() -> Vec<Bytes> + 'static) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be had");
         let number = |value: &Bytes| std::str::from_utf8(value).expect("text").parse().expect("a number");
         let seen = Box::new(move || seen().iter().map(number).collect());
-        let running = runtime.block_on(pipeline.start(Settings::default())).expect("it starts");
+        let running = runtime.block_on(pipeline.start(settings)).expect("it starts");
         Self { runtime, running, seen }
     }
 

@@ -43,10 +43,7 @@ impl<T: Form> KafkaSource<T> {
         let begins = begun.await.map_err(unanswered)??;
         self.parked_with.clear();
         self.read_from(begins)?;
-        if let Some((places, first)) = self.waiting.take() {
-            self.find_beginnings(places, first)?;
-        }
-        Ok(())
+        self.find_beginnings()
     }
 
     /// What the group has said while there was no source.
@@ -57,7 +54,7 @@ impl<T: Form> KafkaSource<T> {
                     self.assigned = true;
                     let first = !std::mem::replace(&mut self.known.begun, true);
                     if !places.is_empty() {
-                        self.waiting = Some((places, first));
+                        self.is_given(places, first)?;
                     }
                 }
                 Notice::Revoked { number, places, .. } => {
@@ -73,6 +70,7 @@ impl<T: Form> KafkaSource<T> {
     /// Gives back what nobody has read on meanwhile.
     fn give_back_unread(&mut self, kept: &mut Vec<Place>, number: u64, places: &[Place]) -> Result<()> {
         kept.retain(|place| !places.contains(place));
+        self.waits_no_more_for(places);
         places.iter().for_each(|place| self.known.give_back(place, -1));
         if !self.member()?.give_back(number)? {
             // A commit of the source before is under way. The group's thread gives them back behind it.

@@ -57,7 +57,7 @@ impl<T: Form> KafkaSource<T> {
         Ok(!left && self.member()?.give_back(*number)?)
     }
 
-    fn close_reading(&mut self, reading: Reading, lost: bool) {
+    pub(super) fn close_reading(&mut self, reading: Reading, lost: bool) {
         if !reading.is_settled() {
             let stored = reading.stored;
             tracing::warn!(partition = %reading.name, stored, lost, "given up before all that was read had arrived");

@@ -1,0 +1,165 @@
+//! Partitions that the group assigns: read once it is known where they begin.
+
+use millstream_core::contracts::{Cause, Error, Event, Result};
+use millstream_core::data::Position;
+use millstream_net::kafka::{Place, cluster_of, decode, partition_name};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use tokio::time::Instant;
+
+use super::{AGAIN, KafkaSource};
+use crate::kafka::begin::{self, Asked, Begin, list};
+use crate::kafka::config::{Fallback, Start};
+use crate::kafka::form::Form;
+use crate::kafka::member::Context;
+use crate::kafka::opened::Reading;
+
+impl<T: Form> KafkaSource<T> {
+    /// These were assigned, and wait to be begun with: beside others, of which the client has not been told where they
+    /// begin, where topics have changed meanwhile; or instead of them, where all is said each time.
+    pub(super) fn is_given(&mut self, places: Vec<Place>, first: bool) -> Result<()> {
+        let before = self.waiting.take();
+        let stays = before.is_some() && self.member()?.is_cooperative();
+        self.waiting = Some(match before.filter(|_| stays) {
+            Some((before, was_first)) => ([before, places].concat(), first || was_first),
+            None => (places, first),
+        });
+        Ok(())
+    }
+
+    /// These are taken away; whether some of them waited to be begun with.
+    pub(super) fn waits_no_more_for(&mut self, gone: &[Place]) -> bool {
+        let Some((places, first)) = self.waiting.take() else { return false };
+        let before = places.len();
+        let left: Vec<_> = places.into_iter().filter(|place| !gone.contains(place)).collect();
+        let changed = left.len() < before;
+        self.waiting = Some((left, first)).filter(|(left, _)| !left.is_empty());
+        changed
+    }
+
+    /// Finds out where partitions begin that wait for that.
+    pub(super) fn find_beginnings(&mut self) -> Result<()> {
+        (self.begin_again, self.beginning) = (None, None);
+        if let Some((places, first)) = &self.waiting {
+            let (asked, ends) = (self.asked(places, *first)?, self.topics.ends_config());
+            self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, asked, ends.as_ref())));
+        }
+        Ok(())
+    }
+
+    pub(super) fn asked(&self, places: &[Place], first: bool) -> Result<Vec<Asked>> {
+        let asked = places.iter().map(|place| {
+            let start = if first { self.topics.start } else { Start::Committed(self.later(place)) };
+            let floor = self.known.floors.get(place).cloned();
+            Ok(Asked { place: place.clone(), held: self.held_of(place)?, floor, start })
+        });
+        asked.collect()
+    }
+
+    /// What is held of a partition outside of the group. Once it was given back others may have read on; where the sink
+    /// commits the group's offsets, nothing is.
+    pub(super) fn held_of(&self, place: &Place) -> Result<Option<begin::Held>> {
+        if self.topics.shared.has_transactions() {
+            return Ok(None);
+        }
+        let held = self.held.position(&partition_name(&place.topic, place.partition));
+        let held = held.as_ref().map(|position| self.own(position)).transpose()?;
+        Ok(match self.known.floors.get(place).and_then(|floor| floor.given_back) {
+            None => held.map(begin::Held::At),
+            Some(before) => held.max(Some(before).filter(|offset| *offset >= 0)).map(begin::Held::AtLeast),
+        })
+    }
+
+    /// The offset of a position, which has to be of this cluster.
+    fn own(&self, position: &Position) -> Result<i64> {
+        let ours = &*self.known.cluster;
+        match cluster_of(position) {
+            Some(theirs) if !ours.is_empty() && theirs != ours => {
+                let message = format!(
+                    "the position {} is of the Kafka cluster {theirs}, and these brokers are of {ours}: give the brokers of \
+                     that one, or begin anew with another state folder and another output",
+                    position.label()
+                );
+                Err(Error::new(Cause::State, message))
+            }
+            _ => decode(position),
+        }
+    }
+
+    /// It is known where partitions begin, or it is asked again.
+    pub(super) fn begun(&mut self, begun: Result<Vec<Begin>>) -> Result<()> {
+        match begun {
+            Ok(begins) => {
+                self.waiting = None;
+                // Where all that is this member's is said each time, some may be read already.
+                let again = |reading: &mut Reading| begins.iter().any(|begin| begin.place == reading.place);
+                for reading in Vec::from_iter(self.open.extract_if(.., again)) {
+                    self.close_reading(reading, true);
+                }
+                let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
+                let queues = self.queues(&begins)?;
+                // Messages come into these queues from then on, and into no other.
+                self.member()?.assign(begins.iter().map(|begin| begin.place.clone()), &partitions)?;
+                self.read(begins, queues);
+                Ok(())
+            }
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(error = error.chain(), "it isn't known where partitions begin: asking again");
+                self.begin_again = Some(Instant::now() + AGAIN);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where a partition begins that comes later and of which the group has committed nothing: what is *latest* was said
+    /// when the run began, and one that was made since has nothing older.
+    fn later(&self, place: &Place) -> Fallback {
+        let is_new = self.known.counts.get(&place.topic).is_none_or(|&count| place.partition >= count);
+        match self.topics.start {
+            Start::Timestamp(millis) => Fallback::Timestamp(millis),
+            Start::Latest | Start::Committed(Fallback::Latest) if !is_new => {
+                Fallback::Timestamp(self.known.opened_at.unwrap_or_default())
+            }
+            Start::Committed(Fallback::Fail) if !is_new => Fallback::Fail,
+            Start::Committed(Fallback::Timestamp(millis)) => Fallback::Timestamp(millis),
+            _ => Fallback::Earliest,
+        }
+    }
+
+    /// Reads partitions that are assigned already.
+    pub(super) fn read_from(&mut self, begins: Vec<Begin>) -> Result<()> {
+        let queues = self.queues(&begins)?;
+        self.read(begins, queues);
+        Ok(())
+    }
+
+    fn queues(&self, begins: &[Begin]) -> Result<Vec<PartitionQueue<Context>>> {
+        let member = self.member()?;
+        let queues = begins.iter().map(|begin| {
+            let Place { topic, partition } = &begin.place;
+            let Some(mut queue) = member.consumer().split_partition_queue(topic, *partition) else {
+                return Err(Error::new(Cause::Bug, format!("{topic}/{partition} has no queue")));
+            };
+            let wake = member.inbox.wake.clone();
+            queue.set_nonempty_callback(move || wake.notify_one());
+            Ok(queue)
+        });
+        queues.collect()
+    }
+
+    fn read(&mut self, begins: Vec<Begin>, queues: Vec<PartitionQueue<Context>>) {
+        self.topics.shared.takes(begins.iter().map(|begin| begin.place.clone()));
+        for (mut begin, queue) in begins.into_iter().zip(queues) {
+            tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.from, "reads");
+            begin.end = self.known.floors.entry(begin.place.clone()).or_insert_with(|| begin.floor()).end;
+            let reading = Reading::new(self.next_id, begin, queue, self.known.cluster.clone());
+            self.next_id += 1;
+            self.ready.push_back(Event::Opened(reading.name.clone()));
+            self.open.push(reading);
+        }
+        // There may be messages already.
+        if let Some(member) = &self.member {
+            member.inbox.wake.notify_one();
+        }
+    }
+}

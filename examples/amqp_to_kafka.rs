@@ -16,7 +16,8 @@ use support::amqp::FromQueue;
 use support::kafka::Brokers;
 use support::{Common, Errors};
 
-/// Write the messages of a queue to a topic; SIGTERM and SIGINT end it
+/// Write the messages of a queue to a topic, the routing key as key, with headers that are text, content type and
+/// timestamp; SIGTERM and SIGINT end it
 #[derive(Parser)]
 #[command(name = "amqp_to_kafka", version)]
 struct Flags {

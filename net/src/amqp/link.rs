@@ -1,5 +1,6 @@
 //! [`Link`]: a connection to a broker that is open.
 
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -38,8 +39,9 @@ impl Broker {
         let socket = Socket::default();
         let opening = tokio::time::timeout(self.connect_timeout, self.open(socket.clone())).await;
         let opened = opening.unwrap_or_else(|_| {
-            let time = self.connect_timeout;
-            Err(Error::new(Cause::Outside, format!("{self} did not let a connection be opened within {time:?}")))
+            let (time, way_out) = (self.connect_timeout, self.other_listener());
+            let message = format!("{self} did not let a connection be opened within {time:?}: {way_out}");
+            Err(Error::new(Cause::Outside, message))
         });
         match opened {
             Ok(connection) => Ok(Link { connection, socket, broker: self.to_string() }),
@@ -116,11 +118,36 @@ impl Broker {
     }
 
     fn failed(&self, error: lapin::Error) -> Error {
-        match error.kind() {
-            ErrorKind::IOError(io) if io.kind() != std::io::ErrorKind::Other => {
-                Error::new(Cause::Outside, format!("can't connect to {self}")).because(error.to_string())
+        let what = format!("can't connect to {self}");
+        let way_out = match error.kind() {
+            ErrorKind::IOError(io) => match io.kind() {
+                io::ErrorKind::ConnectionRefused => {
+                    "nobody listens there: see that the broker runs, and to host and port"
+                }
+                io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::TimedOut => {
+                    "there is no way there: see to host and network"
+                }
+                // A certificate that isn't trusted, say.
+                io::ErrorKind::Other if self.tls => return wrong(what, error),
+                _ => self.other_listener(),
+            },
+            ErrorKind::ProtocolError(_) | ErrorKind::AuthProviderError(_) => {
+                return wrong(format!("{self} did not take the connection"), error);
             }
-            _ => wrong(format!("{self} did not take the connection"), error),
+            _ => self.other_listener(),
+        };
+        Error::new(Cause::Outside, format!("{what}: {way_out}")).because(error.to_string())
+    }
+
+    /// What to look at where somebody listens who may not be such a broker.
+    fn other_listener(&self) -> &'static str {
+        match self.tls {
+            true => {
+                "what listens there may not speak TLS, or not AMQP 0.9.1: see to the port, or say amqp:// for one without TLS"
+            }
+            false => {
+                "what listens there may want TLS, or not speak AMQP 0.9.1: see to the port, or say amqps:// for one with TLS"
+            }
         }
     }
 

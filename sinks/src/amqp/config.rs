@@ -115,8 +115,8 @@ impl<T: Record> Exchange<T> {
         self
     }
 
-    /// What messages say of themselves, where their records say nothing: headers are added to those of the record.
-    /// Default: that they are persistent, and nothing else.
+    /// What messages say of themselves, where their records say nothing, in place of all that was given of that before:
+    /// headers are added to those of the record. Default: that they are persistent, and nothing else.
     #[must_use]
     pub fn properties(mut self, properties: Properties) -> Self {
         let delivery_mode = properties.delivery_mode.or(self.settings.properties.delivery_mode);

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use lapin::types::AMQPValue;
+use millstream::amqp::{Exchange, Queue};
+use millstream::prelude::*;
 
 use super::client::{Client, unique};
-use super::flow::{Flow, until};
+use super::flow::{Flow, until, until_within};
+use crate::log::Log;
 use crate::support::proxy::{Cut, Kind, Proxy, To};
 use crate::support::rabbitmq::{RabbitMq, url};
 
@@ -89,4 +92,49 @@ fn a_connection_that_is_dead_is_found_out() {
     proxy.resume();
     let came = flowing.finish(true);
     told!("a dead connection: {} records, 1 stall landed, {came}", flow.records);
+}
+
+#[test]
+fn a_broker_that_is_short_of_memory_is_waited_for_and_that_is_said() {
+    const RECORDS: usize = 200;
+    let Some(broker) = RabbitMq::own(&[]) else { return };
+    let (client, queue, log) = (Client::new(&broker.url()), unique("blocked"), Log::default());
+    client.queue(&queue, &[]);
+    broker.control(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
+    // All runs on this thread, so it is heard here and nowhere else.
+    let _heard = tracing::subscriber::set_default(log.subscriber());
+    let lines = (0..RECORDS).map(|number| number.to_string());
+    let sink = Exchange::new(broker.url(), "").routing_key(&queue);
+    let pipeline = Pipeline::source(List::new(lines.collect::<Vec<_>>())).sink(sink);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be had");
+    let summary = runtime.block_on(async {
+        let running = pipeline.start(Settings::default()).await.expect("it can be written");
+        let says = || log.at("slow to confirm").is_some() && log.at("blocked=true").is_some();
+        until_within(Duration::from_secs(60), "it to be said", says).await;
+        assert_eq!(broker.messages(&queue), 0, "the broker takes something");
+        broker.control(&["set_vm_memory_high_watermark", "0.8"]);
+        running.join().await.expect("all is written")
+    });
+    told!("a broker short of memory: {} records once it had some again", summary.records_out);
+    assert_eq!((summary.records_out, client.count(&queue) as usize), (RECORDS as u64, RECORDS));
+}
+
+#[test]
+fn a_queue_that_is_deleted_ends_the_run() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let (client, queue, out) = (Client::new(&broker.url()), unique("deleted"), Collect::<String>::new());
+    client.queue(&queue, &[]);
+    client.fill(&queue, (0..10).map(|number: u8| number.to_string().into_bytes()));
+    let seen = out.collected();
+    let pipeline = Pipeline::source(Queue::new(broker.url(), &queue)).sink(out);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
+    let error = runtime.block_on(async {
+        let running = pipeline.start(Settings::default()).await.expect("it can be read");
+        until_within(Duration::from_secs(60), "all to arrive", || seen.len() == 10).await;
+        client.delete(&queue);
+        let ended = tokio::time::timeout(Duration::from_secs(60), running.join()).await.expect("it ends");
+        ended.expect_err("there is no queue").to_string()
+    });
+    told!("a queue deleted after 10 records: {error}");
+    assert!(error.contains(&queue), "{error}");
 }

@@ -17,6 +17,7 @@ mod marks;
 mod memory;
 mod policies;
 mod python;
+mod says;
 mod timeout;
 mod times;
 mod tls;

@@ -82,3 +82,27 @@ fn who_is_not_trusted_is_told_so_and_no_secret_with_it() {
     let elsewhere = refused(Broker::at(url("guest:s3cret").replace("%2f", "none")).ca(certs.authority()));
     assert!([&unknown, &wrong, &not_pem, &elsewhere].iter().all(|error| !error.contains("s3cret")), "{elsewhere}");
 }
+
+#[test]
+fn who_connects_to_another_port_is_told_what_to_look_at() {
+    let Some(rabbit) = RabbitMq::shared() else { return };
+    let certs = rabbit.certs();
+    let nobody = crate::support::port::Port::free();
+    let plain = |port: u16| Broker::at(format!("amqp://guest:guest@localhost:{port}"));
+    let by_tls = |port: u16| Broker::at(format!("amqps://guest:guest@localhost:{port}")).ca(certs.authority());
+    let cases = [
+        ("nobody", plain(nobody.number()), "nobody listens there"),
+        ("nobody, by TLS", by_tls(nobody.number()), "nobody listens there"),
+        ("one that wants TLS", plain(rabbit.tls_port()), "amqps://"),
+        ("one without TLS", by_tls(rabbit.port()), "amqp://"),
+        ("one of HTTP", plain(rabbit.http_port()), "not speak AMQP"),
+        ("one of HTTP, by TLS", by_tls(rabbit.http_port()), "amqp://"),
+    ];
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime can be had");
+    for (what, broker, told) in cases {
+        let broker = broker.connect_timeout(std::time::Duration::from_secs(5));
+        let error = runtime.block_on(broker.connect()).err().expect("there is no such broker").chain();
+        told!("{what}: {error}");
+        assert!(error.contains(told) && !error.contains("guest:guest"), "{what}: {error}");
+    }
+}

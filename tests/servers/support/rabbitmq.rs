@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const NODE: &str = "n1@localhost";
 /// Debian's.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
 /// A broker with a plain and a TLS listener, for the user `guest` with the password `guest`, and for the client's
 /// certificate by SASL EXTERNAL. Queues and such are made by its management API.
@@ -84,6 +85,14 @@ impl RabbitMq {
         let listens = |port: &Port| std::net::TcpStream::connect(("127.0.0.1", port.number())).is_ok();
         let answers = || self.http.ask("GET", "/api/overview", None).is_ok_and(|answer| answer.status == 200);
         self.process.until_ready(PATIENCE, || listens(&self.ports.plain) && listens(&self.ports.tls) && answers());
+    }
+
+    /// Has its command line tool do something.
+    pub(crate) fn control(&self, arguments: &[&str]) {
+        let mut command = Command::new(CONTROL);
+        environment(&mut command, self.process.folder(), &self.ports);
+        let done = command.args(arguments).output().expect("it runs");
+        assert!(done.status.success(), "{done:?}");
     }
 
     /// Its processes.
@@ -286,6 +295,12 @@ log.console = true
 fn command(folder: &Path, ports: &Ports) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", r#"epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 & exec "$0""#, SERVER]);
+    environment(&mut command, folder, ports);
+    command
+}
+
+/// Where the server is, and what it has.
+fn environment(command: &mut Command, folder: &Path, ports: &Ports) {
     let of_folder = [
         ("HOME", ""),
         ("RABBITMQ_MNESIA_BASE", "mnesia"),
@@ -300,5 +315,4 @@ fn command(folder: &Path, ports: &Ports) -> Command {
     command.envs(of_folder.map(|(name, file)| (name, folder.join(file))));
     command.env("RABBITMQ_NODENAME", NODE).env("ERL_EPMD_ADDRESS", "127.0.0.1");
     command.env("RABBITMQ_DIST_PORT", ports.between_nodes.to_string()).env("ERL_EPMD_PORT", ports.names.to_string());
-    command
 }

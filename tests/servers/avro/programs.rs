@@ -61,6 +61,10 @@ fn from_json_to_a_topic_to_another_registrys_and_back_to_json() {
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(unknown.status.code() == Some(2) && said.contains("REGISTRY_PASSWORD"), "{said}");
     let password = [("REGISTRY_PASSWORD", "secret")];
+    // What only looks schemas up doesn't write by one that nobody has registered.
+    let looks_up = run("json_to_kafka_avro", &[&writes[..], &["--look-up"]].concat(), &password);
+    let said = String::from_utf8_lossy(&looks_up.stderr).into_owned();
+    assert!(!looks_up.status.success() && said.contains("programs-one-value"), "{said}");
     ends_well("json_to_kafka_avro", &writes, &password);
 
     let copied =
@@ -88,6 +92,7 @@ fn from_json_to_a_topic_to_another_registrys_and_back_to_json() {
 
     let reads = ["--brokers", &brokers, "--topic", "programs-other", "--state", &path("plain.state")];
     plainly(&[&reads[..], &there[..]].concat(), &found, &path("plain.jsonl"));
+    projected(&[&reads[..4], &there[..]].concat(), &path("one-field.avsc"), &path("projected.jsonl"));
     let passed = guard.passed();
     assert!(passed >= 2, "the guard was passed {passed} times");
     told!("{VALUES} lines went through three programs and two registries; {passed} requests had the password");
@@ -111,6 +116,19 @@ fn keys(kafka: &Kafka, topic: &str) -> Vec<String> {
     run_here(Pipeline::source(source).sink(out)).expect("it is read");
     let key = |message: Message| String::from_utf8(message.key.expect("it has a key").to_vec()).expect("text");
     seen.values().into_iter().map(key).collect()
+}
+
+/// The same topic by a schema with one of the fields, which is wider, and one that the values don't have.
+fn projected(reads: &[&str], schema: &str, output: &str) {
+    let fields = r#"{"name": "int", "type": "long"}, {"name": "more", "type": "string", "default": "none"}"#;
+    let text = format!(r#"{{"type": "record", "name": "test.Every", "fields": [{fields}]}}"#);
+    std::fs::write(schema, text).expect("a file can be written");
+    let to = ["--group", "programs-projected", "--until-end", "--reader-schema", schema, "--output", output];
+    ends_well("kafka_avro_to_json", &[reads, &to[..]].concat(), &[]);
+    let found = std::fs::read_to_string(output).expect("it was written");
+    assert_eq!(found.lines().count(), VALUES as usize);
+    let is_projected = |line: &str| line.starts_with(r#"{"int":"#) && line.ends_with(r#","more":"none"}"#);
+    assert!(found.lines().all(is_projected), "{found}");
 }
 
 /// The same topic as plain JSON: its lines are those of Avro's encoding without the names of branches.

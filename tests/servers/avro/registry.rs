@@ -267,19 +267,23 @@ fn pass(client: TcpStream, server: u16, head: &str) {
 #[tokio::test]
 async fn who_asks_says_who_it_is() {
     let Some(server) = Registry::shared() else { return };
+    let (schema, subject) = (EVERY.parse().expect("a schema"), avro::Subject::value_of("avro-guarded"));
     // orders:secret
-    let guard = Guard::before(server.port(), "Basic b3JkZXJzOnNlY3JldA==");
-    let schema = EVERY.parse().expect("a schema");
-    let subject = avro::Subject::value_of("avro-guarded");
-    let registry = avro::Registry::at(url(guard.port));
-    // Who is not let in waits: no record fails of it.
-    waits(&registry.writing(subject.clone(), &schema).registering(), &schema).await;
-    let registry = registry.basic_auth("orders", "secret");
-    encoded(&registry.writing(subject, &schema).registering()).await.expect("registered");
-    assert!(!format!("{registry:?}").contains("secret"));
-    let (passed, refused) = (guard.passed(), guard.refused.load(SeqCst));
-    assert!(passed >= 1 && refused >= 1);
-    told!("{passed} requests were let through, {refused} were not");
+    let by_password = Guard::before(server.port(), "Basic b3JkZXJzOnNlY3JldA==");
+    let by_token = Guard::before(server.port(), "Bearer secret-token");
+    let knows: [fn(avro::Registry) -> avro::Registry; 2] =
+        [|registry| registry.basic_auth("orders", "secret"), |registry| registry.token("secret-token")];
+    for (guard, knows) in [by_password, by_token].iter().zip(knows) {
+        let registry = avro::Registry::at(url(guard.port));
+        // Who is not let in waits: no record fails of it.
+        waits(&registry.writing(subject.clone(), &schema).registering(), &schema).await;
+        let registry = knows(registry);
+        encoded(&registry.writing(subject.clone(), &schema).registering()).await.expect("registered");
+        assert!(!format!("{registry:?}").contains("secret"));
+        let (passed, refused) = (guard.passed(), guard.refused.load(SeqCst));
+        assert!(passed >= 1 && refused >= 1);
+        told!("{passed} requests were let through, {refused} were not");
+    }
 }
 
 #[tokio::test]

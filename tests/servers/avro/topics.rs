@@ -1,5 +1,7 @@
 //! Avro in Kafka's topics, under registries.
 
+use std::time::{Duration, Instant};
+
 use millstream::Engine as _;
 use millstream::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::everything;
 use super::registry::json_of;
 use crate::support::kafka::Kafka;
-use crate::support::registry::Registry;
+use crate::support::proxy::Proxy;
+use crate::support::registry::{Registry, url};
 
 const VALUES: i64 = 2_000;
 
@@ -90,4 +93,54 @@ async fn of_a_pair_key_and_value_are_coded_each() {
     let wanted: Vec<_> = (0..500).map(|number| format!(r#"{number} {{"n":{}}}"#, number * 2)).collect();
     assert_eq!(collected.values(), wanted);
     told!("500 keys and 500 values, coded each");
+}
+
+#[tokio::test]
+async fn topics_wait_while_the_registry_of_both_is_away_for_ten_seconds() {
+    const SCHEMAS: usize = 20;
+    let (Some(kafka), Some(server)) = (Kafka::shared(), Registry::shared()) else { return };
+    kafka.add_topic("avro-waits", 1, &[]);
+    kafka.add_topic("avro-waits-too", 1, &[]);
+    let proxy = Proxy::to(server.port());
+    // Every hundredth record has a schema of its own: that is to be asked for, and to be registered under another subject.
+    let schema =
+        |number| format!(r#"{{"type":"record","name":"Waits{number}","fields":[{{"name":"n","type":"long"}}]}}"#);
+    let ids = Vec::from_iter((0..SCHEMAS).map(|number| {
+        u32::try_from(server.register(&format!("avro-waits-{number}"), &schema(number))).expect("32 bits")
+    }));
+    let value = |number: usize| {
+        let id = ids[number / 100].to_be_bytes();
+        Bytes::from([&[0][..], &id, &[(number % 50 * 2) as u8]].concat())
+    };
+    let values_of = Pipeline::source(List::new((0..2_000).map(value).collect::<Vec<_>>()));
+    values_of.sink(kafka::Topic::new(kafka.brokers(), "avro-waits")).run().await.expect("it is written");
+
+    let registry = avro::Registry::at(url(proxy.port()));
+    let read = kafka::Topics::new(kafka.brokers(), ["avro-waits"], "avro-waits").until_end();
+    let writing = registry.writing_own(avro::Subject::TopicRecord("avro-waits-too".into())).registering();
+    let pipeline = Pipeline::source(read)
+        .throttle(400, Duration::from_secs(1))
+        .decode_as(avro::values().registered(&registry.reading()))
+        .encode_as(avro::values().registered(&writing))
+        .sink(kafka::Topic::new(kafka.brokers(), "avro-waits-too"));
+    let running = pipeline.start(Settings::default()).await.expect("it starts");
+    let written = || running.metrics().stages.last().map_or(0, |sink| sink.rows_in);
+    while written() < 250 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (began, refused) = (Instant::now(), proxy.refused());
+    proxy.refuse();
+    proxy.cut();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let through = written();
+    assert!(through < 2_000, "it went on without the registry");
+    proxy.resume();
+    let (away, tried) = (began.elapsed(), proxy.refused() - refused);
+    let summary = running.join().await.expect("it ends well");
+    assert_eq!((summary.records_out, summary.skipped), (2_000, 0));
+    let wanted = Vec::from_iter((0..2_000).map(|number| Bytes::from(format!(r#"{{"n":{}}}"#, number % 50))));
+    let found = values(kafka, "avro-waits-too", &avro::Registry::at(server.url())).await;
+    assert!(found == json_of(wanted), "nothing is lost, nothing twice, in order");
+    assert!(tried >= 3, "it was asked for {tried} times");
+    told!("topics: 2000 records, {through} before {away:?} without the registry, which was tried {tried} times");
 }

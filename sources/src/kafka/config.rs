@@ -176,8 +176,9 @@ impl<T> Topics<T> {
 
     /// Ends when all partitions of this member have been read up to where they ended when they were assigned (their *high
     /// watermarks*), instead of waiting for more, and none is on its way from one member to another. Partitions that another
-    /// member reads are not waited for; a transaction that was open then is, until it is committed or aborted. Where the brokers don't tell how the group stands (`group.protocol=consumer`, or one of them is away), it
-    /// ends once the group has been silent for 10 seconds.
+    /// member reads are not waited for, and one that was killed is a member until its session is over; a transaction that was
+    /// open then is, until it is committed or aborted. Where the brokers don't tell how the group stands
+    /// (`group.protocol=consumer`, or one of them is away), it ends once the group has been silent for 10 seconds.
     #[must_use]
     pub fn until_end(mut self) -> Self {
         self.until_end = true;

@@ -274,13 +274,21 @@ impl Member {
         self.questions.ask(move || question(&consumer))
     }
 
-    /// Takes partitions over that the group has assigned, from these offsets on.
-    pub(super) fn assign(&self, places: impl Iterator<Item = Place>, partitions: &TopicPartitionList) -> Result<()> {
+    /// Takes partitions over that the group has assigned, from these offsets on. `false`: some have been taken away again
+    /// meanwhile, which is said next, and nothing was done.
+    pub(super) fn assign(&self, places: &[Place], partitions: &TopicPartitionList) -> Result<bool> {
+        // Until it is done nothing more is said: what is taken away behind it is given back by who finds it assigned.
+        let notices = lock(&self.inbox.notices);
+        let takes = |notice: &Notice| matches!(notice, Notice::Revoked { places: gone, .. } if places.iter().any(|place| gone.contains(place)));
+        if notices.iter().any(takes) {
+            return Ok(false);
+        }
         let mut ours = lock(&self.inbox.ours);
-        ours.places.extend(places);
+        ours.places.extend(places.iter().cloned());
         ours.awaited = false;
         drop(ours);
-        assign(self.consumer(), partitions).map_err(|error| failed("can't take over partitions", error))
+        assign(self.consumer(), partitions).map_err(|error| failed("can't take over partitions", error))?;
+        Ok(true)
     }
 
     /// Whether the group says what a member gets and what it loses, and not all that it has each time.

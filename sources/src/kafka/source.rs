@@ -390,17 +390,14 @@ mod tests {
         let member = Member::new(&topics.client_config(), topics.revoke_wait, Arc::downgrade(&topics.shared));
         let mut source = KafkaSource::new(topics);
         source.joined(member.expect("a client can be made"));
-        let begin = |partition| Begin {
-            place: place(partition),
-            from: begin::From::Offset(0),
-            offset: 0,
-            end: None,
-            stable: 0,
-            committed: None,
-        };
         source.read_from(partitions.map(begin).collect()).expect("there are queues");
         source.ready.clear();
         source
+    }
+
+    fn begin(partition: i32) -> Begin {
+        let from = begin::From::Offset(0);
+        Begin { place: place(partition), from, offset: 0, end: None, stable: 0, committed: None }
     }
 
     fn place(partition: i32) -> Place {
@@ -444,5 +441,23 @@ mod tests {
         assert_eq!(source.waiting.as_ref().map(|(places, _)| places), Some(&vec![place(0)]));
         let left: Vec<_> = source.open.iter().map(|reading| reading.place.partition).collect();
         assert_eq!((source.ready.len(), left), (2, vec![2]));
+    }
+
+    #[test]
+    fn what_is_taken_away_before_it_is_begun_with_is_not_taken_over() {
+        let mut source = reading(0..0);
+        let (one, other) = (place(0), place(1));
+        source.is_given(vec![one.clone(), other.clone()], false).expect("it goes on");
+        let member = source.member().expect("it has joined");
+        member.consumer().context().revoked(vec![one], true);
+        // The group's thread has given it back by now.
+        assert!(member.give_back(0).expect("it can be given back"));
+        source.begun(Ok(vec![begin(0), begin(1)])).expect("it goes on");
+        let member = source.member().expect("it has joined");
+        assert_eq!(member.consumer().assignment().expect("it is known").count(), 0);
+        assert!(source.open.is_empty());
+        source.take_notices().expect("it goes on");
+        assert_eq!(source.waiting.as_ref().map(|(places, _)| places), Some(&vec![other]));
+        assert!(source.beginning.is_some(), "where the other begins is asked anew");
     }
 }

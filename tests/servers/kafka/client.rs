@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use millstream::kafka::{Cluster, Message, Topic};
 use millstream::prelude::*;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::groups::GroupInfo;
 
 use crate::support::kafka::Kafka;
 
@@ -108,6 +110,17 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Waits until a group stands so.
+#[track_caller]
+pub(crate) fn until_group(kafka: &Kafka, group: &str, so: impl Fn(&GroupInfo) -> bool) {
+    let client: BaseConsumer =
+        rdkafka::ClientConfig::new().set("bootstrap.servers", kafka.brokers()).create().expect("a client");
+    until("the group to stand so", || {
+        let list = client.fetch_group_list(Some(group), PATIENCE).expect("the broker answers");
+        list.groups().iter().any(|found| found.name() == group && so(found))
+    });
 }
 
 /// How far a group has got with a topic, over all partitions.

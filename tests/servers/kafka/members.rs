@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use millstream::kafka::{Message, Start, Topic, Topics};
 use millstream::prelude::*;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use super::client::{Load, committed, expected, fill, fill_numbers, kills, progress, same, topic, unique, until};
+use super::client::{
+    Load, committed, expected, fill, fill_numbers, kills, progress, same, topic, unique, until, until_group,
+};
 use super::reading::Reading;
 use crate::random::Random;
 use crate::support::example::Process;
@@ -92,6 +93,8 @@ impl<'a> Copying<'a> {
 
     /// Reads the rest, and looks at what is there.
     fn check(&self, count: u64) {
+        // Who was killed is a member until its session is over, and what it has is not read by others.
+        until_group(self.kafka, &self.group, |group| group.members().is_empty());
         self.member(&["--until-end"]).ends_well();
         let Some(found) = committed(self.kafka, &self.to) else { return };
         same(&found, &expected(count));
@@ -413,15 +416,9 @@ fn members_share_out_partitions_cooperatively_and_keep_what_stays_theirs() {
     fill_numbers(&kafka.brokers(), &from, 0..40);
     let topics = Topics::new(kafka.brokers(), [&*from], &*group);
     let members = [Reading::start(&topics, 1_000), Reading::start(&topics, 1_000)];
-    let client: BaseConsumer =
-        rdkafka::ClientConfig::new().set("bootstrap.servers", kafka.brokers()).create().expect("a client");
-    let mut protocol = String::new();
-    until("both to be members", || {
-        let list = client.fetch_group_list(Some(&group), Duration::from_secs(10)).expect("the broker answers");
-        let about = list.groups().iter().find(|about| about.name() == group);
-        protocol = about.map(|about| about.protocol().to_owned()).unwrap_or_default();
-        about.is_some_and(|about| about.state() == "Stable" && about.members().len() == 2)
+    until_group(kafka, &group, |group| {
+        assert!(["", "cooperative-sticky"].contains(&group.protocol()), "{}", group.protocol());
+        group.state() == "Stable" && group.members().len() == 2
     });
-    assert_eq!(protocol, "cooperative-sticky");
     all_of(40, members.into_iter().flat_map(Reading::drain).collect());
 }

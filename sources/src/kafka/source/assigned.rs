@@ -89,16 +89,20 @@ impl<T: Form> KafkaSource<T> {
     pub(super) fn begun(&mut self, begun: Result<Vec<Begin>>) -> Result<()> {
         match begun {
             Ok(begins) => {
-                self.waiting = None;
                 // Where all that is this member's is said each time, some may be read already.
                 let again = |reading: &mut Reading| begins.iter().any(|begin| begin.place == reading.place);
                 for reading in Vec::from_iter(self.open.extract_if(.., again)) {
                     self.close_reading(reading, true);
                 }
                 let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
+                let places: Vec<_> = begins.iter().map(|begin| begin.place.clone()).collect();
+                // Messages come into these queues once they are assigned, and into no other.
                 let queues = self.queues(&begins)?;
-                // Messages come into these queues from then on, and into no other.
-                self.member()?.assign(begins.iter().map(|begin| begin.place.clone()), &partitions)?;
+                if !self.member()?.assign(&places, &partitions)? {
+                    // Of the others it is asked anew, once it has been heard which.
+                    return Ok(());
+                }
+                self.waiting = None;
                 self.read(begins, queues);
                 Ok(())
             }

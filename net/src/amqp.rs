@@ -7,6 +7,7 @@
 //! reach       which of a host's addresses answers
 //! stream      what the client reads from and writes to
 //! shallow     what a broker sends, so that the client can read it
+//! unfit       what AMQP can't say
 //! utf8        bytes that are to be a text
 //! backoff     how long to wait before the next try
 //! declared    queues and exchanges that are declared when a pipeline starts
@@ -30,6 +31,7 @@ mod message;
 mod reach;
 mod shallow;
 mod stream;
+mod unfit;
 mod url;
 mod utf8;
 mod value;
@@ -41,6 +43,7 @@ pub use broker::Broker;
 pub use coder::coders;
 pub use declared::{DeclaredExchange, DeclaredQueue, Kind};
 pub use link::{Link, short};
-pub use message::{Message, Messages, Properties, Unfit, short as short_text};
+pub use message::{Message, Messages, Properties};
+pub use unfit::{Unfit, short as short_text};
 pub use value::{Headers, Value};
 pub use wrong::{Refusal, wrong};

@@ -1,4 +1,4 @@
-//! What the tests of several sources use: loops that read a source, framings and a compression.
+//! What the tests of several sources use: loops that read a source, framings, containers and a compression.
 
 use std::future::Future;
 
@@ -6,6 +6,8 @@ use millstream_core::contracts::{Chunk, Event, Held, Result, Source};
 #[cfg(any(feature = "file", feature = "stdin"))]
 use millstream_core::data::Bytes;
 
+#[cfg(feature = "file")]
+pub(crate) mod containers;
 #[cfg(any(feature = "file", feature = "stdin"))]
 pub(crate) mod framings;
 #[cfg(feature = "file")]

@@ -1,22 +1,28 @@
 //! Every source of this package against the conformance suite of the core's testkit.
 
 #[cfg(feature = "file")]
+#[path = "../src/testing/containers.rs"]
+mod containers;
+
+#[cfg(feature = "file")]
 mod file {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use millstream_coders::avro::{self, Codec, Container, Schema};
+    use millstream_coders::avro::{Codec, Container};
     use millstream_coders::gzip::Gzip;
     use millstream_coders::limits::Limits;
     use millstream_coders::lines::Lines;
     use millstream_coders::xml;
-    use millstream_core::contracts::{Compression as _, Format as _, Framing as _};
-    use millstream_core::data::{Bytes, Column as _, Packed, Recycled};
+    use millstream_core::contracts::Compression as _;
+    use millstream_core::data::Bytes;
     use millstream_core::testkit::conformance::SourceUnderTest;
     use millstream_sources::file::Files;
     use proptest::prelude::*;
     use proptest::test_runner::TestRunner;
     use tempfile::TempDir;
+
+    use crate::containers;
 
     /// A folder with input files, which is gone with the last declaration over it.
     #[derive(Clone)]
@@ -148,19 +154,7 @@ mod file {
 
     /// An object container file of these lines as strings, in blocks of several, and the records that they are.
     fn container(numbers: std::ops::Range<usize>, codec: Codec) -> (Vec<u8>, Vec<Bytes>) {
-        let schema = Schema::parse("\"string\"").expect("a schema");
-        let container = Container::of(&schema).codec(codec).block_bytes(400);
-        let (mut column, mut made) = (Recycled::default(), Packed::<Bytes>::default());
-        for number in numbers {
-            column.push(avro::Value::new(&schema, avro::types::Value::String(line(number))).expect("a string"));
-        }
-        let encoder = avro::values().container(&container).encoder().expect("it writes");
-        (encoder.make)().code(&column, &mut made, &mut Vec::new());
-        let (mut writer, mut file) = (container.writer(), Vec::new());
-        writer.header(&mut file);
-        (0..made.len()).for_each(|row| writer.record(made.get(row), &mut file));
-        writer.flush(&mut file);
-        (file, (0..made.len()).map(|row| made.share(row)).collect())
+        containers::container(numbers.map(line), codec, 400)
     }
 
     #[test]

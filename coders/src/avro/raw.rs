@@ -15,7 +15,8 @@ use apache_avro::schema::UnionSchema;
 use millstream_core::contracts::CodeError;
 use serde_json::{Map, Value as Json};
 
-use super::schema::MOST;
+/// The most bytes of a schema that comes from outside, together with those that it refers to.
+pub(crate) const MOST: usize = 4 << 20;
 
 /// How deep a schema's JSON may be nested: as deep as JSON is read.
 const DEPTH: usize = 128;

@@ -10,10 +10,8 @@ use millstream_core::contracts::{Cause, CodeError, Error, Result};
 
 use super::cursor::Flaw;
 use super::graph::{Graph, Kind};
+use super::raw::MOST;
 use super::{canonical, defaults, raw};
-
-/// The most bytes of a schema that comes from outside, together with those that it refers to.
-pub(crate) const MOST: usize = 4 << 20;
 
 /// A schema. Cloning it costs nothing.
 ///

@@ -1,12 +1,12 @@
 //! [`Message`]: what a queue holds.
 
-use std::fmt;
 use std::sync::Arc;
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
 use millstream_core::data::{Bytes, Column, Data, Originals};
 
+use super::unfit::{Unfit, short};
 use super::value::{Headers, Value, of_table, to_table};
 
 /// A message: its body, and all that AMQP says about it.
@@ -58,30 +58,6 @@ pub struct Properties {
     pub app_id: Option<String>,
     /// Not used any more.
     pub cluster_id: Option<String>,
-}
-
-/// A message that AMQP can't say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unfit(String);
-
-impl Unfit {
-    pub(super) fn new(why: String) -> Self {
-        Self(why)
-    }
-}
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unfit {}
-
-/// A text as the protocol takes it.
-pub fn short(what: &str, text: &str) -> Result<ShortString, Unfit> {
-    let found = text.len();
-    ShortString::try_new(text).map_err(|_| Unfit(format!("{what} has {found} bytes: expected 255 at most")))
 }
 
 impl Message {

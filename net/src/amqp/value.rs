@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lapin::types::{AMQPValue, ByteArray, DecimalValue, FieldArray, FieldTable, LongString};
 use millstream_core::data::Bytes;
 
-use super::message::{Unfit, short};
+use super::unfit::{Unfit, short};
 
 /// The headers of a message, or arguments: values by name, in the order of their names.
 pub type Headers = BTreeMap<String, Value>;

@@ -2,17 +2,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use millstream_coders::avro::{self, Container};
-use millstream_core::contracts::{
-    Cause, Compression, Error, Event, Format as _, Framing, Held, Result, Source, SourceFactory as _,
-};
-use millstream_core::data::{Bytes, Column as _, Packed, Partition, Position, Recycled};
+use millstream_coders::avro::{Codec, Container};
+use millstream_core::contracts::{Cause, Compression, Error, Event, Framing, Held, Result, Source, SourceFactory as _};
+use millstream_core::data::{Partition, Position};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::Files;
 use super::identity::Print;
 use super::position::Place;
+use crate::testing::containers::container;
 use crate::testing::framings::{Lines, Marked, Whole};
 use crate::testing::hex::{Hex, hex};
 use crate::testing::{batches, records, run};
@@ -119,23 +118,6 @@ fn contents() -> impl Strategy<Value = Vec<Vec<u8>>> {
     prop::collection::vec(file, 1..4)
 }
 
-/// An object container of these strings, in blocks of so many bytes, and the records that they are.
-fn container(values: Vec<String>, block: usize) -> (Vec<u8>, Vec<Vec<u8>>) {
-    let schema = avro::Schema::parse("\"string\"").expect("a schema");
-    let container = Container::of(&schema).codec(avro::Codec::Deflate).block_bytes(block);
-    let (mut column, mut made) = (Recycled::default(), Packed::<Bytes>::default());
-    for value in values {
-        column.push(avro::Value::new(&schema, avro::types::Value::String(value)).expect("a string"));
-    }
-    let encoder = avro::values().container(&container).encoder().expect("it writes");
-    (encoder.make)().code(&column, &mut made, &mut Vec::new());
-    let (mut writer, mut file) = (container.writer(), Vec::new());
-    writer.header(&mut file);
-    (0..made.len()).for_each(|row| writer.record(made.get(row), &mut file));
-    writer.flush(&mut file);
-    (file, (0..made.len()).map(|row| made.get(row).to_vec()).collect())
-}
-
 fn assert_resumes(files: &Files, again: &Files, expected: &[Vec<u8>]) {
     for (done, position) in positions(files) {
         assert!(position.bytes().len() <= Position::MAX_BYTES);
@@ -200,7 +182,8 @@ proptest! {
         blocks in (20_usize..6_000, 20_usize..6_000), batches in (1_usize..50, 1_usize..50)
     ) {
         let folder = Folder::new();
-        let (content, expected) = container(values, packed);
+        let (content, expected) = container(values, Codec::Deflate, packed);
+        let expected = Vec::from_iter(expected.iter().map(|record| record.to_vec()));
         let files = Files::new([folder.put("a", &content)], Container::new());
         let first = files.block_bytes(blocks.0).batch_records(batches.0);
         prop_assert_eq!(&read(&first).expect("read"), &expected);

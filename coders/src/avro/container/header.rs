@@ -6,7 +6,7 @@ use millstream_core::contracts::FramingError;
 
 use super::Codec;
 use crate::avro::cursor::{Cursor, Flaw};
-use crate::avro::schema::MOST;
+use crate::avro::raw::MOST;
 use crate::avro::{Schema, write};
 
 const MAGIC: &[u8; 4] = b"Obj\x01";

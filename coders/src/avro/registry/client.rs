@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 
 use super::Settings;
 use super::asked::{Known, Question, Refusal, Shared, Written};
-use super::http::Http;
+use super::http::{Answer, Http, Trouble};
 use crate::avro::Schema;
 use crate::avro::plan::Plan;
-use crate::avro::schema::MOST;
+use crate::avro::raw::MOST;
 
 /// How deep schemas may refer to others, and to how many in all.
 const DEEP: usize = 16;
@@ -24,16 +24,6 @@ const MANY: usize = 256;
 
 /// The thread that asks. It ends once nobody can ask any more.
 pub(super) struct Worker(mpsc::UnboundedSender<Question>);
-
-/// Why an answer did not come.
-pub(super) enum Trouble {
-    /// It may come when it is asked again.
-    Passing(String),
-    /// It won't.
-    Refused(String),
-}
-
-pub(super) type Answer<T> = Result<T, Trouble>;
 
 impl Worker {
     /// Starts it. An error says what is wrong with the settings.
@@ -292,15 +282,6 @@ fn few(references: Option<Vec<RegisteredReference>>) -> Answer<Vec<RegisteredRef
     }
 }
 
-impl Trouble {
-    fn of(self, what: &str, registry: &str) -> Self {
-        match self {
-            Self::Passing(why) => Self::Passing(why),
-            Self::Refused(why) => Self::Refused(format!("{what} can't be had from {registry}: {why}")),
-        }
-    }
-}
-
 fn body(written: &Written) -> String {
     let text = written.referring.as_ref().map_or(written.schema.text(), |referring| &referring.text);
     let mut body = json!({"schema": text, "schemaType": "AVRO"});
@@ -327,22 +308,4 @@ pub(super) fn plain(url: &str) -> Result<String, &'static str> {
                     such as http://localhost:8081");
     }
     Ok(format!("{scheme}://{}", rest.trim_end_matches('/')))
-}
-
-/// TLS by ring, trusting the system's authorities and those that are given.
-pub(super) fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
-
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    for authority in CertificateDer::pem_slice_iter(&settings.authorities) {
-        let authority =
-            authority.map_err(|error| format!("the authorities to trust are no certificates in PEM: {error}"))?;
-        roots.add(authority).map_err(|error| format!("an authority can't be trusted: {error}"))?;
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| format!("TLS can't be set up: {error}"))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

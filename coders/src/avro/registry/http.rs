@@ -3,13 +3,13 @@
 //! off for a refusal, and ask the next URL what the first has answered.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, RequestBuilder, Response};
 use schema_registry_converter::schema_registry_common::{RawError, RawRegisteredSchema, SrCall};
 
 use super::Settings;
-use super::client::{Answer, Trouble, tls};
 
 /// The most bytes of an answer: those of the largest schema, with room for what JSON makes of them.
 const MOST: usize = 16 << 20;
@@ -18,6 +18,25 @@ const MOST: usize = 16 << 20;
 const REPEATED: usize = 4 << 10;
 
 const JSON: &str = "application/vnd.schemaregistry.v1+json";
+
+/// Why an answer did not come.
+pub(super) enum Trouble {
+    /// It may come when it is asked again.
+    Passing(String),
+    /// It won't.
+    Refused(String),
+}
+
+pub(super) type Answer<T> = Result<T, Trouble>;
+
+impl Trouble {
+    pub(super) fn of(self, what: &str, registry: &str) -> Self {
+        match self {
+            Self::Passing(why) => Self::Passing(why),
+            Self::Refused(why) => Self::Refused(format!("{what} can't be had from {registry}: {why}")),
+        }
+    }
+}
 
 pub(super) struct Http {
     settings: Settings,
@@ -158,4 +177,22 @@ fn shown(error: reqwest::Error) -> String {
         cause = next.source();
     }
     text
+}
+
+/// TLS by ring, trusting the system's authorities and those that are given.
+fn tls(settings: &Settings) -> Result<rustls::ClientConfig, String> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    for authority in CertificateDer::pem_slice_iter(&settings.authorities) {
+        let authority =
+            authority.map_err(|error| format!("the authorities to trust are no certificates in PEM: {error}"))?;
+        roots.add(authority).map_err(|error| format!("an authority can't be trusted: {error}"))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| format!("TLS can't be set up: {error}"))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

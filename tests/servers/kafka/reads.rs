@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use millstream::contracts::{Event, Held, Source as _, SourceFactory as _};
 use millstream::kafka::{Expired, Fallback, Message, Start, Topics};
 use millstream::prelude::*;
 use rdkafka::error::KafkaResult;
@@ -232,4 +233,29 @@ fn it_ends_where_the_brokers_assign_partitions() {
     let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).property("group.protocol", "consumer");
     assert_eq!(read(topics).unwrap(), Vec::from_iter(0..400));
     told!("group.protocol=consumer, until the end: 400 records");
+}
+
+#[test]
+fn batches_have_as_many_bytes_as_they_are_told() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let from = unique("from");
+    kafka.add_topic(&from, 1, &[]);
+    fill(&kafka.brokers(), &from, (0..300).map(|_| (0, Message::new(vec![b'x'; 100]))).collect());
+    let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).until_end().batch_bytes(250);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be had");
+    let sizes = runtime.block_on(async {
+        let (mut source, mut sizes) = (topics.make(), Vec::new());
+        source.open(&Held::default()).await.expect("it opens");
+        loop {
+            match source.next().await.expect("it reads") {
+                Event::Records(chunk) => sizes.push(chunk.column.len()),
+                Event::End => break,
+                _ => {}
+            }
+        }
+        source.close().await.expect("it closes");
+        sizes
+    });
+    told!("300 messages of 100 bytes in {} batches", sizes.len());
+    assert_eq!((sizes.iter().sum::<usize>(), sizes.iter().max()), (300, Some(&3)));
 }

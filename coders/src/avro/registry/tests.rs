@@ -161,6 +161,23 @@ fn a_schema_is_fetched_once_for_all_who_wait() {
 }
 
 #[test]
+fn what_takes_longer_than_patience_lasts_is_asked_again() {
+    let tries = AtomicUsize::new(0);
+    let server = Server::with(move |_, _| {
+        if tries.fetch_add(1, SeqCst) > 0 {
+            return (200, schema_answer(ORDER));
+        }
+        // Who waits for this is refused.
+        std::thread::sleep(Duration::from_secs(2));
+        (404, r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned())
+    });
+    let registry = server.registry().patience(Duration::from_millis(50));
+    let coder = values().registered(&registry.reading()).decoder().unwrap();
+    assert_eq!(decode(&coder, &[&[0, 0, 0, 0, 7, 2]], None), [Ok(r#"{"id":1}"#.to_owned())]);
+    assert!(server.calls() > 1);
+}
+
+#[test]
 fn what_is_refused_is_remembered_for_a_while() {
     let server = Server::with(|_, _| (404, r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned()));
     let registry = server.registry().remembering_refusals(Duration::from_millis(300));

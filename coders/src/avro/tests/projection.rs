@@ -142,3 +142,17 @@ fn a_value_is_read_as_the_logical_type_that_the_reader_says() {
     let read = decode(&values().datum(&from).reader(&to), &datum).unwrap();
     assert_eq!(read.value(), &Any::TimestampMicros(3));
 }
+
+#[test]
+fn a_single_object_of_another_schema_is_read_if_that_is_known() {
+    let text = |fields: &str| format!(r#"{{"type":"record","name":"Order","fields":[{fields}]}}"#);
+    let (old, new) = (r#"{"name":"id","type":"int"}"#, r#"{"name":"note","type":"string","default":"none"}"#);
+    let (before, now) = (schema(&text(old)), schema(&text(&format!("{old},{new}"))));
+    let of_before = value(&before, Any::Record(vec![("id".to_owned(), Any::Int(7))]));
+    let bytes = encode(&values().single_object(&before), of_before).expect("it fits");
+    let reads = values().single_object(&now).reader(&now);
+    let error = decode(&reads, &bytes).expect_err("it was written by another");
+    assert!(error.contains("make the schema that it was written by known with `knowing`"), "{error}");
+    let read = decode(&reads.knowing(&before), &bytes).expect("it is known");
+    assert_eq!(read.to_json().expect("it has a JSON"), r#"{"id":7,"note":"none"}"#);
+}

@@ -10,6 +10,8 @@
 //! plan.rs       how bytes of one schema are read as another: a plan of steps
 //! resolve.rs    makes such plans
 //! cursor.rs     the pieces of the binary encoding, bounded
+//! value.rs      generic values, with their schema
+//! model.rs      what bytes are read as: generic values, or types of one's own
 //! read.rs       a plan and bytes -> a generic value; passing over
 //! de/           a plan and bytes -> a type that serde knows
 //! write.rs      a generic value -> bytes
@@ -19,6 +21,7 @@
 //! container/    object container files                     a framing
 //! registry/     records that name a schema of a registry   (feature registry)
 //! format.rs     all of these as coders
+//! schemas.rs    the schemas that a pipeline has met
 //! kept.rs       what is made once for many records, found without a lock
 //! wire.rs       generic values between instances           coders for network stages alone
 //! ```

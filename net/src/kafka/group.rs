@@ -45,8 +45,9 @@ struct State {
     times: u64,
 }
 
-/// What says the group's generation and this member's name in it, as they are now; `None` if it has lost its partitions.
-pub type Metadata = Box<dyn Fn() -> Option<ConsumerGroupMetadata> + Send + Sync>;
+/// What says the group's generation and this member's name in it, as the partitions that are read were its by; `None` if it
+/// has lost them.
+pub type Metadata = Box<dyn Fn() -> Option<Arc<ConsumerGroupMetadata>> + Send + Sync>;
 
 impl Default for Group {
     fn default() -> Self {
@@ -165,8 +166,8 @@ fn forget(group: &Weak<Group>, times: u64) {
 pub struct Committing(Arc<Group>);
 
 impl Committing {
-    /// How this member is known to the group now; `None` if it has lost its partitions.
-    pub fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+    /// How this member is known to the group; `None` if it has lost its partitions.
+    pub fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
         self.0.state().metadata.as_ref().and_then(|metadata| metadata())
     }
 }

@@ -38,7 +38,7 @@ impl From<usize> for RowId {
 }
 
 /// What is under way. One thread sends, and another hears reports, each once a row: neither touches what the other writes
-/// but once a batch.
+/// but once a batch, and once a row where transactions know records by their content.
 #[derive(Default)]
 pub(super) struct Deliveries {
     sends: Apart<Sends>,

@@ -26,7 +26,7 @@ pub(super) struct Limits {
 }
 
 /// What is told of a record.
-pub(super) struct Told {
+pub(super) struct Measures {
     pub(super) bytes: usize,
     pub(super) headers: usize,
     pub(super) has_key: bool,
@@ -55,7 +55,7 @@ impl Limits {
     }
 
     /// Whether the brokers may refuse such a record, `now` being our time in milliseconds since the Unix epoch.
-    pub(super) fn may_refuse(&self, record: &Told, now: i64) -> bool {
+    pub(super) fn may_refuse(&self, record: &Measures, now: i64) -> bool {
         let whole = record.bytes + AROUND + record.headers * AROUND_HEADER;
         let far = |time: i64, limit: Option<i64>| limit.is_some_and(|limit| time > limit.saturating_sub(CLOCKS));
         let apart = record.timestamp.map_or(0, |time| now.saturating_sub(time));
@@ -77,11 +77,11 @@ mod tests {
         Limits::of(&settings)
     }
 
-    const SMALL: Told = Told { bytes: 100, headers: 0, has_key: false, timestamp: None };
+    const SMALL: Measures = Measures { bytes: 100, headers: 0, has_key: false, timestamp: None };
 
     #[test]
     fn a_topic_of_which_nothing_is_known_may_refuse_nothing() {
-        let far = Told { bytes: usize::MAX / 2, timestamp: Some(i64::MIN), ..SMALL };
+        let far = Measures { bytes: usize::MAX / 2, timestamp: Some(i64::MIN), ..SMALL };
         assert!(!limits(&[]).may_refuse(&far, 0));
         assert!(!limits(&[("max.message.bytes", "-"), ("cleanup.policy", "delete")]).may_refuse(&far, 0));
     }
@@ -89,17 +89,17 @@ mod tests {
     #[test]
     fn what_may_be_too_large_or_has_no_key_is_found() {
         let small = limits(&[("max.message.bytes", "1000")]);
-        let of = |bytes, headers| small.may_refuse(&Told { bytes, headers, ..SMALL }, 0);
+        let of = |bytes, headers| small.may_refuse(&Measures { bytes, headers, ..SMALL }, 0);
         assert_eq!([of(100, 0), of(872, 0), of(873, 0), of(800, 8)], [false, false, true, true]);
         let compacted = limits(&[("cleanup.policy", "compact,delete")]);
-        assert!(compacted.may_refuse(&SMALL, 0) && !compacted.may_refuse(&Told { has_key: true, ..SMALL }, 0));
+        assert!(compacted.may_refuse(&SMALL, 0) && !compacted.may_refuse(&Measures { has_key: true, ..SMALL }, 0));
     }
 
     #[test]
     fn timestamps_that_may_be_too_far_off_are_found() {
         let near = [("message.timestamp.before.max.ms", "3600000"), ("message.timestamp.after.max.ms", "600000")];
         let now = 10_000_000;
-        let of = |limits: &Limits, time| limits.may_refuse(&Told { timestamp: Some(time), ..SMALL }, now);
+        let of = |limits: &Limits, time| limits.may_refuse(&Measures { timestamp: Some(time), ..SMALL }, now);
         let found = [0, now - 3_540_001, now - 3_540_000, now, now + 540_000, now + 540_001, i64::MAX];
         assert_eq!(found.map(|time| of(&limits(&near), time)), [true, true, false, false, false, true, true]);
         assert!(!limits(&near).may_refuse(&SMALL, now), "it gets the time of its sending");

@@ -7,7 +7,7 @@ use rdkafka::message::{Headers as _, OwnedHeaders};
 use rdkafka::producer::BaseRecord;
 
 use super::delivery::RowId;
-use super::limits::Told;
+use super::limits::Measures;
 
 /// A row as it is handed to librdkafka.
 pub(super) struct Ready<'a> {
@@ -28,7 +28,7 @@ pub(super) enum Key<'a> {
 
 impl Ready<'_> {
     /// What says whether a topic takes it.
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn measures(&self) -> Measures {
         let header =
             |header: rdkafka::message::Header<'_, &[u8]>| header.key.len() + header.value.map_or(0, <[u8]>::len);
         let (headers, of_headers) = match &self.headers {
@@ -36,7 +36,7 @@ impl Ready<'_> {
             None => (0, 0),
         };
         let bytes = self.key_bytes().map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + of_headers;
-        Told { bytes, headers, has_key: self.key.is_some(), timestamp: self.timestamp }
+        Measures { bytes, headers, has_key: self.key.is_some(), timestamp: self.timestamp }
     }
 
     pub(super) fn key_bytes(&self) -> Option<&[u8]> {

@@ -93,7 +93,7 @@ impl<T: Form> Sink for KafkaSink<T> {
         let now = now();
         for row in 0..records.len() {
             let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
-            match self.limits.may_refuse(&ready.told(), now) {
+            match self.limits.may_refuse(&ready.measures(), now) {
                 true => self.send_by_itself(ready, id).await?,
                 false => self.send(ready, id).await?,
             }
@@ -315,7 +315,7 @@ impl<T: Form> KafkaSink<T> {
             }
             let identity = || content.or_else(|| Identity::position(shared, records.record(row)));
             match poison.meet(identity.clone()) {
-                None if self.limits.may_refuse(&ready.told(), now) => self.send_by_itself(ready, id).await?,
+                None if self.limits.may_refuse(&ready.measures(), now) => self.send_by_itself(ready, id).await?,
                 None => self.send(ready, id).await?,
                 Some(Verdict::Suspect) => {
                     self.send_by_itself(ready, id).await?;

@@ -12,6 +12,7 @@
 //! tags        which acknowledgements say what has settled
 //! ages        how old what is in flight is
 //! buffer      what has come and was not taken, and since when
+//! tries       how often it was tried to connect in vain
 //! ```
 
 mod ages;

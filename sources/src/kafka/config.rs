@@ -12,6 +12,9 @@ use super::form::Form;
 use super::known::Keeps;
 use super::source::KafkaSource;
 
+/// How partitions are shared out.
+const COOPERATIVE: &str = "cooperative-sticky";
+
 /// Kafka topics, read as a member of a consumer group: `Topics::new("127.0.0.1:9092", ["orders"], "billing")`.
 ///
 /// Records are the values of the messages ([`Bytes`]) unless [`keyed`](Self::keyed) or [`messages`](Self::messages) says
@@ -265,7 +268,7 @@ impl<T> Topics<T> {
             defaults.push(("fetch.wait.max.ms", "10"));
         }
         if self.cluster.get("group.protocol") != Some("consumer") {
-            defaults.push(("partition.assignment.strategy", "cooperative-sticky"));
+            defaults.push(("partition.assignment.strategy", COOPERATIVE));
         }
         self.cluster.client_config(&defaults, &own)
     }
@@ -298,6 +301,11 @@ impl<T> Topics<T> {
             }
             What::Pattern(_) => {}
         }
+    }
+
+    /// Whether records come before it is decided whether they are committed.
+    pub(super) fn reads_uncommitted(&self) -> bool {
+        self.cluster.get("isolation.level") == Some("read_uncommitted")
     }
 
     /// How long the broker waits for a poll, in milliseconds.
@@ -333,6 +341,13 @@ impl<T: Form> SourceFactory for Topics<T> {
         }
         if self.instance.as_ref().is_some_and(|name| name.trim().is_empty()) {
             wrong.push("an empty name of a static member: give one, or leave it out".to_owned());
+        }
+        if let Some(found) = self.cluster.get("partition.assignment.strategy").filter(|found| *found != COOPERATIVE) {
+            wrong.push(format!(
+                "the property `partition.assignment.strategy`: partitions are shared out so that a member keeps what stays its \
+                 own, and given back one by one; expected {COOPERATIVE}, or nothing, found {found}. All members of the group \
+                 have to be of it"
+            ));
         }
         if self.until_end && self.cluster.get("client.rack").is_some_and(|rack| !rack.is_empty()) {
             wrong.push(

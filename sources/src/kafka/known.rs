@@ -1,6 +1,6 @@
 //! [`Known`]: what a run knows of the partitions that it reads, over all sources that are made in it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_net::kafka::Place;
@@ -16,6 +16,8 @@ pub(super) struct Known {
     pub(super) cluster: Arc<str>,
     /// Whether the group has ever said what is this member's.
     pub(super) begun: bool,
+    /// What it has said first, and is not read yet: that begins as the source was told.
+    pub(super) first: HashSet<Place>,
     pub(super) floors: HashMap<Place, Floor>,
     /// Commits that came too late.
     late: u64,

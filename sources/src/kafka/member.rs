@@ -36,12 +36,13 @@ pub(super) enum Notice {
 }
 
 /// Partitions that were taken away and are not given back yet.
-#[derive(Debug)]
 struct Revoked {
     number: u64,
     places: Vec<Place>,
     /// When they are given back, whatever the pipeline does.
     until: Instant,
+    /// How this member was known to the group when they were taken away.
+    known_as: Option<Arc<ConsumerGroupMetadata>>,
 }
 
 /// What is this member's.
@@ -55,7 +56,7 @@ struct Ours {
 }
 
 /// Where the client leaves what it says.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Inbox {
     notices: Mutex<VecDeque<Notice>>,
     /// Mostly one at most: the client waits for the first to be given back, unless topics change meanwhile.
@@ -80,11 +81,12 @@ impl Inbox {
         if ours.committing {
             return Ok(false);
         }
-        let Revoked { places, .. } = revoked.remove(which);
+        let places = &revoked[which].places;
         places.iter().for_each(|place| {
             ours.places.remove(place);
         });
-        unassign(consumer, &places)?;
+        unassign(consumer, places)?;
+        revoked.remove(which);
         Ok(true)
     }
 
@@ -147,12 +149,12 @@ impl Context {
         &self.inbox.said
     }
 
-    pub(super) fn revoked(&self, places: Vec<Place>, lost: bool) {
+    pub(super) fn revoked(&self, places: Vec<Place>, lost: bool, known_as: Option<ConsumerGroupMetadata>) {
         let mut revoked = lock(&self.inbox.revoked);
         let number = self.inbox.revocations.fetch_add(1, Ordering::SeqCst);
         // Others may read what is lost: nothing is gained by keeping it.
         let until = if lost { Instant::now() } else { Instant::now() + self.revoke_wait };
-        revoked.push(Revoked { number, places: places.clone(), until });
+        revoked.push(Revoked { number, places: places.clone(), until, known_as: known_as.map(Arc::new) });
         drop(revoked);
         self.inbox.put(Notice::Revoked { number, places, lost });
     }
@@ -192,7 +194,7 @@ impl ConsumerContext for Context {
             return;
         }
         if !assigned {
-            return self.revoked(places, consumer.assignment_lost());
+            return self.revoked(places, consumer.assignment_lost(), consumer.group_metadata());
         }
         if !places.is_empty() {
             lock(&self.inbox.ours).awaited = true;
@@ -279,8 +281,11 @@ impl Member {
     pub(super) fn assign(&self, places: &[Place], partitions: &TopicPartitionList) -> Result<bool> {
         // Until it is done nothing more is said: what is taken away behind it is given back by who finds it assigned.
         let notices = lock(&self.inbox.notices);
-        let takes = |notice: &Notice| matches!(notice, Notice::Revoked { places: gone, .. } if places.iter().any(|place| gone.contains(place)));
-        if notices.iter().any(takes) {
+        let is_taken = |notice: &Notice| match notice {
+            Notice::Revoked { places: gone, .. } => places.iter().any(|place| gone.contains(place)),
+            Notice::Assigned(_) | Notice::Failed(_) => false,
+        };
+        if notices.iter().any(is_taken) {
             return Ok(false);
         }
         let mut ours = lock(&self.inbox.ours);
@@ -289,11 +294,6 @@ impl Member {
         drop(ours);
         assign(self.consumer(), partitions).map_err(|error| failed("can't take over partitions", error))?;
         Ok(true)
-    }
-
-    /// Whether the group says what a member gets and what it loses, and not all that it has each time.
-    pub(super) fn is_cooperative(&self) -> bool {
-        matches!(self.consumer().rebalance_protocol(), RebalanceProtocol::Cooperative)
     }
 
     /// Whether the partitions of this revocation have been given back.
@@ -321,12 +321,15 @@ impl Member {
         self.ask(move |consumer| inbox.commit(consumer, offsets, &mark))
     }
 
-    /// Tells the group's sink how this member is known.
-    pub(super) fn metadata(&self) -> impl Fn() -> Option<ConsumerGroupMetadata> + Send + Sync + 'static {
-        let consumer = Arc::downgrade(self.consumer());
+    /// Tells the group's sink how this member is known. Where topics change while partitions are being given back, the client
+    /// joins anew before that is done, and others have them by then: until then it is known as it was when they were taken
+    /// away, by which the brokers refuse what is not its own any more.
+    pub(super) fn metadata(&self) -> impl Fn() -> Option<Arc<ConsumerGroupMetadata>> + Send + Sync + 'static {
+        let (consumer, inbox) = (Arc::downgrade(self.consumer()), self.inbox.clone());
         move || {
             let consumer = consumer.upgrade()?;
-            let metadata = consumer.group_metadata();
+            let before = lock(&inbox.revoked).first().and_then(|revoked| revoked.known_as.clone());
+            let metadata = before.or_else(|| consumer.group_metadata().map(Arc::new));
             // Once its partitions are lost it may be known otherwise, or not at all: what was told before that is true.
             if consumer.assignment_lost() { None } else { metadata }
         }

@@ -15,8 +15,8 @@
 //! form      what becomes of a message
 //! marks     where the records of a batch stand
 //! rest      whether the group is at rest
-//! source    what the engine asks for; within it revoked, what the group takes away, commits, and parked, what one source
-//!           leaves to the next
+//! source    what the engine asks for; within it assigned and revoked, what the group gives and takes away, commits, and
+//!           parked, what one source leaves to the next
 //! ```
 
 mod begin;

@@ -50,8 +50,8 @@ pub struct KafkaSource<T: Form> {
     next_id: PartitionId,
     /// Where to begin with the next look for messages.
     turn: usize,
-    /// Partitions that were assigned and are not read yet, and whether the run begins with them.
-    waiting: Option<(Vec<Place>, bool)>,
+    /// Partitions that were assigned and are not read yet.
+    waiting: Vec<Place>,
     /// When it is asked again where they begin.
     begin_again: Option<Instant>,
     /// The answer to where they begin.
@@ -172,7 +172,7 @@ impl<T: Form> KafkaSource<T> {
             ready: VecDeque::new(),
             next_id: 0,
             turn: 0,
-            waiting: None,
+            waiting: Vec::new(),
             begin_again: None,
             beginning: None,
             committing: None,
@@ -191,6 +191,12 @@ impl<T: Form> KafkaSource<T> {
 
     /// Becomes a member of the group.
     async fn join(&mut self) -> Result<()> {
+        if self.topics.shared.has_transactions() && self.topics.reads_uncommitted() {
+            let message = "the property `isolation.level` of a source whose sink is declared `exactly_once`: expected \
+                           read_committed, found read_uncommitted, with which the group's offsets are told before it is \
+                           decided whether they are committed; leave it out";
+            return Err(Error::new(Cause::User, message));
+        }
         let what = self.topics.what.clone();
         let names = match &what {
             What::Topics(topics) => topics.iter().map(String::as_str).collect(),
@@ -226,7 +232,7 @@ impl<T: Form> KafkaSource<T> {
 
     async fn first_assignment(&mut self) -> Result<()> {
         self.take_notices()?;
-        while !self.assigned || self.waiting.is_some() {
+        while !self.assigned || !self.waiting.is_empty() {
             self.wait().await?;
             self.take_notices()?;
         }
@@ -269,9 +275,9 @@ impl<T: Form> KafkaSource<T> {
             match notice {
                 Notice::Assigned(places) => {
                     (self.assigned, self.resting) = (true, Resting::new());
-                    let first = !std::mem::replace(&mut self.known.begun, true);
-                    if !places.is_empty() {
-                        self.is_given(places, first)?;
+                    let asks = !places.is_empty();
+                    self.is_given(places);
+                    if asks {
                         self.find_beginnings()?;
                     }
                 }
@@ -325,7 +331,7 @@ impl<T: Form> KafkaSource<T> {
         let Self { open, deciding, resting, member, topics, known, .. } = self;
         let member = member.as_ref().ok_or_else(unopened)?;
         deciding.ask(member, open.iter().filter_map(Reading::undecided));
-        let has_all = self.assigned && self.waiting.is_none() && self.revoking.is_empty();
+        let has_all = self.assigned && self.waiting.is_empty() && self.revoking.is_empty();
         let at_end = has_all && open.iter().all(|reading| reading.at_end);
         Ok(at_end && resting.find_out(member, &topics.group, &known.counts))
     }
@@ -425,7 +431,7 @@ mod tests {
         let committing = source.topics.shared.commit(&[place(0)]).expect("it is ours");
         for partition in 0..2 {
             let member = source.member().expect("it has joined");
-            member.consumer().context().revoked(vec![place(partition)], false);
+            member.consumer().context().revoked(vec![place(partition)], false, None);
             // Its time is up: what is behind the source holds it up.
             assert!(member.give_back(partition as u64).expect("it can be given back"));
             source.take_notices().expect("it goes on");
@@ -434,11 +440,11 @@ mod tests {
         // One of them comes back at once: it is not begun with before it has been closed.
         source.member().expect("it has joined").inbox.put(Notice::Assigned(vec![place(0)]));
         source.take_notices().expect("it goes on");
-        assert!(source.waiting.is_none());
+        assert!(source.waiting.is_empty());
         drop(committing);
         source.take_notices().and_then(|()| source.give_back_what_has_settled()).expect("it goes on");
         source.take_notices().expect("it goes on");
-        assert_eq!(source.waiting.as_ref().map(|(places, _)| places), Some(&vec![place(0)]));
+        assert_eq!(source.waiting, [place(0)]);
         let left: Vec<_> = source.open.iter().map(|reading| reading.place.partition).collect();
         assert_eq!((source.ready.len(), left), (2, vec![2]));
     }
@@ -447,9 +453,9 @@ mod tests {
     fn what_is_taken_away_before_it_is_begun_with_is_not_taken_over() {
         let mut source = reading(0..0);
         let (one, other) = (place(0), place(1));
-        source.is_given(vec![one.clone(), other.clone()], false).expect("it goes on");
+        source.is_given(vec![one.clone(), other.clone()]);
         let member = source.member().expect("it has joined");
-        member.consumer().context().revoked(vec![one], true);
+        member.consumer().context().revoked(vec![one], true, None);
         // The group's thread has given it back by now.
         assert!(member.give_back(0).expect("it can be given back"));
         source.begun(Ok(vec![begin(0), begin(1)])).expect("it goes on");
@@ -457,7 +463,7 @@ mod tests {
         assert_eq!(member.consumer().assignment().expect("it is known").count(), 0);
         assert!(source.open.is_empty());
         source.take_notices().expect("it goes on");
-        assert_eq!(source.waiting.as_ref().map(|(places, _)| places), Some(&vec![other]));
+        assert_eq!(source.waiting, [other]);
         assert!(source.beginning.is_some(), "where the other begins is asked anew");
     }
 }

@@ -38,6 +38,8 @@ fn mistakes_are_found_before_anything_is_opened() {
     wrong(orders().revoke_wait(std::time::Duration::from_secs(300)), "max.poll.interval.ms");
     wrong(orders().property("auto.offset.reset", "earliest"), "on_expired");
     wrong(orders().property("no.such", "x"), "no.such");
+    wrong(orders().property("partition.assignment.strategy", "range"), "cooperative-sticky");
+    wrong(orders().until_end().property("client.rack", "a"), "client.rack");
 }
 
 #[test]

@@ -405,6 +405,18 @@ fn a_transaction_is_committed_when_it_is_large_enough() {
 }
 
 #[test]
+fn who_reads_what_is_not_committed_does_not_write_exactly_once() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, to) = (topic(kafka, "from"), topic(kafka, "to"));
+    let read = Topics::new(kafka.brokers(), [&*from], unique("group")).until_end();
+    let read = read.property("isolation.level", "read_uncommitted");
+    let ends = |write: Topic| super::client::run(Pipeline::source(read.clone()).sink(write));
+    let error = ends(Topic::new(kafka.brokers(), &to).exactly_once()).expect_err("offsets are told too early");
+    assert!(error.to_string().contains("isolation.level"), "{error}");
+    assert_eq!(ends(Topic::new(kafka.brokers(), &to)).expect("it ends well").records_out, 0);
+}
+
+#[test]
 fn a_successor_goes_on_with_a_file_and_a_zombie_that_comes_back_is_fenced() {
     let Some(kafka) = Kafka::shared() else { return };
     let to = unique("to");

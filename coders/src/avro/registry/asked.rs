@@ -105,14 +105,17 @@ impl Asked {
     pub(crate) fn ask(&self, question: &Question, halt: &Halt) -> Result<Known, Refusal> {
         let shared = &self.shared;
         let mut state = shared.state();
+        // What is answered while it is waited for is the answer, however long such are remembered.
+        let mut waits = false;
         loop {
             match state.answers.get(question) {
                 Some(Answer::Known(known)) => return Ok(known.clone()),
-                Some(Answer::Refused(refusal, since)) if since.elapsed() < shared.settings.refused => {
+                Some(Answer::Refused(refusal, since)) if waits || since.elapsed() < shared.settings.refused => {
                     return Err(refusal.clone());
                 }
-                Some(Answer::Awaited) => {}
+                Some(Answer::Awaited) => waits = true,
                 _ => {
+                    waits = true;
                     if let Err(wrong) = self.begin(&mut state, question) {
                         drop(state);
                         return Err(in_vain(wrong, halt));

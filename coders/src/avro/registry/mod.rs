@@ -6,8 +6,8 @@
 //!
 //! What is asked of the registry is asked once, by a thread of the registry's own, however many coders wait for it, and
 //! is remembered. While the registry can't be reached, says that it has trouble of its own, or something else answers in
-//! its place, it is asked again and again; the coders wait, and their records with them. What it refuses is remembered for a short while: those records
-//! fail.
+//! its place, it is asked again and again; the coders wait, and their records with them. What it refuses is remembered
+//! for a short while: those records fail.
 //!
 //! ```text
 //! subject.rs   under which subject schemas are

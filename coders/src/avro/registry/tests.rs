@@ -194,6 +194,17 @@ fn what_is_refused_is_remembered_for_a_while() {
 }
 
 #[test]
+fn a_refusal_that_is_not_remembered_is_one_all_the_same() {
+    let server = Server::with(|_, _| (404, r#"{"error_code":40403,"message":"Schema not found"}"#.to_owned()));
+    let registry = server.registry().remembering_refusals(Duration::ZERO);
+    let coder = values().registered(&registry.reading()).decoder().unwrap();
+    for calls in 1..3 {
+        assert!(decode(&coder, &[&[0, 0, 0, 0, 7, 2]], None)[0].is_err());
+        assert_eq!(server.calls(), calls);
+    }
+}
+
+#[test]
 fn records_wait_while_the_registry_has_trouble_or_is_not_there() {
     let tries = Arc::new(AtomicUsize::new(0));
     let server = Server::with(move |_, _| match tries.fetch_add(1, SeqCst) {

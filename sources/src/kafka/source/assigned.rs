@@ -15,39 +15,34 @@ use crate::kafka::opened::Reading;
 
 impl<T: Form> KafkaSource<T> {
     /// These were assigned, and wait to be begun with: beside others, of which the client has not been told where they
-    /// begin, where topics have changed meanwhile; or instead of them, where all is said each time.
-    pub(super) fn is_given(&mut self, places: Vec<Place>, first: bool) -> Result<()> {
-        let before = self.waiting.take();
-        let stays = before.is_some() && self.member()?.is_cooperative();
-        self.waiting = Some(match before.filter(|_| stays) {
-            Some((before, was_first)) => ([before, places].concat(), first || was_first),
-            None => (places, first),
-        });
-        Ok(())
+    /// begin, where topics have changed meanwhile.
+    pub(super) fn is_given(&mut self, places: Vec<Place>) {
+        if !std::mem::replace(&mut self.known.begun, true) {
+            self.known.first.extend(places.iter().cloned());
+        }
+        self.waiting.extend(places);
     }
 
     /// These are taken away; whether some of them waited to be begun with.
     pub(super) fn waits_no_more_for(&mut self, gone: &[Place]) -> bool {
-        let Some((places, first)) = self.waiting.take() else { return false };
-        let before = places.len();
-        let left: Vec<_> = places.into_iter().filter(|place| !gone.contains(place)).collect();
-        let changed = left.len() < before;
-        self.waiting = Some((left, first)).filter(|(left, _)| !left.is_empty());
-        changed
+        let before = self.waiting.len();
+        self.waiting.retain(|place| !gone.contains(place));
+        self.waiting.len() < before
     }
 
     /// Finds out where partitions begin that wait for that.
     pub(super) fn find_beginnings(&mut self) -> Result<()> {
         (self.begin_again, self.beginning) = (None, None);
-        if let Some((places, first)) = &self.waiting {
-            let (asked, ends) = (self.asked(places, *first)?, self.topics.ends_config());
+        if !self.waiting.is_empty() {
+            let (asked, ends) = (self.asked(&self.waiting)?, self.topics.ends_config());
             self.beginning = Some(self.member()?.ask(move |consumer| begin::begin(consumer, asked, ends.as_ref())));
         }
         Ok(())
     }
 
-    pub(super) fn asked(&self, places: &[Place], first: bool) -> Result<Vec<Asked>> {
+    pub(super) fn asked(&self, places: &[Place]) -> Result<Vec<Asked>> {
         let asked = places.iter().map(|place| {
+            let first = self.known.first.contains(place);
             let start = if first { self.topics.start } else { Start::Committed(self.later(place)) };
             let floor = self.known.floors.get(place).cloned();
             Ok(Asked { place: place.clone(), held: self.held_of(place)?, floor, start })
@@ -89,11 +84,6 @@ impl<T: Form> KafkaSource<T> {
     pub(super) fn begun(&mut self, begun: Result<Vec<Begin>>) -> Result<()> {
         match begun {
             Ok(begins) => {
-                // Where all that is this member's is said each time, some may be read already.
-                let again = |reading: &mut Reading| begins.iter().any(|begin| begin.place == reading.place);
-                for reading in Vec::from_iter(self.open.extract_if(.., again)) {
-                    self.close_reading(reading, true);
-                }
                 let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
                 let places: Vec<_> = begins.iter().map(|begin| begin.place.clone()).collect();
                 // Messages come into these queues once they are assigned, and into no other.
@@ -102,7 +92,7 @@ impl<T: Form> KafkaSource<T> {
                     // Of the others it is asked anew, once it has been heard which.
                     return Ok(());
                 }
-                self.waiting = None;
+                self.waiting.clear();
                 self.read(begins, queues);
                 Ok(())
             }
@@ -155,6 +145,7 @@ impl<T: Form> KafkaSource<T> {
         self.topics.shared.takes(begins.iter().map(|begin| begin.place.clone()));
         for (mut begin, queue) in begins.into_iter().zip(queues) {
             tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.from, "reads");
+            self.known.first.remove(&begin.place);
             begin.end = self.known.floors.entry(begin.place.clone()).or_insert_with(|| begin.floor()).end;
             let reading = Reading::new(self.next_id, begin, queue, self.known.cluster.clone());
             self.next_id += 1;

@@ -16,7 +16,7 @@ pub(super) struct Parked {
     assigned: bool,
     /// What was being read.
     reading: Vec<Place>,
-    waiting: Option<(Vec<Place>, bool)>,
+    waiting: Vec<Place>,
     revoking: VecDeque<Revoking>,
 }
 
@@ -24,22 +24,19 @@ impl<T: Form> KafkaSource<T> {
     /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
     pub(super) async fn take_up(&mut self, parked: Parked) -> Result<()> {
         let Parked { member, assigned, reading, waiting, revoking } = parked;
-        (self.assigned, self.waiting) = (assigned, waiting);
+        // Where something fails, it is parked again with all that it has.
+        (self.assigned, self.waiting, self.revoking, self.parked_with) = (assigned, waiting, revoking, reading);
         self.joined(member);
-        let mut kept = reading;
-        for Revoking { number, places, .. } in revoking {
-            self.give_back_unread(&mut kept, number, &places)?;
+        while let Some(Revoking { number, places, .. }) = self.revoking.pop_front() {
+            self.give_back_unread(number, &places)?;
         }
-        self.take_up_notices(&mut kept)?;
-        let asked = self.asked(&kept, false)?;
-        let ends = self.topics.ends_config();
+        self.take_up_notices()?;
+        let (asked, ends) = (self.asked(&self.parked_with)?, self.topics.ends_config());
         let begun = self.member()?.ask(move |consumer| {
             let begins = begin::begin(consumer, asked, ends.as_ref())?;
             begin::go_back(consumer, begins.iter().map(|begin| (&begin.place, begin.told())))?;
             Ok(begins)
         });
-        // Where that fails, it is parked again with all that it had.
-        self.parked_with = kept;
         let begins = begun.await.map_err(unanswered)??;
         self.parked_with.clear();
         self.read_from(begins)?;
@@ -47,19 +44,16 @@ impl<T: Form> KafkaSource<T> {
     }
 
     /// What the group has said while there was no source.
-    fn take_up_notices(&mut self, kept: &mut Vec<Place>) -> Result<()> {
+    fn take_up_notices(&mut self) -> Result<()> {
         while let Some(notice) = self.member()?.inbox.take(false) {
             match notice {
                 Notice::Assigned(places) => {
                     self.assigned = true;
-                    let first = !std::mem::replace(&mut self.known.begun, true);
-                    if !places.is_empty() {
-                        self.is_given(places, first)?;
-                    }
+                    self.is_given(places);
                 }
                 Notice::Revoked { number, places, .. } => {
                     self.assigned = false;
-                    self.give_back_unread(kept, number, &places)?;
+                    self.give_back_unread(number, &places)?;
                 }
                 Notice::Failed(error) => self.judge("the consumer group", error)?,
             }
@@ -68,8 +62,8 @@ impl<T: Form> KafkaSource<T> {
     }
 
     /// Gives back what nobody has read on meanwhile.
-    fn give_back_unread(&mut self, kept: &mut Vec<Place>, number: u64, places: &[Place]) -> Result<()> {
-        kept.retain(|place| !places.contains(place));
+    fn give_back_unread(&mut self, number: u64, places: &[Place]) -> Result<()> {
+        self.parked_with.retain(|place| !places.contains(place));
         self.waits_no_more_for(places);
         places.iter().for_each(|place| self.known.give_back(place, -1));
         if !self.member()?.give_back(number)? {
@@ -93,7 +87,7 @@ impl<T: Form> Drop for KafkaSource<T> {
                 member,
                 assigned: self.assigned,
                 reading,
-                waiting: self.waiting.take(),
+                waiting: std::mem::take(&mut self.waiting),
                 revoking: std::mem::take(&mut self.revoking),
             }));
         }

@@ -3,7 +3,7 @@
 //! What stands in the way of exactly-once is gathered, each as half a sentence with a way out; if nothing does, it holds.
 //! What a source can't read again is worse: then nothing is promised beyond the run.
 
-use millstream_core::contracts::{Commits, NetKind, SinkTraits, SourceTraits, Where};
+use millstream_core::contracts::{Active, Commits, NetKind, Places, SinkTraits, SourceTraits, Where};
 use millstream_core::plan::{Factory, Guarantee, Promise, Stage, StageKind};
 
 use crate::draft::{Draft, Hop, What, net_name};
@@ -46,7 +46,11 @@ fn holds(draft: &Draft<'_>, (first, source): (&Stage, &SourceTraits), (last, sin
     if sink.commits_for(source) {
         return format!("{} commits the positions of {} in one transaction with its data", last.name, first.name);
     }
-    let stores = format!("{} stores the positions of {} together with its data", last.name, first.name);
+    let shared = match source.places {
+        Places::Everywhere(Active::Each) => format!(", as long as no other program gets a share of {}", first.name),
+        _ => String::new(),
+    };
+    let stores = format!("{} stores the positions of {} together with its data{shared}", last.name, first.name);
     match last_net(draft) {
         Some(net @ (NetKind::MergeSort | NetKind::Merge)) => {
             format!("{stores}, and {} lets one copy of each record pass", net_name(net))

@@ -70,6 +70,7 @@ pub(super) struct Account {
     skipped: u64,
     dead_lettered: u64,
     retried: u64,
+    late: u64,
     bytes: u64,
     time: Duration,
     committed: Vec<String>,
@@ -85,6 +86,7 @@ impl Account {
             skipped: summary.skipped,
             dead_lettered: summary.dead_lettered,
             retried: summary.retried,
+            late: summary.late,
             bytes: summary.bytes_in,
             time: summary.time,
             committed: summary.committed,
@@ -93,7 +95,7 @@ impl Account {
 
     /// What a run has done that failed after this time.
     pub(super) fn of_failed(running: &Running, time: Duration) -> Self {
-        let Metrics { stages, bytes_in, .. } = running.metrics();
+        let Metrics { stages, bytes_in, late, .. } = running.metrics();
         let sum = |read: fn(&StageMetrics) -> u64| stages.iter().map(read).sum();
         Self {
             records_in: stages.first().map_or(0, |stage| stage.rows_in),
@@ -102,6 +104,7 @@ impl Account {
             skipped: sum(|stage| stage.skipped),
             dead_lettered: sum(|stage| stage.dead_lettered),
             retried: sum(|stage| stage.retried),
+            late,
             bytes: bytes_in,
             time,
             committed: running.committed(),
@@ -113,7 +116,11 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { records_in, records_out, filtered, skipped, dead_lettered, retried, bytes, .. } = self;
         write!(f, "records in {records_in}, out {records_out}, filtered {filtered}, skipped {skipped}")?;
-        writeln!(f, ", dead-lettered {dead_lettered}, retried {retried}")?;
+        write!(f, ", dead-lettered {dead_lettered}, retried {retried}")?;
+        if self.late > 0 {
+            write!(f, ", acknowledged too late {}", self.late)?;
+        }
+        writeln!(f)?;
         let time = self.time.as_secs_f64();
         writeln!(
             f,
@@ -133,7 +140,7 @@ impl fmt::Display for Account {
 mod tests {
     use super::*;
 
-    fn account(partitions: usize) -> String {
+    fn account(partitions: usize, late: u64) -> String {
         let account = Account {
             records_in: 3_000,
             records_out: 1_000,
@@ -141,6 +148,7 @@ mod tests {
             skipped: 7,
             dead_lettered: 3,
             retried: 2,
+            late,
             bytes: 4_711,
             time: Duration::from_millis(1_500),
             committed: (0..partitions).map(|number| format!("p{number}: {number}")).collect(),
@@ -152,13 +160,14 @@ mod tests {
     fn every_count_is_told_with_its_name() {
         let told = "records in 3000, out 1000, filtered 1990, skipped 7, dead-lettered 3, retried 2\n  bytes read 4711, time \
                     1.500 s, records a second 2000\n  committed p0: 0, p1: 1";
-        assert_eq!(account(2), told);
+        assert_eq!(account(2, 0), told);
+        assert_eq!(account(2, 5), told.replace("retried 2", "retried 2, acknowledged too late 5"));
     }
 
     #[test]
     fn only_some_of_many_positions_are_told() {
-        assert!(account(0).ends_with("committed nothing"));
-        assert!(account(8).ends_with("p6: 6, p7: 7"));
-        assert!(account(10).ends_with("p7: 7 and 2 more"));
+        assert!(account(0, 0).ends_with("committed nothing"));
+        assert!(account(8, 0).ends_with("p6: 6, p7: 7"));
+        assert!(account(10, 0).ends_with("p7: 7 and 2 more"));
     }
 }

@@ -23,6 +23,7 @@ const KEPT: Duration = Duration::from_secs(30);
 /// What a source and a sink of one consumer group share.
 pub struct Group {
     state: Mutex<State>,
+    name: String,
     mark: String,
     /// The name that the group knows its member by over restarts, if it has one.
     instance: Option<String>,
@@ -49,17 +50,16 @@ struct State {
 /// has lost them.
 pub type Metadata = Box<dyn Fn() -> Option<Arc<ConsumerGroupMetadata>> + Send + Sync>;
 
-impl Default for Group {
-    fn default() -> Self {
-        let mark = format!("millstream {:016x}", RandomState::new().hash_one("a run"));
-        Self { state: Mutex::default(), mark, instance: None }
-    }
-}
-
 impl Group {
-    /// That of a member of this name, if it has one that lasts over restarts.
-    pub fn of(instance: Option<String>) -> Arc<Self> {
-        Arc::new(Self { instance, ..Self::default() })
+    /// The group of this name, with a member of such a name if it has one that lasts over restarts.
+    pub fn of(name: impl Into<String>, instance: Option<String>) -> Arc<Self> {
+        let mark = format!("millstream {:016x}", RandomState::new().hash_one("a run"));
+        Arc::new(Self { state: Mutex::default(), name: name.into(), mark, instance })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What stands beside each offset that is committed (Kafka's *metadata*): no other run has it, so that an offset that
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_is_committed_is_held_and_what_has_gone_is_not_committed() {
-        let (group, wake) = (Arc::new(Group::default()), Arc::new(Notify::new()));
+        let (group, wake) = (Group::of("billing", None), Arc::new(Notify::new()));
         group.joined(Box::new(|| None), wake);
         group.takes([place(0), place(1)]);
         assert!(group.commit(&[place(0), place(2)]).is_none(), "never ours");
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_membership_is_taken_up_once() {
-        let group = Arc::new(Group::default());
+        let group = Group::of("billing", None);
         group.takes([place(0)]);
         group.park(Box::new(7_u8));
         assert!(group.commit(&[place(0)]).is_none(), "nobody reads");

@@ -248,8 +248,8 @@ impl<T: Form> KafkaSink<T> {
     }
 
     /// What its transactions are called. Where positions are in a topic, one run takes over from another, which can't go on
-    /// then. Members of a group are told apart by the group itself, and each has a name of its own: one that lasts, if the
-    /// member's does, so that what it has left open doesn't hold up those that come after it.
+    /// then. Members of a group are told apart by the group itself, and each has a name of its own in it: one that lasts, if
+    /// the member's does, so that what it has left open doesn't hold up those that come after it.
     fn name(&self, positions: &Positions, context: &SinkContext) -> String {
         let SinkContext { pipeline, stage, .. } = context;
         match positions {
@@ -260,7 +260,7 @@ impl<T: Form> KafkaSink<T> {
             Positions::Group(group) => {
                 let random = || format!("{:016x}", RandomState::new().hash_one(stage));
                 let own = group.instance().unwrap_or_else(|| self.topic.kept.name.get_or_init(random));
-                format!("millstream.{pipeline}.{stage}.{own}")
+                format!("millstream.{pipeline}.{stage}.{}.{own}", group.name())
             }
         }
     }

@@ -42,7 +42,7 @@ pub struct Topics<T = Bytes> {
 /// A copy is another member of the group.
 impl<T> Clone for Topics<T> {
     fn clone(&self) -> Self {
-        Self { shared: Group::of(self.instance.clone()), known: Keeps::default(), ..self.same() }
+        Self { shared: Group::of(&*self.group, self.instance.clone()), known: Keeps::default(), ..self.same() }
     }
 }
 
@@ -194,7 +194,7 @@ impl<T> Topics<T> {
     #[must_use]
     pub fn static_member(mut self, name: impl Into<String>) -> Self {
         self.instance = Some(name.into());
-        self.shared = Group::of(self.instance.clone());
+        self.shared = Group::of(&*self.group, self.instance.clone());
         self
     }
 

@@ -164,7 +164,7 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     Process::start("lines_to_kafka", &arguments).ends_well();
     let Some(found) = committed(kafka, &to) else { return };
     told!("file to Kafka: {count} records, {landed} kills landed, {fruitful} in mid-work");
-    assert!(landed >= 5 && fruitful >= 2, "too little has happened to show anything");
+    assert!(landed * 2 >= kills() && fruitful * 2 >= landed, "too little has happened to show anything");
     assert!(found[0].iter().copied().eq(0..count), "{} records of {count}, or out of order", found[0].len());
 }
 

@@ -1,5 +1,5 @@
 //! Writes the messages of an AMQP queue to a topic, and acknowledges them once Kafka has stored them. The routing key is
-//! the key; headers that are text, the content type and the timestamp go with the message.
+//! the key; headers that are text, whole numbers or true and false, the content type and the timestamp go with the message.
 //!
 //! ```sh
 //! cargo run --release --features kafka --example amqp_to_kafka -- \
@@ -16,8 +16,8 @@ use support::amqp::FromQueue;
 use support::kafka::Brokers;
 use support::{Common, Errors};
 
-/// Write the messages of a queue to a topic, the routing key as key, with headers that are text, content type and
-/// timestamp; SIGTERM and SIGINT end it
+/// Write the messages of a queue to a topic, the routing key as key, with headers that are text, whole numbers
+/// or true and false, content type and timestamp; SIGTERM and SIGINT end it
 #[derive(Parser)]
 #[command(name = "amqp_to_kafka", version)]
 struct Flags {
@@ -53,9 +53,15 @@ fn message(from: amqp::Message) -> kafka::Message {
     let amqp::Message { body, routing_key, properties, .. } = from;
     let mut to = kafka::Message::new(body).with_key(routing_key);
     for (name, value) in properties.headers {
-        if let amqp::Value::Text(text) = value {
-            to = to.with_header(name, text);
-        }
+        let text = match value {
+            amqp::Value::Text(text) => text,
+            amqp::Value::Bool(value) => value.to_string(),
+            other => match other.as_i64() {
+                Some(number) => number.to_string(),
+                None => continue,
+            },
+        };
+        to = to.with_header(name, text);
     }
     if let Some(kind) = properties.content_type {
         to = to.with_header("content-type", kind);

@@ -16,7 +16,8 @@
 //! - **Standard error** gets one summary at the end, and the error if there is one; while the run is under way a progress
 //!   line, if standard error is a terminal and no records are printed to the same one. Standard output belongs to the
 //!   pipeline.
-//! - **Logs** go to standard error too, if `RUST_LOG` says which (such as `RUST_LOG=info`); none otherwise.
+//! - **Logs** go to standard error too: those that `RUST_LOG` says (such as `RUST_LOG=info`); without it, that a broker or a
+//!   registry is waited for, and nothing more.
 //! - **Exit codes**: 0 if the run ended or was drained, or if whoever read its output went away; 1 if it failed; 2 if it
 //!   can't be planned; 130 after a second signal.
 

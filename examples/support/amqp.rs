@@ -35,7 +35,7 @@ pub(crate) struct FromQueue {
     /// The queue; it has to be there, and to have a single active consumer where there are several instances
     #[arg(long = "queue", value_name = "Q")]
     name: String,
-    /// The most messages that may be in flight
+    /// The most messages that may be in flight; 20,000 unless said otherwise
     #[arg(long, value_name = "N")]
     prefetch: Option<u32>,
 }

@@ -6,7 +6,8 @@
 //! PATH          there is a value on the path
 //! ```
 //!
-//! VALUE begins after the first `=`, and may hold more of them.
+//! VALUE begins after the first `=`, and may hold more of them. What looks like another language's comparison (`==`, `<`,
+//! spaces around `=`) is refused: it would be true of nothing.
 
 use std::fmt::Display;
 
@@ -36,6 +37,15 @@ impl<P> Condition<P> {
                 None => (left, Test::Is(value.to_owned())),
             },
         };
+        let value = match &test {
+            Test::Is(value) | Test::IsNot(value) => value,
+            Test::IsThere => "",
+        };
+        if left.trim() != left || left.contains(['<', '>']) || value.starts_with(['=', ' ']) {
+            return Err(format!(
+                "expected PATH=VALUE, PATH!=VALUE or PATH, without spaces around one `=`: found `{text}`"
+            ));
+        }
         let path = path(left).map_err(|error| format!("expected PATH=VALUE, PATH!=VALUE or PATH: {error}"))?;
         Ok(Self { path, test, text: text.to_owned() })
     }

@@ -1,4 +1,4 @@
-//! Logs: to standard error, if `RUST_LOG` says which.
+//! Logs: to standard error, those that `RUST_LOG` says; else that something outside is waited for, and nothing more.
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -6,14 +6,16 @@ use tracing_subscriber::EnvFilter;
 
 use super::progress::Progress;
 
-/// Writes logs from now on, if `RUST_LOG` asks for any and the program has not set up logs of its own.
+/// What is shown where `RUST_LOG` says nothing: who waits for a broker or a registry would seem to hang.
+const WAITS: &str = "millstream::waits=warn";
+
+/// Writes logs from now on, if the program has not set up logs of its own.
 pub(super) fn begin(progress: &Progress) {
-    if std::env::var_os(EnvFilter::DEFAULT_ENV).is_none_or(|filter| filter.is_empty()) {
-        return;
-    }
+    let asked = std::env::var_os(EnvFilter::DEFAULT_ENV).is_some_and(|filter| !filter.is_empty());
+    let filter = if asked { EnvFilter::from_default_env() } else { EnvFilter::new(WAITS) };
     let progress = progress.clone();
     let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::from_default_env())
+        .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
         .with_writer(move || Above(progress.clone()));
     // An error means that the program has logs already.

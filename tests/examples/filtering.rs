@@ -150,6 +150,15 @@ fn json_paths_lead_into_objects_and_arrays() {
 }
 
 #[test]
+fn comparisons_of_other_languages_are_refused() {
+    for expression in ["state==WA", "age>5", "age<5", "state = WA", "state= WA", "state!==WA"] {
+        let ran = run("json_filter", &["--input", USERS_FILE, "--where", expression]);
+        let said = ran.fails(2);
+        assert!(said.contains("without spaces around one `=`"), "{expression}: {said}");
+    }
+}
+
+#[test]
 fn several_inputs_are_read_in_order_compressed_or_not() {
     let folder = Folder::new();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -66,6 +66,15 @@ fn is_telling(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| meaning(code).cause != Cause::Outside)
 }
 
+/// How much an error says: that no broker is left says less than why one is away.
+fn weight(error: &KafkaError) -> u8 {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AllBrokersDown) => 1,
+        _ if is_telling(error) => 3,
+        _ => 2,
+    }
+}
+
 impl Said {
     /// A line of the library's log.
     pub fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
@@ -86,10 +95,13 @@ impl Said {
 
     /// An error that belongs to no call. The library tries again by itself.
     pub fn error(&self, error: &KafkaError, reason: &str) {
-        tracing::warn!(target: "millstream::kafka", "{error}: {reason}");
         let mut last = self.last();
-        let told = last.error.as_ref().is_some_and(|(last, _)| is_telling(last));
-        if is_telling(error) || !told {
+        // While no broker answers it is said over and over that none is left.
+        if weight(error) > 1 || !last.refusal.all_down {
+            tracing::warn!(target: "millstream::kafka", "{error}: {reason}");
+        }
+        let told = last.error.as_ref().map_or(0, |(last, _)| weight(last));
+        if weight(error) >= told {
             last.error = Some((error.clone(), reason.to_owned()));
         }
         last.refusal.hear(error);
@@ -162,6 +174,16 @@ mod tests {
         let error = said.failed("can't ask", KafkaError::MetadataFetch(Code::OperationTimedOut));
         assert_eq!((error.cause(), error.is_retryable()), (Cause::User, false));
         assert!(error.message().contains("SASL authentication error"), "{error}");
+    }
+
+    #[test]
+    fn why_a_broker_is_away_is_told_and_not_that_none_is_left() {
+        let said = Said::default();
+        down(&said);
+        is_away(&said);
+        down(&said);
+        let error = said.failed("can't ask", KafkaError::MetadataFetch(Code::BrokerTransportFailure));
+        assert!(error.message().contains("connection refused"), "{error}");
     }
 
     fn down(said: &Said) {

@@ -281,7 +281,7 @@ impl<T: Record> ExchangeSink<T> {
                 }
                 Err(error) if error.is_retryable() => {
                     let wait = self.settings.broker.waits().wait(self.tries);
-                    tracing::warn!(error = error.chain(), ?wait, "the broker is not back yet");
+                    tracing::warn!(target: "millstream::waits", error = error.chain(), ?wait, "the broker is not back yet");
                 }
                 Err(error) => return Err(error),
             }

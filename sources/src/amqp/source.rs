@@ -181,7 +181,7 @@ impl<T: Record> QueueSource<T> {
             Err(error) if error.is_retryable() => {
                 self.tries.lost();
                 let wait = self.settings.broker.waits().wait(self.tries.vain());
-                tracing::warn!(error = error.chain(), ?wait, "the broker is not back yet");
+                tracing::warn!(target: "millstream::waits", error = error.chain(), ?wait, "the broker is not back yet");
             }
             Err(error) => return Err(error),
         }

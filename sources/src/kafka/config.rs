@@ -112,6 +112,7 @@ impl Topics<Bytes> {
 impl<T> Topics<T> {
     fn of(cluster: Cluster, what: What, group: String) -> Self {
         Self {
+            shared: Group::of(&*group, None),
             cluster,
             what,
             group,
@@ -122,7 +123,6 @@ impl<T> Topics<T> {
             batch_records: 1_024,
             batch_bytes: 1 << 20,
             revoke_wait: Duration::from_secs(20),
-            shared: Arc::default(),
             known: Keeps::default(),
             form: PhantomData,
         }

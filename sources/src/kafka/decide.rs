@@ -62,6 +62,7 @@ impl Deciding {
         if *self.tells.get_or_insert(now + LONG) <= now {
             self.tells = Some(now + LONGER);
             tracing::warn!(
+                target: "millstream::waits",
                 partition = %partition_name(&first.place.topic, first.place.partition),
                 "a transaction of another producer is open before the end: waiting until it is committed or aborted, by the \
                  brokers after its `transaction.timeout.ms`; one that hangs is found and aborted by Kafka's own tools \

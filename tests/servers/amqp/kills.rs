@@ -22,6 +22,8 @@ struct Killed<'a> {
     queue: String,
     records: u64,
     arguments: Vec<&'a str>,
+    /// Others come and go meanwhile, each a consumer of its own.
+    joined: bool,
 }
 
 impl<'a> Killed<'a> {
@@ -29,23 +31,30 @@ impl<'a> Killed<'a> {
         let (client, records) = (Client::new(url), 1_000 * kills());
         client.queue(queue, &[]);
         client.fill(queue, (0..records).map(|number| number.to_string().into_bytes()));
-        Self { name, client, queue: queue.to_owned(), records, arguments: Vec::new() }
+        Self { name, client, queue: queue.to_owned(), records, arguments: Vec::new(), joined: false }
     }
 
     /// Kills it again and again, and lets it come to the end; `size` says how much has arrived, `bodies` what.
     fn run(self, size: impl Fn() -> u64, bodies: impl Fn() -> Vec<String>) {
-        let Self { name, client, queue, records, arguments } = self;
+        let Self { name, client, queue, records, arguments, joined } = self;
         // Few in flight, so that there is something left to do.
         let slowly = [&arguments[..], &["--prefetch", "400"]].concat();
         let start = |arguments: &[&str]| Process::start(name, arguments);
-        let (mut landed, mut mid_run, mut random) = (0, 0, Random::new());
+        let (mut landed, mut mid_run, mut came, mut random) = (0, 0, 0, Random::new());
         while landed < kills() {
+            let other = (joined && landed % 5 == 2).then(|| start(&slowly));
             let (before, mut program) = (size(), start(&slowly));
             some_moment(&mut random, &mut program, || size() != before);
             mid_run += u64::from(size() != before);
             let said = program.said();
             assert!(program.kill(), "it ended by itself: {said}");
             landed += 1;
+            if let Some(other) = other {
+                let before = size();
+                until("the other to go on", || size() != before);
+                other.drain();
+                came += 1;
+            }
         }
         let program = start(&arguments);
         let counts = || {
@@ -63,7 +72,10 @@ impl<'a> Killed<'a> {
         assert!(counts.keys().copied().eq(0..records), "{} of {records} records are there", counts.len());
         let repeats: u64 = counts.values().map(|count| count - 1).sum();
         assert_eq!(client.count(&queue), 0, "all is acknowledged");
-        told!("{name}: {records} records, {landed} kills landed, {mid_run} of them mid-run; {repeats} repeats");
+        told!(
+            "{name}: {records} records, {landed} kills landed, {mid_run} of them mid-run; others came {came} times; {repeats} repeats"
+        );
+        assert_eq!(came > 0, joined, "others were to come and go");
         assert!(mid_run * 2 >= landed, "fewer than half of the kills landed mid-run: this shows nothing");
     }
 }
@@ -95,6 +107,7 @@ fn a_queue_to_a_topic_loses_nothing_however_often_it_is_killed() {
     let brokers = kafka.brokers();
     let mut killed = Killed::new("amqp_to_kafka", &url, &queue);
     killed.arguments = vec!["--url", &url, "--queue", &queue, "--brokers", &brokers, "--topic", &topic];
+    killed.joined = true;
     let size = || u64::try_from(kafka.offsets(&topic, 0).1).expect("offsets are not negative");
     let bodies = || {
         let out = Collect::<String>::new();

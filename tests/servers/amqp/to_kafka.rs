@@ -20,6 +20,8 @@ fn a_message_keeps_its_body_routing_key_headers_content_type_and_time() {
     kafka.add_topic(&topic, 1, &[("retention.ms", "-1")]);
     let mut headers = FieldTable::default();
     headers.insert("trace".into(), AMQPValue::LongString("abc".into()));
+    headers.insert("attempt".into(), AMQPValue::LongInt(-3));
+    headers.insert("again".into(), AMQPValue::Boolean(true));
     let full = BasicProperties::default().with_headers(headers).with_content_type("text/plain".into());
     client.publish(
         &queue,
@@ -39,6 +41,7 @@ fn a_message_keeps_its_body_routing_key_headers_content_type_and_time() {
     assert_eq!((plain.value.clone(), plain.key.clone()), (text("plain"), text(&queue)));
     let header = |name: &str| full.header(name).cloned();
     assert_eq!([header("trace"), header("content-type")], [text("abc"), text("text/plain")]);
+    assert_eq!([header("attempt"), header("again")], [text("-3"), text("true")]);
     assert_eq!(full.timestamp, Some(1_700_000_000_000));
     assert!(plain.headers.is_empty());
     told!("2 messages of a queue went to a topic with all that they say");

@@ -72,7 +72,7 @@ async fn answer(calls: Arc<Calls>, shared: Weak<Shared>, question: Question) {
                 failed += 1;
                 let registry = calls.shown();
                 if failed.is_power_of_two() {
-                    tracing::warn!(registry, failed, why, "the schema registry gives no answer; records wait for it");
+                    tracing::warn!(target: "millstream::waits", registry, failed, why, "the schema registry gives no answer: records wait");
                 }
             }
         }

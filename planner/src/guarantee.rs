@@ -50,12 +50,12 @@ fn holds(draft: &Draft<'_>, (first, source): (&Stage, &SourceTraits), (last, sin
         Places::Everywhere(Active::Each) => format!(", as long as no other program gets a share of {}", first.name),
         _ => String::new(),
     };
-    let stores = format!("{} stores the positions of {} together with its data{shared}", last.name, first.name);
+    let stores = format!("{} stores the positions of {} together with its data", last.name, first.name);
     match last_net(draft) {
         Some(net @ (NetKind::MergeSort | NetKind::Merge)) => {
-            format!("{stores}, and {} lets one copy of each record pass", net_name(net))
+            format!("{stores}, and {} lets one copy of each record pass{shared}", net_name(net))
         }
-        _ => stores,
+        _ => format!("{stores}{shared}"),
     }
 }
 

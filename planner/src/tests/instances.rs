@@ -92,7 +92,7 @@ fn a_merge_into_a_sink_that_keeps_positions_on_a_stable_instance_is_exactly_once
     While the instance of NET-MERGE-SORT is lost all wait for it.
     ");
     assert_snapshot!(exactly(Pipeline::source(topic()).sink(to_file()).place(Where::Named("disk".to_owned()))), @"
-    exactly-once: TO-FILE stores the positions of KAFKA together with its data, and NET-MERGE-SORT lets one copy of each record pass
+    exactly-once: TO-FILE stores the positions of KAFKA together with its data, and NET-MERGE-SORT lets one copy of each record pass, as long as no other program gets a share of KAFKA
     If an instance is lost, its part of KAFKA waits for it, or for whom the broker gives it to: reading goes on behind what TO-FILE holds.
     While the instance of NET-MERGE-SORT is lost all wait for it.
     ");

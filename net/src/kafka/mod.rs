@@ -33,6 +33,6 @@ pub use column::{MessageColumn, MessageView};
 pub use failure::{Meaning, failed, meaning};
 pub use group::{Committing, Group, Metadata};
 pub use message::{Header, Message, Origin};
-pub use position::{Place, cluster_of, decode, encode, marked, partition_name, split_name};
+pub use position::{Place, cluster_of, decode, encode, listed, marked, partition_name, split_name};
 pub use questions::{Answer, Questions, thread, unanswered};
 pub use said::Said;

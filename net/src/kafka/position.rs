@@ -23,6 +23,13 @@ pub struct Place {
     pub partition: i32,
 }
 
+impl Place {
+    /// This partition of a topic.
+    pub fn new(topic: impl Into<String>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+}
+
 /// The stable name under which positions of this partition are kept: `orders/3`.
 pub fn partition_name(topic: &str, partition: i32) -> Partition {
     Partition::new(format!("{topic}/{partition}"))
@@ -32,6 +39,16 @@ pub fn partition_name(topic: &str, partition: i32) -> Partition {
 pub fn split_name(partition: &Partition) -> Option<Place> {
     let (topic, number) = partition.name().rsplit_once('/')?;
     Some(Place { topic: topic.to_owned(), partition: number.parse().ok()? })
+}
+
+/// These partitions with an offset each, as the client takes them.
+pub fn listed<'a>(places: impl IntoIterator<Item = (&'a Place, Offset)>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (place, offset) in places {
+        // It fails only for offsets that can't be written as a number, and those are none of ours.
+        let _ = list.add_partition_offset(&place.topic, place.partition, offset);
+    }
+    list
 }
 
 /// Offsets that are to be committed, each with this `mark` beside it.

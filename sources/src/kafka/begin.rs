@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use millstream_core::contracts::{Cause, Error, Result};
-use millstream_net::kafka::{Place, failed, partition_name};
+use millstream_net::kafka::{Place, failed, listed, partition_name};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::config::{Fallback, Start, What};
+use super::inbox::Context;
 use super::known::{Floor, Stored};
-use super::member::{Context, place};
 
 /// How long an answer of the brokers is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -121,7 +121,7 @@ pub(super) fn begin(
         return Ok(Vec::new());
     }
     let said = |what: &str, error| consumer.context().said().failed(&format!("can't ask {what}"), error);
-    let of_group = list(asked.iter().map(|asked| (&asked.place, Offset::Invalid)));
+    let of_group = listed(asked.iter().map(|asked| (&asked.place, Offset::Invalid)));
     let found = consumer.committed_offsets(of_group, PATIENCE);
     let committed = offsets(&found.map_err(|error| said("where the group has committed", error))?)?;
     let mut begins = Vec::new();
@@ -220,14 +220,14 @@ fn times(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> KafkaResult<
         From::Time(millis) => Some((&begin.place, Offset::Offset(millis))),
         _ => None,
     });
-    let by_time = list(by_time);
+    let by_time = listed(by_time);
     if by_time.count() == 0 {
         return Ok(());
     }
     let found = consumer.offsets_for_times(by_time, PATIENCE)?;
     for element in found.elements() {
         element.error()?;
-        let place = place(element.topic(), element.partition());
+        let place = Place::new(element.topic(), element.partition());
         if let Some(begin) = begins.iter_mut().find(|begin| begin.place == place) {
             begin.from = match element.offset() {
                 Offset::Offset(offset) => From::Offset(offset),
@@ -244,7 +244,7 @@ pub(super) fn go_back<'a>(
     consumer: &BaseConsumer<Context>,
     places: impl Iterator<Item = (&'a Place, Offset)>,
 ) -> Result<()> {
-    let sought = list(places);
+    let sought = listed(places);
     if sought.count() == 0 {
         return Ok(());
     }
@@ -256,16 +256,6 @@ pub(super) fn go_back<'a>(
     sought.elements().iter().try_for_each(|element| element.error().map_err(wrong))
 }
 
-/// A list for librdkafka.
-pub(super) fn list<'a>(places: impl Iterator<Item = (&'a Place, Offset)>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (place, offset) in places {
-        // It fails only for offsets that can't be written as a number, and those are none of ours.
-        let _ = list.add_partition_offset(&place.topic, place.partition, offset);
-    }
-    list
-}
-
 /// The offsets that a list of the group's commits holds.
 pub(super) fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, Stored>> {
     let mut found = HashMap::new();
@@ -273,7 +263,7 @@ pub(super) fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, Stored
         element.error().map_err(|error| failed("the group's offsets can't be told", error))?;
         if let Offset::Offset(offset) = element.offset() {
             let mark = element.metadata().to_owned();
-            found.insert(place(element.topic(), element.partition()), Stored { offset, mark });
+            found.insert(Place::new(element.topic(), element.partition()), Stored { offset, mark });
         }
     }
     Ok(found)
@@ -284,7 +274,7 @@ mod tests {
     use super::*;
 
     fn asked(start: Start) -> Asked {
-        Asked { place: place("orders", 0), held: None, floor: None, start }
+        Asked { place: Place::new("orders", 0), held: None, floor: None, start }
     }
 
     /// A run that began at `offset` when the group had committed `before`.

@@ -8,7 +8,7 @@ use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 
-use super::member::{Context, place};
+use super::inbox::Context;
 
 /// How long an answer of the brokers is waited for, after a commit that failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ fn look(consumer: &BaseConsumer<Context>, partitions: rdkafka::TopicPartitionLis
     let Ok(found) = consumer.committed_offsets(partitions, PATIENCE) else { return HashMap::new() };
     let offsets = found.elements().into_iter().filter(|element| element.error().is_ok());
     let offsets = offsets.filter_map(|element| match element.offset() {
-        Offset::Offset(offset) => Some((place(element.topic(), element.partition()), offset)),
+        Offset::Offset(offset) => Some((Place::new(element.topic(), element.partition()), offset)),
         _ => None,
     });
     offsets.collect()
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn of_a_commit_that_failed_in_part_the_rest_is_stored() {
         let offsets = |of: &[(i32, i64)]| -> Vec<_> {
-            of.iter().map(|&(partition, offset)| (place("orders", partition), offset)).collect()
+            of.iter().map(|&(partition, offset)| (Place::new("orders", partition), offset)).collect()
         };
         let found = HashMap::from_iter(offsets(&[(0, 7), (1, 3)]));
         assert_eq!(stored(offsets(&[(0, 7), (1, 8), (2, 9)]), &found), offsets(&[(0, 7)]));

@@ -15,7 +15,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::time::Instant;
 
 use super::begin::go_back;
-use super::member::{Context, Member};
+use super::inbox::Context;
+use super::member::Member;
 
 /// How long an answer of the brokers is waited for: commits wait behind it.
 const PATIENCE: Duration = Duration::from_secs(2);

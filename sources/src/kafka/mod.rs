@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! config    which topics, how, from where on
+//! inbox     what the client says, and what is this member's by that
 //! member    membership in the group: the client, and the thread that serves it
 //! begin     where partitions that were assigned begin
 //! commit    commits of the group's offsets, and what became of them
@@ -24,6 +25,7 @@ mod commit;
 mod config;
 mod decide;
 mod form;
+mod inbox;
 mod known;
 mod marks;
 mod member;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use super::begin::Begin;
 use super::decide::Undecided;
 use super::form::Form;
+use super::inbox::Context;
 use super::marks::OffsetMarks;
-use super::member::Context;
 
 /// One partition that is being read.
 pub(super) struct Reading {

@@ -16,7 +16,8 @@ use millstream_net::kafka::{Answer, Place};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use tokio::time::Instant;
 
-use super::member::{Context, Member, place};
+use super::inbox::Context;
+use super::member::Member;
 
 /// How long an answer of the brokers is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,7 +116,7 @@ fn rest<'a>(state: &str, members: impl Iterator<Item = (&'a [u8], &'a [u8])>, kn
     }
     let mut wanted = topics.iter().flat_map(|topic| {
         let count = known.get(topic).copied().unwrap_or_default();
-        (0..count).map(move |partition| place(topic, partition))
+        (0..count).map(move |partition| Place::new(topic, partition))
     });
     if wanted.all(|place| assigned.contains(&place)) { Rest::Rests } else { Rest::Moves }
 }
@@ -138,7 +139,7 @@ fn assigned_by(mut assignment: &[u8]) -> Option<Vec<Place>> {
     for _ in 0..topics {
         let topic = string(bytes)?;
         for _ in 0..u32::from_be_bytes(take(bytes)?) {
-            places.push(place(&topic, i32::from_be_bytes(take(bytes)?)));
+            places.push(Place::new(&topic, i32::from_be_bytes(take(bytes)?)));
         }
     }
     Some(places)

@@ -20,8 +20,9 @@ use super::commit::Committed;
 use super::config::{Expired, Topics, What};
 use super::decide::Deciding;
 use super::form::Form;
+use super::inbox::Notice;
 use super::known::Known;
-use super::member::{Member, Notice};
+use super::member::Member;
 use super::opened::{Most, Reading};
 use super::rest::Resting;
 use parked::Parked;
@@ -407,7 +408,7 @@ mod tests {
     }
 
     fn place(partition: i32) -> Place {
-        crate::kafka::member::place("orders", partition)
+        Place::new("orders", partition)
     }
 
     #[test]

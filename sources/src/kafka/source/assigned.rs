@@ -2,15 +2,15 @@
 
 use millstream_core::contracts::{Cause, Error, Event, Result};
 use millstream_core::data::Position;
-use millstream_net::kafka::{Place, cluster_of, decode, partition_name};
+use millstream_net::kafka::{Place, cluster_of, decode, listed, partition_name};
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use tokio::time::Instant;
 
 use super::{AGAIN, KafkaSource};
-use crate::kafka::begin::{self, Asked, Begin, list};
+use crate::kafka::begin::{self, Asked, Begin};
 use crate::kafka::config::{Fallback, Start};
 use crate::kafka::form::Form;
-use crate::kafka::member::Context;
+use crate::kafka::inbox::Context;
 use crate::kafka::opened::Reading;
 
 impl<T: Form> KafkaSource<T> {
@@ -84,7 +84,7 @@ impl<T: Form> KafkaSource<T> {
     pub(super) fn begun(&mut self, begun: Result<Vec<Begin>>) -> Result<()> {
         match begun {
             Ok(begins) => {
-                let partitions = list(begins.iter().map(|begin| (&begin.place, begin.told())));
+                let partitions = listed(begins.iter().map(|begin| (&begin.place, begin.told())));
                 let places: Vec<_> = begins.iter().map(|begin| begin.place.clone()).collect();
                 // Messages come into these queues once they are assigned, and into no other.
                 let queues = self.queues(&begins)?;

@@ -8,7 +8,8 @@ use millstream_net::kafka::{Place, unanswered};
 use super::{KafkaSource, Revoking};
 use crate::kafka::begin;
 use crate::kafka::form::Form;
-use crate::kafka::member::{Member, Notice};
+use crate::kafka::inbox::Notice;
+use crate::kafka::member::Member;
 
 /// What the next source takes up, when one was dropped and not closed.
 pub(super) struct Parked {
@@ -68,7 +69,7 @@ impl<T: Form> KafkaSource<T> {
         places.iter().for_each(|place| self.known.give_back(place, -1));
         if !self.member()?.give_back(number)? {
             // A commit of the source before is under way. The group's thread gives them back behind it.
-            self.member()?.hasten(number);
+            self.member()?.inbox.hasten(number);
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ impl<T: Form> KafkaSource<T> {
     fn give_back_settled(&mut self, revoking: &Revoking) -> Result<bool> {
         self.hear_of_commit()?;
         let Revoking { number, places, lost } = revoking;
-        let given_up = self.member()?.has_given_back(*number);
+        let given_up = self.member()?.inbox.has_given_back(*number);
         let goes = |reading: &&Reading| places.contains(&reading.place) && (given_up || reading.is_settled());
         let going: Vec<_> = self.open.iter().filter(goes).map(|it| it.place.clone()).collect();
         if !self.topics.shared.lets_go(&going) {

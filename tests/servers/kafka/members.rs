@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use millstream::kafka::{Message, Start, Topic, Topics};
 use millstream::prelude::*;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{
-    Load, committed, expected, fill, fill_numbers, kills, progress, same, topic, unique, until, until_group,
+    Load, PARTITIONS, committed, expected, fill, fill_numbers, kills, progress, same, topic, unique, until, until_group,
 };
 use super::reading::Reading;
 use crate::random::Random;
@@ -432,19 +434,39 @@ fn what_another_member_has_committed_is_not_read_again_where_the_group_stood_bef
     let Some(kafka) = Kafka::shared() else { return };
     let from = topic(kafka, "from");
     fill_numbers(&kafka.brokers(), &from, 0..400);
-    let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).batch_records(10);
+    let group = unique("group");
+    let topics = Topics::new(kafka.brokers(), [&*from], &*group).batch_records(10);
     let topics = topics.revoke_wait(Duration::from_secs(2)).property("heartbeat.interval.ms", "300");
     // An earlier run has come to the end, and this one begins anew, with whatever each member is given first.
     all_of(400, Reading::start(&topics.clone().until_end(), 100_000).ends());
     let topics = topics.start(Start::Earliest).until_end();
     let (first, passes) = Reading::stalled(&topics);
-    // This one comes to the same end with what the first has to give it, and leaves.
-    let other = Reading::start(&topics, 10_000).drain_once(200);
+    // Another program commits the same end of what the first has to give it, and leaves.
+    let other: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", kafka.brokers())
+        .set("group.id", &*group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("heartbeat.interval.ms", "300")
+        .create()
+        .expect("a client");
+    other.subscribe(&[&*from]).expect("a topic");
+    let mut given = TopicPartitionList::new();
+    until("the other to be given something", || {
+        let _ = other.poll(Duration::from_millis(50));
+        given = other.assignment().expect("it is known");
+        given.count() > 0
+    });
+    given.set_all_offsets(Offset::Offset(100)).expect("it can be written");
+    other.commit(&given, CommitMode::Sync).expect("it is taken");
+    let others = given.elements().iter().map(|element| element.partition() as u64).collect::<HashSet<_>>();
+    drop(other);
     passes.store(true, Ordering::SeqCst);
     let first = first.ends();
-    told!("begun anew: {} records, the other {}", first.len(), other.len());
+    told!("begun anew: {} records; {} partitions were another's", first.len(), others.len());
     assert!(first.len() < 300, "what the other had committed was read again");
-    all_of(400, [first, other].concat());
+    let own = (0..400).filter(|number| !others.contains(&(number % PARTITIONS)));
+    let read = HashSet::<u64>::from_iter(first);
+    assert!(own.clone().count() == 200 && own.clone().all(|number| read.contains(&number)), "something was left out");
 }
 
 #[test]

@@ -78,12 +78,6 @@ impl Reading {
         self.ends()
     }
 
-    /// Has it end once it has read so many.
-    pub(crate) fn drain_once(self, count: usize) -> Vec<u64> {
-        until("a member to read what it has", || self.count() >= count);
-        self.drain()
-    }
-
     /// What it has read, once it has ended.
     pub(crate) fn ends(self) -> Vec<u64> {
         let ended = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.running.join()).await });

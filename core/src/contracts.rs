@@ -5,6 +5,7 @@
 mod capability;
 mod coder;
 mod compression;
+mod difference;
 mod error;
 mod exchange;
 mod framing;
@@ -21,6 +22,7 @@ mod world;
 pub use capability::{Active, Commits, Ends, Places, SinkTraits, SourceTraits, Where};
 pub use coder::{Code, CodeError, Coder, Decoder, Encoder, Faults, Format, Halt, Kind, Local, decoder, encoder};
 pub use compression::{Compression, Compressor, Decompressor};
+pub use difference::around_difference;
 pub use error::{Cause, Error, Panicked, Result};
 pub use exchange::{
     About, Across, Arrival, Claim, Crossing, Entry, Exchange, Exit, ExitFactory, Hop, Joined, NetKind, Order, OriginAt,

@@ -50,7 +50,8 @@ fn open(folder: &Path, positions: &[u8]) {
     fs::write(&path, OUTPUT).expect("written");
     fs::write(&beside, positions).expect("written");
     let mut sink = Output::create(&path, Lines::default()).make();
-    let context = SinkContext { pipeline: "p".into(), keeps_positions: true, ..SinkContext::default() };
+    let (pipeline, input) = ("p".into(), Some("i".into()));
+    let context = SinkContext { pipeline, input, keeps_positions: true, ..SinkContext::default() };
     let opened = now(sink.open(&context));
     let after = fs::read(&path).expect("the output is there");
     match opened {

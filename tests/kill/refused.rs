@@ -216,6 +216,23 @@ fn another_pipeline_or_input_over_the_same_state_is_refused() {
 }
 
 #[test]
+fn another_input_over_the_same_output_is_refused_whatever_the_state() {
+    let job = half_done();
+    let other = tempfile::NamedTempFile::new().expect("there is room");
+    fs::copy(&job.inputs[0], other.path()).expect("it can be copied");
+    let before = files(job.folder());
+    let state = tempfile::tempdir().expect("there is room");
+    let mut input = Command::new(crate::built::example("copy_lines"));
+    input.arg("--input").arg(other.path()).arg("--output").arg(&job.output).arg("--state").arg(state.path());
+    let ran = run(input);
+    told!("{}", ran.said.trim_end());
+    let [there, here] = [job.inputs[0].as_path(), other.path()].map(|path| path.display().to_string());
+    ran.fails(&["holds what was made of another input", &there, &here, "name another output"]);
+    assert!(files(job.folder()) == before, "nothing is touched");
+    job.finish();
+}
+
+#[test]
 fn a_second_process_on_the_same_state_or_output_ends_at_once() {
     let text = lines(0..60_000);
     let mut job =

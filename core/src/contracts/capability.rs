@@ -61,7 +61,8 @@ pub struct SourceTraits {
     pub kind: String,
     /// What it reads, for people and for telling one input from another: paths and framing, a topic. Never a secret.
     pub input: String,
-    /// What a state folder knows this input by, where `input` says more than that, such as how a server is reached.
+    /// What a state folder, and a sink that keeps positions, knows this input by, where `input` says more than that,
+    /// such as how a server is reached.
     pub identity: Option<String>,
     /// Whether input ends.
     pub ends: Ends,

@@ -72,6 +72,10 @@ pub struct SinkContext {
     pub keeps_positions: bool,
     /// What the checkpoint store knows of this pipeline.
     pub committed: Vec<Checkpoint>,
+    /// What the source reads, as the checkpoint store knows it ([`Opened::input`](super::Opened::input)): a sink that
+    /// keeps positions remembers it with them, and refuses another. `None`: the store, and with it the source, is on
+    /// another instance.
+    pub input: Option<String>,
     /// Where to tell of rows that failed after their batch was taken over.
     pub failures: Failures,
     /// What the source shares, for a sink that commits the source's positions at their own server: such a sink holds none

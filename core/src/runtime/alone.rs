@@ -53,11 +53,11 @@ impl Alone {
     async fn open(&mut self) -> Result<Part> {
         let setup = self.setup.clone();
         let committed = match &self.store {
-            Some(store) => store.lock().await.load().await?,
-            None => Vec::new(),
+            Some(store) => Some(store.lock().await.load().await?),
+            None => None,
         };
         let (sink, held) = setup.open_sink(committed.clone(), false).await?;
-        let held = held.unwrap_or(committed);
+        let held = held.or(committed).unwrap_or_default();
         if self.lives == 0 {
             setup.open_letters().await?;
         }

@@ -84,9 +84,14 @@ impl Setup {
     /// Opens the store, if there is one.
     pub(super) async fn open_store(&self) -> Result<Option<SharedStore>> {
         let Some(store) = &self.job.store else { return Ok(None) };
-        let SourceTraits { input, identity, .. } = &self.source.1;
-        let store = store.open(&self.job.opened(identity.as_ref().unwrap_or(input).clone())).await?;
+        let store = store.open(&self.job.opened(self.input())).await?;
         Ok(Some(Arc::new(Mutex::new(store))))
+    }
+
+    /// What the source reads, in the words that positions are remembered with.
+    fn input(&self) -> String {
+        let SourceTraits { input, identity, .. } = &self.source.1;
+        identity.as_ref().unwrap_or(input).clone()
     }
 
     /// Opens the dead letters: where the source is, what can't be opened is known before anything runs.
@@ -106,10 +111,11 @@ impl Setup {
         closed
     }
 
-    /// Opens the sink, of which there may be `others`. Returns it with what it holds, if it keeps positions.
+    /// Opens the sink, of which there may be `others`; `committed` is what the store knows, if it is here. Returns the
+    /// sink with what it holds, if it keeps positions.
     pub(super) async fn open_sink(
         &self,
-        committed: Vec<Checkpoint>,
+        committed: Option<Vec<Checkpoint>>,
         others: bool,
     ) -> Result<(OpenSink, Option<Vec<Checkpoint>>)> {
         // What was to be written with the sink before this one comes again.
@@ -119,7 +125,9 @@ impl Setup {
             pipeline: self.job.name.clone(),
             stage: self.job.graph.stages[0].name.clone(),
             keeps_positions: self.job.store.is_some(),
-            committed,
+            // Each instance may name its input otherwise: it counts where the source is, which is where the store is.
+            input: committed.as_ref().map(|_| self.input()),
+            committed: committed.unwrap_or_default(),
             failures,
             source: if self.sink.1.commits_for(&self.source.1) { self.source.0.shares() } else { None },
             resumable: self.source.1.resumable,

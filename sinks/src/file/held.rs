@@ -17,6 +17,8 @@
 //!        ending       varint   FNV-1a, 64 bits, of the last KiB of those length + footer bytes
 //!        checkpoints  list of  pipeline string, stage string, partition string,
 //!                              position bytes (at most 4,096), label string
+//!        input        string   what a state folder knows the input by; nothing stands here while that is not known, as
+//!                              in a file of a program that didn't keep it
 //! ```
 //!
 //! It is replaced as a whole (written under another name, synced, renamed, the folder synced) and only after the bytes
@@ -56,6 +58,8 @@ pub(super) struct Held {
     pub(super) ending: u64,
     /// The positions that these bytes belong to.
     pub(super) checkpoints: Vec<Checkpoint>,
+    /// What a state folder knows the input by that these bytes were made of, if that is known.
+    pub(super) input: Option<String>,
 }
 
 /// Why bytes are not what [`Held::to_bytes`] makes.
@@ -77,6 +81,8 @@ pub(super) enum Damage {
     Position(#[from] millstream_core::data::PositionTooLarge),
     #[error("its lengths make no sense")]
     Lengths,
+    #[error("{0} bytes follow its content")]
+    Longer(usize),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,10 +130,14 @@ impl Held {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let Self { pipeline, form, length, footer, ending, checkpoints } = self;
+        let Self { pipeline, form, length, footer, ending, checkpoints, input } = self;
         let checkpoints = checkpoints.iter().map(stored).collect();
         let body = Body { pipeline, form, length: *length, footer: *footer, ending: *ending, checkpoints };
         let mut bytes = postcard::to_extend(&body, vec![0; HEAD])
+            .and_then(|bytes| match input {
+                Some(input) => postcard::to_extend(input, bytes),
+                None => Ok(bytes),
+            })
             .map_err(|error| Error::new(Cause::Bug, "positions could not be written as bytes").because(error))?;
         let body = &bytes[HEAD..];
         if body.len() > MOST_BODY {
@@ -142,12 +152,14 @@ impl Held {
     }
 
     fn of_bytes(bytes: &[u8]) -> Result<Self, Damage> {
-        let Body { pipeline, form, length, footer, ending, checkpoints } = postcard::from_bytes(body(bytes)?)?;
+        let (body, rest) = postcard::take_from_bytes(body(bytes)?)?;
+        let Body { pipeline, form, length, footer, ending, checkpoints } = body;
         if length.checked_add(footer).is_none_or(|whole| whole > i64::MAX as u64) {
             return Err(Damage::Lengths);
         }
         let checkpoints = checkpoints.into_iter().map(checkpoint).collect::<Result<_, _>>()?;
-        Ok(Self { pipeline: pipeline.into(), form: form.into(), length, footer, ending, checkpoints })
+        let input = input(rest)?;
+        Ok(Self { pipeline: pipeline.into(), form: form.into(), length, footer, ending, checkpoints, input })
     }
 }
 
@@ -169,6 +181,17 @@ fn body(bytes: &[u8]) -> Result<&[u8], Damage> {
         return Err(Damage::Checksum);
     }
     Ok(body)
+}
+
+/// The input, from what stands behind the checkpoints.
+fn input(bytes: &[u8]) -> Result<Option<String>, Damage> {
+    match bytes {
+        [] => Ok(None),
+        _ => match postcard::take_from_bytes::<&str>(bytes)? {
+            (input, []) => Ok(Some(input.to_owned())),
+            (_, rest) => Err(Damage::Longer(rest.len())),
+        },
+    }
 }
 
 /// FNV-1a, 64 bits.
@@ -220,7 +243,7 @@ mod tests {
                 position: Position::new(label.clone().into_bytes(), label).unwrap(),
             })
             .collect();
-        Held { pipeline: "p".into(), form: "lines".into(), length, footer: 2, ending: 7, checkpoints }
+        Held { pipeline: "p".into(), form: "lines".into(), length, footer: 2, ending: 7, checkpoints, input: None }
     }
 
     #[test]
@@ -230,6 +253,15 @@ mod tests {
         assert_eq!(&bytes[..16], [&MAGIC[..], &[1, 0, 0, 0], &[body.len() as u8, 0, 0, 0]].concat());
         assert_eq!(bytes[16..24], 0xaba7_0a4b_2823_f5d1_u64.to_le_bytes());
         assert_eq!(&bytes[24..], body);
+        let with_input = Held { input: Some("a b".into()), ..held(300, &["a".into()]) };
+        assert_eq!(with_input.to_bytes().unwrap()[24..], [&body[..], b"\x03a b"].concat());
+    }
+
+    #[test]
+    fn what_stands_behind_the_input_is_damage() {
+        assert!(matches!(input(b"\x01ab"), Err(Damage::Longer(1))));
+        assert!(matches!(input(b"\x02a"), Err(Damage::Content(_))));
+        assert!(matches!(input(b"\x01\xff"), Err(Damage::Content(_))));
     }
 
     #[test]
@@ -261,8 +293,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(length in 0u64..1 << 62, labels in prop::collection::vec(".{0,20}", 0..6)) {
-            let held = held(length, &labels);
+        fn what_is_written_is_read(
+            length in 0u64..1 << 62,
+            labels in prop::collection::vec(".{0,20}", 0..6),
+            input in prop::option::of(".{0,200}"),
+        ) {
+            let held = Held { input, ..held(length, &labels) };
             prop_assert_eq!(Held::of_bytes(&held.to_bytes().unwrap()).unwrap(), held);
         }
 

@@ -17,7 +17,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 
-use millstream_core::contracts::{Cause, Checkpoint, Compression, Error, Result, SinkContext};
+use millstream_core::contracts::{Cause, Checkpoint, Compression, Error, Result, SinkContext, around_difference};
 
 use super::append::{Tail, last_before};
 use super::held::{ENDING, Held, checksum};
@@ -58,6 +58,8 @@ enum Lost {
     Changed,
     /// The positions are of another pipeline.
     Pipeline(String),
+    /// The output was made of another input.
+    Input(String),
     /// The output is of another form.
     Form(String),
 }
@@ -74,7 +76,7 @@ impl Kept {
         let lost = |lost| lost_error(place, context, lost);
         let start = start(held.as_ref(), found, &form, context).map_err(lost)?;
         let held = match (start, held) {
-            (Start::From(_), Some(held)) => held,
+            (Start::From(_), Some(held)) => Held { input: context.input.clone().or(held.input), ..held },
             _ => first(place, form, context)?,
         };
         let whole = held.length + held.footer;
@@ -164,6 +166,7 @@ fn start(held: Option<&Held>, found: Found, form: &str, context: &SinkContext) -
     let committed = held.length + held.footer;
     match found {
         _ if held.pipeline != context.pipeline => Err(Lost::Pipeline(held.pipeline.clone())),
+        _ if let Some(other) = other_input(held, context) => Err(Lost::Input(other.to_owned())),
         _ if held.form != form => Err(Lost::Form(held.form.clone())),
         _ if held.checkpoints.is_empty() && remembered => Err(Lost::Positions),
         Found::Nothing if committed > 0 => Err(Lost::Output),
@@ -172,10 +175,18 @@ fn start(held: Option<&Held>, found: Found, form: &str, context: &SinkContext) -
     }
 }
 
+/// The input that the output was made of, if this run reads another. As with a state folder, one that holds nothing is
+/// nobody's, and one that says of no input is taken as it is.
+fn other_input<'a>(held: &'a Held, context: &SinkContext) -> Option<&'a str> {
+    let is_empty = held.checkpoints.is_empty() && held.length + held.footer == 0;
+    let there = held.input.as_deref().filter(|_| !is_empty)?;
+    context.input.as_ref().is_some_and(|here| here != there).then_some(there)
+}
+
 /// The positions' file of an output that is about to begin.
 fn first(place: &Place, form: String, context: &SinkContext) -> Result<Held> {
-    let pipeline = context.pipeline.clone();
-    let held = Held { pipeline, form, length: 0, footer: 0, ending: checksum(b""), checkpoints: Vec::new() };
+    let (pipeline, input) = (context.pipeline.clone(), context.input.clone());
+    let held = Held { pipeline, form, length: 0, footer: 0, ending: checksum(b""), checkpoints: Vec::new(), input };
     held.write(place)?;
     Ok(held)
 }
@@ -225,6 +236,13 @@ fn lost_error(place: &Place, context: &SinkContext, lost: Lost) -> Error {
              or remove both to begin anew",
             context.pipeline
         ),
+        Lost::Input(there) => {
+            let (there, here) = around_difference(&there, context.input.as_deref().unwrap_or_default());
+            format!(
+                "{output} holds what was made of another input: {positions} says that its input is `{there}`, and this \
+                 run's is `{here}`; name another output, or read the former input"
+            )
+        }
         Lost::Form(form) => format!(
             "{output} was begun as {form}, and can't be gone on with in another form: declare it as it was, or remove \
              it, {positions} and {anew}"

@@ -97,6 +97,11 @@ fn with_state(committed: &[u64]) -> SinkContext {
     SinkContext { pipeline: "copy".into(), keeps_positions: true, committed, ..SinkContext::default() }
 }
 
+/// A run with a state folder that remembers nothing, over this input.
+fn over(input: &str) -> SinkContext {
+    SinkContext { input: Some(input.into()), ..with_state(&[]) }
+}
+
 fn without_state() -> SinkContext {
     SinkContext { pipeline: "copy".into(), ..SinkContext::default() }
 }

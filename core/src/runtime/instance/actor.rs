@@ -300,8 +300,8 @@ impl Actor {
     /// Opens the sink, which cuts off what was not committed, and takes note of what it holds.
     async fn open_sink(&mut self) -> Result<Outlet> {
         let committed = match &self.store {
-            Some(store) => store.lock().await.load().await?,
-            None => Vec::new(),
+            Some(store) => Some(store.lock().await.load().await?),
+            None => None,
         };
         let (sink, held) = self.setup.open_sink(committed, !self.positions).await?;
         self.keeps = held.is_some();

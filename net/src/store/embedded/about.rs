@@ -1,9 +1,6 @@
 //! Whose the store is: telling another pipeline, other settings or another input from the ones it was made by.
 
-use millstream_core::contracts::Opened;
-
-/// How far before and behind the first difference two texts are shown.
-const SHOWN: usize = 60;
+use millstream_core::contracts::{Opened, around_difference};
 
 /// What differs, as half a sentence; `None` if the store is theirs.
 pub(super) fn differing(there: &Opened, here: &Opened) -> Option<String> {
@@ -19,22 +16,6 @@ pub(super) fn differing(there: &Opened, here: &Opened) -> Option<String> {
         return Some(format!("the pipeline has changed since: it did `{there}`, and now does `{here}`"));
     }
     None
-}
-
-/// Both texts around the place where they first differ.
-fn around_difference(a: &str, b: &str) -> (String, String) {
-    let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    let from = same.saturating_sub(SHOWN);
-    (excerpt(a, from, same), excerpt(b, from, same))
-}
-
-fn excerpt(text: &str, from: usize, middle: usize) -> String {
-    let len = text.chars().count();
-    let to = len.min(middle + SHOWN);
-    let before = if from > 0 { "…" } else { "" };
-    let behind = if to < len { "…" } else { "" };
-    let shown: String = text.chars().skip(from).take(to - from.min(to)).collect();
-    format!("{before}{shown}{behind}")
 }
 
 #[cfg(test)]
@@ -56,13 +37,5 @@ mod tests {
         assert!(differing(&there, &opened("q", "g", "b.txt")).unwrap().contains("pipeline `p`, and this one is `q`"));
         assert!(differing(&there, &opened("p", "g", "b.txt")).unwrap().contains("`a.txt`, and this run's is `b.txt`"));
         assert!(differing(&there, &opened("p", "g", "a.txt")).unwrap().contains("it did `f`, and now does `g`"));
-    }
-
-    #[test]
-    fn long_texts_are_shown_around_the_difference() {
-        let (a, b) = around_difference(&format!("{}X{}", "é".repeat(100), "y".repeat(100)), &"é".repeat(100));
-        assert_eq!(a, format!("…{}X{}…", "é".repeat(60), "y".repeat(59)));
-        assert_eq!(b, format!("…{}", "é".repeat(60)));
-        assert_eq!(around_difference("ab", "abc"), ("ab".to_owned(), "abc".to_owned()));
     }
 }

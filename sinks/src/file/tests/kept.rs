@@ -216,6 +216,64 @@ fn another_pipeline_and_another_form_are_refused() {
 }
 
 #[test]
+fn another_input_is_refused_and_the_same_goes_on() {
+    let folder = Folder::new();
+    let mut sink = Opened::new(lines(&folder), &over("orders as files")).unwrap();
+    sink.write(&["a"]).unwrap();
+    sink.commit(1).unwrap();
+    drop(sink);
+    let positions = fs::read(folder.positions()).unwrap();
+    let error = refused(lines(&folder), &over("weather as files"));
+    let named = "its input is `orders as files`, and this run's is `weather as files`";
+    says(&error, Cause::State, &["out.txt holds", named, "name another output, or read the former input"]);
+    assert_eq!((folder.text().as_str(), fs::read(folder.positions()).unwrap()), ("a\n", positions));
+    let mut sink = Opened::new(lines(&folder), &over("orders as files")).unwrap();
+    assert_eq!(sink.at(), Some(1));
+    sink.write(&["b"]).unwrap();
+    sink.commit(2).unwrap();
+    drop(sink);
+    // Where the source is on another instance, the input is neither compared nor forgotten.
+    let mut sink = open(&folder);
+    sink.write(&["c"]).unwrap();
+    sink.commit(3).unwrap();
+    sink.close().unwrap();
+    says(&refused(lines(&folder), &over("weather as files")), Cause::State, &[named]);
+    assert_eq!(folder.text(), "a\nb\nc\n");
+}
+
+#[test]
+fn an_output_that_says_of_no_input_is_taken_and_remembers_it_with_the_next_commit() {
+    let folder = begun();
+    let positions = fs::read(folder.positions()).unwrap();
+    for input in ["weather", "orders"] {
+        let sink = Opened::new(lines(&folder), &over(input)).unwrap();
+        assert_eq!((sink.at(), fs::read(folder.positions()).unwrap()), (Some(2), positions.clone()));
+    }
+    let mut sink = Opened::new(lines(&folder), &over("orders")).unwrap();
+    sink.commit(2).unwrap();
+    drop(sink);
+    says(&refused(lines(&folder), &over("weather")), Cause::State, &["input is `orders`, and this run's is `weather`"]);
+    assert_eq!(Opened::new(lines(&folder), &over("orders")).unwrap().at(), Some(2));
+}
+
+#[test]
+fn an_output_that_holds_nothing_is_nobodys_and_one_that_holds_bytes_or_positions_is_not() {
+    let folder = Folder::new();
+    drop(Opened::new(lines(&folder), &over("orders")).unwrap());
+    let mut sink = Opened::new(lines(&folder), &over("weather")).unwrap();
+    // A filter has let nothing through.
+    sink.commit(1).unwrap();
+    drop(sink);
+    says(&refused(lines(&folder), &over("orders")), Cause::State, &["input is `weather`, and this run's is `orders`"]);
+    let folder = Folder::new();
+    let mut sink = Opened::new(lines(&folder), &over("orders")).unwrap();
+    sink.write(&["a"]).unwrap();
+    wait(sink.sink.commit(&[])).unwrap();
+    drop(sink);
+    says(&refused(lines(&folder), &over("weather")), Cause::State, &["input is `orders`, and this run's is `weather`"]);
+}
+
+#[test]
 fn a_second_run_is_refused_at_once() {
     let folder = begun();
     let first = open(&folder);

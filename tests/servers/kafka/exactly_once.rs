@@ -531,7 +531,13 @@ fn sinks_of_one_pipeline_on_two_instances_do_not_fence_each_other() {
 
 /// Three instances of a program, of which one after the other is killed and started again while the group reads numbers.
 /// Returns how many there were, once all are committed.
-fn over_kills_of_three(kafka: &Kafka, program: &str, from: &str, group: &str, arguments: &[&str]) -> u64 {
+fn over_kills_of_three(
+    kafka: &Kafka,
+    program: &str,
+    from: &str,
+    group: &str,
+    arguments: impl Fn(usize) -> Vec<String>,
+) -> u64 {
     let brokers = kafka.brokers();
     let load = Load::start(&brokers, from, 2_000);
     let peers = peers(3);
@@ -539,9 +545,10 @@ fn over_kills_of_three(kafka: &Kafka, program: &str, from: &str, group: &str, ar
     let names = ["one", "two", "three"];
     let start = |instance: usize| {
         let reads = ["--brokers", &brokers, "--group", group, "--quiet", "--member", names[instance]];
-        let joins = joins(&list, &peers[instance]);
+        let (joins, own) = (joins(&list, &peers[instance]), arguments(instance));
+        let own: Vec<_> = own.iter().map(String::as_str).collect();
         let more = ["--property", "session.timeout.ms=6000"];
-        Process::start(program, &[arguments, &reads, &more, &joins].concat())
+        Process::start(program, &[&own[..], &reads, &more, &joins].concat())
     };
     let mut processes: Vec<_> = (0..3).map(|instance| Some(start(instance))).collect();
     let mut random = Random::new();
@@ -566,8 +573,8 @@ fn over_kills_of_three(kafka: &Kafka, program: &str, from: &str, group: &str, ar
 fn three_instances_hold_each_message_once_over_kills() {
     let Some(kafka) = Kafka::shared() else { return };
     let (from, to, group) = (topic(kafka, "from"), topic(kafka, "to"), unique("group"));
-    let arguments = ["--from", &from, "--to", &to, "--exactly-once", "--keep-partitions"];
-    let count = over_kills_of_three(kafka, "kafka_to_kafka", &from, &group, &arguments);
+    let arguments = ["--from", &from, "--to", &to, "--exactly-once", "--keep-partitions"].map(str::to_owned);
+    let count = over_kills_of_three(kafka, "kafka_to_kafka", &from, &group, |_| arguments.to_vec());
     let Some(found) = committed(kafka, &to) else { return };
     same(&found, &expected(count));
 }
@@ -577,9 +584,13 @@ fn three_instances_write_each_message_once_into_a_file_over_kills() {
     let Some(kafka) = Kafka::shared() else { return };
     let (from, group) = (topic(kafka, "from"), unique("group"));
     let folder = tempfile::tempdir().expect("there is room");
-    let [output, state] = ["output", "state"].map(|name| folder.path().join(name).display().to_string());
-    let arguments = ["--topic", &from, "--output", &output, "--state", &state];
-    let count = over_kills_of_three(kafka, "kafka_to_file", &from, &group, &arguments);
-    let found = of_each_partition(&output);
+    let path = |name: &str, instance: usize| folder.path().join(format!("{name}-{instance}")).display().to_string();
+    let arguments = |instance| {
+        let (output, state) = (path("output", instance), path("state", instance));
+        ["--topic", &from, "--output", &output, "--state", &state].map(str::to_owned).to_vec()
+    };
+    let count = over_kills_of_three(kafka, "kafka_to_file", &from, &group, arguments);
+    // The sink is on the last one.
+    let found = of_each_partition(&path("output", 2));
     same(&found, &expected(count));
 }

@@ -459,7 +459,11 @@ fn what_another_member_has_committed_is_not_read_again_where_the_group_stood_bef
     given.set_all_offsets(Offset::Offset(100)).expect("it can be written");
     other.commit(&given, CommitMode::Sync).expect("it is taken");
     let others = given.elements().iter().map(|element| element.partition() as u64).collect::<HashSet<_>>();
-    drop(other);
+    other.unsubscribe();
+    until_group(kafka, &group, |group| {
+        let _ = other.poll(Duration::ZERO);
+        group.members().len() == 1
+    });
     passes.store(true, Ordering::SeqCst);
     let first = first.ends();
     told!("begun anew: {} records; {} partitions were another's", first.len(), others.len());

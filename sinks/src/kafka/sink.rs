@@ -30,6 +30,9 @@ use super::transactions::{Line, Positions, Size, Transactions, message};
 /// How long the brokers may take to say whether the topic is there.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much of an input its transactions are named by: a list of files may be long.
+const NAMED: usize = 200;
+
 /// How long it waits for news of deliveries before it looks again.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -247,20 +250,22 @@ impl<T: Form> KafkaSink<T> {
         }
     }
 
-    /// What its transactions are called. Where positions are in a topic, one run takes over from another, which can't go on
-    /// then. Members of a group are told apart by the group itself, and each has a name of its own in it: one that lasts, if
-    /// the member's does, so that what it has left open doesn't hold up those that come after it.
+    /// What its transactions are called. Where positions are in a topic, one run takes over from another that reads the same,
+    /// which can't go on then. Members of a group are told apart by the group itself, and each has a name of its own in it:
+    /// one that lasts, if the member's does, so that what it has left open doesn't hold up those that come after it.
     fn name(&self, positions: &Positions, context: &SinkContext) -> String {
-        let SinkContext { pipeline, stage, .. } = context;
+        let SinkContext { pipeline, stage, input, instance, .. } = context;
+        let name = format!("millstream.{pipeline}.{stage}");
         match positions {
-            Positions::Topic(_) => match context.instance {
-                None => format!("millstream.{pipeline}.{stage}"),
-                Some(instance) => format!("millstream.{pipeline}.{stage}.{instance}"),
-            },
+            Positions::Topic(_) => {
+                let input = input.iter().map(|input| input.chars().take(NAMED).collect());
+                let instance = instance.iter().map(ToString::to_string);
+                input.chain(instance).fold(name, |name, part: String| format!("{name}.{part}"))
+            }
             Positions::Group(group) => {
                 let random = || format!("{:016x}", RandomState::new().hash_one(stage));
                 let own = group.instance().unwrap_or_else(|| self.topic.kept.name.get_or_init(random));
-                format!("millstream.{pipeline}.{stage}.{}.{own}", group.name())
+                format!("{name}.{}.{own}", group.name())
             }
         }
     }

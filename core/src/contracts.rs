@@ -42,3 +42,7 @@ pub use source::{
 pub use store::{Checkpoint, Key, Opened, Store, StoreFactory};
 pub use transform::{Emit, Transform};
 pub use world::{Clock, Host, SystemClock, World};
+
+/// The target of log lines that say that something outside is waited for: the terminal shows them where `RUST_LOG` asks for
+/// nothing.
+pub const WAITS: &str = "millstream::waits";

@@ -2,17 +2,16 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use millstream_core::contracts::WAITS;
 use tracing_subscriber::EnvFilter;
 
 use super::progress::Progress;
 
-/// What is shown where `RUST_LOG` says nothing: who waits for a broker or a registry would seem to hang.
-const WAITS: &str = "millstream::waits=warn";
-
 /// Writes logs from now on, if the program has not set up logs of its own.
 pub(super) fn begin(progress: &Progress) {
     let asked = std::env::var_os(EnvFilter::DEFAULT_ENV).is_some_and(|filter| !filter.is_empty());
-    let filter = if asked { EnvFilter::from_default_env() } else { EnvFilter::new(WAITS) };
+    // Who waits for a broker or a registry would seem to hang.
+    let filter = if asked { EnvFilter::from_default_env() } else { EnvFilter::new(format!("{WAITS}=warn")) };
     let progress = progress.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

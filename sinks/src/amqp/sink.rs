@@ -8,7 +8,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareO
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, ExchangeKind};
 use millstream_core::commit::Ticket;
-use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WriteError};
+use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WAITS, WriteError};
 use millstream_core::data::Records;
 use millstream_net::amqp::{Link, Refusal, Unfit, short, wrong};
 
@@ -281,7 +281,7 @@ impl<T: Record> ExchangeSink<T> {
                 }
                 Err(error) if error.is_retryable() => {
                     let wait = self.settings.broker.waits().wait(self.tries);
-                    tracing::warn!(target: "millstream::waits", error = error.chain(), ?wait, "the broker is not back yet");
+                    tracing::warn!(target: WAITS, error = error.chain(), ?wait, "the broker is not back yet");
                 }
                 Err(error) => return Err(error),
             }

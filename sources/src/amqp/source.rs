@@ -8,7 +8,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, Bas
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use millstream_core::commit::Outcome;
-use millstream_core::contracts::{Cause, Chunk, Error, Event, Held, Result, Settlement, Source};
+use millstream_core::contracts::{Cause, Chunk, Error, Event, Held, Result, Settlement, Source, WAITS};
 use millstream_core::data::{Marks, Partition, PartitionId, Position};
 use millstream_net::amqp::{Link, short, wrong};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -181,7 +181,7 @@ impl<T: Record> QueueSource<T> {
             Err(error) if error.is_retryable() => {
                 self.tries.lost();
                 let wait = self.settings.broker.waits().wait(self.tries.vain());
-                tracing::warn!(target: "millstream::waits", error = error.chain(), ?wait, "the broker is not back yet");
+                tracing::warn!(target: WAITS, error = error.chain(), ?wait, "the broker is not back yet");
             }
             Err(error) => return Err(error),
         }

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use millstream_core::contracts::Result;
+use millstream_core::contracts::{Result, WAITS};
 use millstream_net::kafka::{Answer, Place, failed, partition_name};
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -63,7 +63,7 @@ impl Deciding {
         if *self.tells.get_or_insert(now + LONG) <= now {
             self.tells = Some(now + LONGER);
             tracing::warn!(
-                target: "millstream::waits",
+                target: WAITS,
                 partition = %partition_name(&first.place.topic, first.place.partition),
                 "a transaction of another producer is open before the end: waiting until it is committed or aborted, by the \
                  brokers after its `transaction.timeout.ms`; one that hangs is found and aborted by Kafka's own tools \

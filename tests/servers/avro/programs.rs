@@ -8,9 +8,11 @@ use millstream::prelude::*;
 
 use super::everything;
 use super::registry::{Guard, json_of};
-use crate::kafka::client::run as run_here;
+use crate::kafka::client::{run as run_here, until};
 use crate::support::built::example;
+use crate::support::example::Process;
 use crate::support::kafka::Kafka;
+use crate::support::port::Port;
 use crate::support::registry::{Registry, url};
 
 const VALUES: i64 = 2_000;
@@ -139,4 +141,30 @@ fn plainly(reads: &[&str], avro: &[Bytes], output: &str) {
     assert_eq!(found.len(), avro.len());
     let wrapped = |line: &Bytes| String::from_utf8_lossy(line).contains(r#"{"string":"#);
     assert!(avro.iter().any(wrapped) && !found.iter().any(wrapped), "branches have no names in plain JSON");
+}
+
+#[test]
+fn who_waits_for_a_registry_says_so_without_being_asked_for_logs() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = "programs-waiting";
+    kafka.add_topic(topic, 1, &[]);
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (input, schema) = (path("in.jsonl"), path("every.avsc"));
+    let (lines, _) = everything(1);
+    std::fs::write(&input, &lines[0]).expect("a file can be written");
+    std::fs::write(&schema, super::EVERY).expect("a file can be written");
+    let (nobody, brokers) = (Port::free(), kafka.brokers());
+    let registry = url(nobody.number());
+    let arguments = ["--input", &input, "--schema", &schema, "--brokers", &brokers, "--topic", topic];
+    let process =
+        Process::start_without_logs("json_to_kafka_avro", &[&arguments[..], &["--registry", &registry]].concat());
+    until("it to say that it waits", || process.said().contains("the schema registry gives no answer: records wait"));
+    let said = process.said();
+    let logged = said.lines().filter(|line| line.contains(" WARN ")).count();
+    told!("{logged} lines: {said}");
+    assert!(
+        said.lines().filter(|line| line.contains(" WARN ")).all(|line| line.contains("millstream::waits")),
+        "{said}"
+    );
 }

@@ -327,9 +327,26 @@ fn a_member_whose_sink_stalls_gives_its_partitions_back_in_time() {
     all_of(400, [first, other.drain()].concat());
 }
 
+/// How many records pass before it stalls.
+const STALLS_AT: usize = 100;
+
+/// A filter that lets all pass and counts them; if it `stalls`, it does so at the hundredth, until it may go on.
+fn stalling(
+    stalls: bool,
+    passed: Arc<AtomicUsize>,
+    goes_on: Arc<AtomicBool>,
+) -> impl Fn(&Message) -> bool + Send + Sync {
+    move |_| {
+        let stalls = stalls && passed.fetch_add(1, Ordering::SeqCst) >= STALLS_AT;
+        while stalls && !goes_on.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+}
+
 #[test]
 fn who_cannot_commit_in_time_gives_up_its_partitions_and_its_transaction() {
-    const STALLS_AT: usize = 100;
     let Some(kafka) = Kafka::shared() else { return };
     let copying = Copying::new(kafka);
     fill_numbers(&copying.brokers, &copying.from, 0..400);
@@ -338,13 +355,7 @@ fn who_cannot_commit_in_time_gives_up_its_partitions_and_its_transaction() {
         let topics = topics.revoke_wait(Duration::from_secs(2)).property("heartbeat.interval.ms", "300");
         let sink = Topic::new(&*copying.brokers, &*copying.to).messages().exactly_once();
         let sink = sink.partition_by(|it| it.origin.as_ref().map(|it| it.partition));
-        let pipeline = Pipeline::source(topics).filter(move |_: &Message| {
-            let stalls = stalls && passed.fetch_add(1, Ordering::SeqCst) >= STALLS_AT;
-            while stalls && !goes_on.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            true
-        });
+        let pipeline = Pipeline::source(topics).filter(stalling(stalls, passed, goes_on));
         pipeline.sink(sink)
     };
     let (passed, goes_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -368,7 +379,6 @@ fn who_cannot_commit_in_time_gives_up_its_partitions_and_its_transaction() {
 /// A client that hears of new partitions while it is giving others back joins anew before it has done that.
 #[test]
 fn what_is_on_its_way_back_while_partitions_are_added_is_written_once() {
-    const STALLS_AT: usize = 100;
     let Some(kafka) = Kafka::shared() else { return };
     let copying = Copying::new(kafka);
     fill_numbers(&copying.brokers, &copying.from, 0..400);
@@ -377,13 +387,8 @@ fn what_is_on_its_way_back_while_partitions_are_added_is_written_once() {
         let topics = topics.property("topic.metadata.refresh.interval.ms", "500");
         let sink = Topic::new(&*copying.brokers, &*copying.to).messages().exactly_once();
         let sink = sink.partition_by(|it| it.origin.as_ref().map(|it| it.partition % 4));
-        let pipeline = Pipeline::source(topics.property("heartbeat.interval.ms", "300")).filter(move |_: &Message| {
-            let stalls = stalls && passed.fetch_add(1, Ordering::SeqCst) >= STALLS_AT;
-            while stalls && !goes_on.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            true
-        });
+        let pipeline =
+            Pipeline::source(topics.property("heartbeat.interval.ms", "300")).filter(stalling(stalls, passed, goes_on));
         Reading::run(pipeline.sink(sink), Settings::default())
     };
     let (passed, goes_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));

@@ -26,21 +26,32 @@ pub(crate) struct Process {
 impl Process {
     /// Starts an example with these arguments. What it prints is among what it says.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
-        Self::begin(name, arguments, None)
+        Self::begin(name, arguments, None, Some("warn"))
     }
 
     /// Starts an example with these arguments; what it prints goes there.
     pub(crate) fn start_printing(name: &str, arguments: &[&str], prints: Stdio) -> Self {
-        Self::begin(name, arguments, Some(prints))
+        Self::begin(name, arguments, Some(prints), Some("warn"))
     }
 
-    fn begin(name: &str, arguments: &[&str], prints: Option<Stdio>) -> Self {
+    /// Starts an example as its users do, who ask for no logs.
+    pub(crate) fn start_without_logs(name: &str, arguments: &[&str]) -> Self {
+        Self::begin(name, arguments, None, None)
+    }
+
+    fn begin(name: &str, arguments: &[&str], prints: Option<Stdio>, logs: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let said = folder.path().join("said");
         let says = File::create(&said).expect("a file can be made");
         let prints = prints.unwrap_or_else(|| says.try_clone().expect("a handle").into());
         let mut command = Command::new(example(name));
-        command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(prints).stderr(says);
+        command
+            .args(arguments)
+            .env_remove("RUST_LOG")
+            .envs(logs.map(|logs| ("RUST_LOG", logs)))
+            .stdin(Stdio::null())
+            .stdout(prints)
+            .stderr(says);
         Self { child: command.spawn().expect("it starts"), said, _folder: folder }
     }
 

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
+use millstream_core::contracts::WAITS;
 use schema_registry_converter::schema_registry_common::{RawRegisteredSchema, RegisteredReference, SrCall};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -72,7 +73,8 @@ async fn answer(calls: Arc<Calls>, shared: Weak<Shared>, question: Question) {
                 failed += 1;
                 let registry = calls.shown();
                 if failed.is_power_of_two() {
-                    tracing::warn!(target: "millstream::waits", registry, failed, why, "the schema registry gives no answer: records wait");
+                    let what = "the schema registry gives no answer: records wait";
+                    tracing::warn!(target: WAITS, registry, failed, why, "{what}");
                 }
             }
         }

@@ -69,7 +69,6 @@ fn in_the_way(draft: &Draft<'_>, source: &SourceTraits, sink: &SinkTraits) -> Ve
         state_lost(draft),
         moves(draft, sink),
         dealt_anew(draft),
-        handed_on(draft, source, sink),
     ];
     all.into_iter().flatten().collect()
 }
@@ -163,21 +162,6 @@ fn dealt_anew(draft: &Draft<'_>) -> Option<Obstacle> {
         NetKind::MergeSort | NetKind::Merge => return None,
     };
     Some(Obstacle { why: why.to_owned(), out: GATHER })
-}
-
-/// A server that shares its parts out gives those of a lost instance to another, which knows what the server holds of them,
-/// and not what the sink does: nobody can compare their positions on the way.
-fn handed_on(draft: &Draft<'_>, source: &SourceTraits, sink: &SinkTraits) -> Option<Obstacle> {
-    let shares_out = matches!(source.places, Places::Everywhere(Active::Each)) && source.server.is_some();
-    if draft.instances < 2 || !shares_out || sink.transactional.is_err() || sink.commits_for(source) {
-        return None;
-    }
-    let name = &draft.stages.first()?.name;
-    let why = format!(
-        "what a lost instance had read of {name} is given to another, which reads again what had arrived and was not \
-         committed there"
-    );
-    Some(Obstacle { why, out: "run the pipeline on one instance" })
 }
 
 /// The last network stage.

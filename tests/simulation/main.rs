@@ -51,7 +51,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use cluster::Outcome;
-use scenario::{PINNED, PINNED_LATELY, PINNED_SINCE, Scenario};
+use scenario::{PINNED, PINNED_LATELY, PINNED_OF_MOVES, PINNED_SINCE, Scenario};
 use tally::Tally;
 
 /// How many seeds are run unless told otherwise.
@@ -68,7 +68,7 @@ fn whatever_happens_what_the_plan_promises_holds() {
         assert!(outcome.wrong.is_empty(), "seed {seed}:\n{}", outcome.wrong.join("\n"));
         return;
     }
-    let pinned = PINNED.into_iter().chain(PINNED_SINCE).chain(PINNED_LATELY);
+    let pinned = PINNED.into_iter().chain(PINNED_SINCE).chain(PINNED_LATELY).chain(PINNED_OF_MOVES);
     let seeds: Vec<u64> = seeds().chain(pinned).collect::<BTreeSet<_>>().into_iter().collect();
     let (tally, failed) = run_all(&seeds);
     let seeds = seeds.len();

@@ -34,6 +34,10 @@ pub(crate) const PINNED_SINCE: [u64; 6] = [496, 3359, 6651, 8932, 27513, 35679];
 /// Seeds that have failed since there are these.
 pub(crate) const PINNED_LATELY: [u64; 2] = [26666, 96230];
 
+/// Seeds in which the sink keeps positions of what the broker moves, and that fail where a source reads on before it has
+/// claimed what it was given, or before what others had on its way is settled.
+pub(crate) const PINNED_OF_MOVES: [u64; 4] = [195, 953, 1745, 3233];
+
 /// A stage that refuses some records at first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trying {
@@ -139,6 +143,7 @@ impl Scenario {
         .with_timing(random)
         .with_folds_beside_the_source(random)
         .with_folds_beside_the_sink()
+        .with_positions_of_what_moves(random)
     }
 
     /// Whether nothing goes wrong but that a sink hangs once: twice is longer than anybody waits for a last word.
@@ -226,6 +231,16 @@ impl Scenario {
         self
     }
 
+    /// The sink keeps positions of what the broker moves.
+    fn with_positions_of_what_moves(mut self, random: &mut Seeded) -> Self {
+        let keeps = random.one_in(2) && !PINNED_LATELY.contains(&self.seed) && !self.was_pinned_before();
+        if keeps && self.feed == Feed::Broker && self.taking.is_none() {
+            (self.writing.transactional, self.writing.late) = (true, false);
+            self.faults.iter_mut().for_each(Fault::lets_go_of_nothing);
+        }
+        self
+    }
+
     fn was_pinned_before(&self) -> bool {
         self.is_pinned() || PINNED_SINCE.contains(&self.seed)
     }
@@ -277,7 +292,6 @@ fn reading(random: &mut Seeded, total: u64, feed: Feed) -> Reading {
 }
 
 fn writing(random: &mut Seeded, shape: Shape, feed: Feed) -> Writing {
-    // What the broker moves while the sink keeps its position can't be exactly once.
     let transactional = feed != Feed::Broker && random.one_in(2);
     let place = if shape == Shape::Scattered { Where::Everywhere } else { Where::Last };
     let ordered = shape.sorts() && !random.one_in(6);

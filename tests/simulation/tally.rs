@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     pub(crate) drains: u64,
     pub(crate) cuts: u64,
     pub(crate) moves: u64,
+    /// Moves in runs that promised each effect once.
+    pub(crate) moved_once: u64,
     pub(crate) moods: u64,
     /// Sinks that hung.
     pub(crate) hung: u64,
@@ -80,7 +82,7 @@ impl Tally {
         self.passed_late = passed_late;
     }
 
-    fn all_mut(&mut self) -> [&mut u64; 35] {
+    fn all_mut(&mut self) -> [&mut u64; 36] {
         [
             &mut self.records,
             &mut self.rows,
@@ -90,6 +92,7 @@ impl Tally {
             &mut self.drains,
             &mut self.cuts,
             &mut self.moves,
+            &mut self.moved_once,
             &mut self.moods,
             &mut self.hung,
             &mut self.tried_again,
@@ -146,6 +149,7 @@ impl Tally {
             ("peers that were lost", self.downs),
             ("letters", self.letters),
             ("moves of the broker's choice", self.moves),
+            ("moves in runs that promised each effect once", self.moved_once),
             ("second starts that were refused", self.refused),
             ("records that were dealt anew", self.redealt),
             ("records that were handed back", self.handed_back),
@@ -165,7 +169,7 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moods, .. } = self;
+        let Self { records, rows, letters, kills, mid_run, drains, cuts, moves, moved_once, moods, .. } = self;
         let Self { refused, failed, again, repeated, frames, lost, overtaken, downs, exactly_once, .. } = self;
         let Self { hung, tried_again, redealt, handed_back, discarded, replayed, frozen, .. } = self;
         let Self { acknowledged, requeued, given_back, extended, timed, by_time, calm, passed_late, in_turn, .. } =
@@ -173,7 +177,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{records} records became {rows} rows and {letters} letters; {kills} kills ({mid_run} in mid-run), {drains} \
-             drains, {cuts} cuts, {moves} moves of the broker's choice, {moods} times a slow or failing sink, {hung} that \
+             drains, {cuts} cuts, {moves} moves of the broker's choice ({moved_once} in exactly-once runs), {moods} times a slow or failing sink, {hung} that \
              hung, {refused} second starts refused, {failed} runs that failed; {tried_again} tries in vain, {again} records read again, {repeated} rows repeated; \
              {frames} frames, {lost} of them lost and {overtaken} overtaken, {downs} peers lost; {redealt} records dealt \
              anew, {handed_back} handed back, {discarded} discarded, {replayed} passed again, {frozen} times an origin \

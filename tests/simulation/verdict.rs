@@ -238,6 +238,7 @@ impl Verdict<'_> {
         tally.by_time = u64::from(timing.is_some());
         tally.calm = u64::from(timing.is_some_and(|timing| timing.calm));
         tally.exactly_once = u64::from(self.promise == Guarantee::ExactlyOnce);
+        tally.moved_once = tally.moves * tally.exactly_once;
         if self.outside.upstream.is_queued() {
             tally.acknowledged = self.partitions().map(|partition| self.outside.upstream.committed(partition)).sum();
             tally.requeued = tally.again;

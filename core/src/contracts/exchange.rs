@@ -223,6 +223,10 @@ pub enum Order {
         epoch: u64,
         /// Where the sink stands.
         held: Option<Vec<Checkpoint>>,
+        /// The partitions for which it stands there for good: this instance had them when the sink was asked, and nothing
+        /// that others read of them is written any more. Of a partition that others may have had since, see
+        /// [`Report::Reopen`].
+        had: Vec<Partition>,
     },
     /// Drop the source's part as it stands: it is opened again later. Answered by [`Report::Closed`].
     Close {
@@ -320,10 +324,13 @@ pub enum Report {
         /// The partition.
         partition: Partition,
     },
-    /// The source has got back a partition that it had given up since it was opened: its records have to be of another
-    /// epoch, so that nobody takes them for those that it had before. Or it has got a partition whose position a sink
-    /// elsewhere keeps with its data. It reads nothing more until it is opened anew.
-    Regained,
+    /// The source reads nothing more until it is opened anew. It has got back a partition that it had given up since it was
+    /// opened: its records have to be of another epoch, so that nobody takes them for those that it had before. Or it has a
+    /// partition that others may have read on since the sink said where it stands.
+    Reopen {
+        /// The partitions that it has beside those that were told.
+        gained: Vec<Partition>,
+    },
     /// The source's part is dropped.
     Closed,
     /// The part behind this network stage is dropped and has begun anew.

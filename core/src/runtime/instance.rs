@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use self::actor::{Actor, Command, Told};
+use self::actor::{Actor, Command, Opening, Told};
 use super::arrivals::{Arrivals, Follows, Tells};
 use super::backoff::Backoff;
 use super::job::{Job, Settings};
@@ -284,11 +284,11 @@ impl Instance {
     /// Does what the exchange says.
     fn order(&mut self, order: Order) -> Option<Over> {
         match order {
-            Order::Open { epoch, held } => {
+            Order::Open { epoch, held, had } => {
                 self.input_ended = false;
                 // It was only drained until then.
                 self.ended.take_if(|ended| !matches!(ended, Ended::Limit | Ended::ReaderGone));
-                self.tell_source(Command::Open { epoch, held });
+                self.tell_source(Command::Open(Opening { epoch, held, had }));
             }
             Order::Close { gives_up } => {
                 if !self.command(0, Command::Close { gives_up }) {

@@ -1,6 +1,6 @@
 //! [`Setup`]: what all parts of a run on one instance share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError};
@@ -20,9 +20,10 @@ use super::tally::Tally;
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
 use crate::contracts::{
-    Across, Cause, Checkpoint, CommitSoon, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Report, Result,
-    SinkContext, SinkTraits, SourceTraits,
+    Across, Cause, Checkpoint, CommitSoon, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Places, Report,
+    Result, SinkContext, SinkTraits, SourceTraits,
 };
+use crate::data::Partition;
 use crate::plan::{Factory, Part, Policy, Stage, StageId, Step, Task};
 
 /// What all parts of a run on one instance share.
@@ -147,7 +148,7 @@ impl Setup {
         held: Vec<Checkpoint>,
         epoch: u64,
         control: &Arc<Control>,
-        others: Option<(mpsc::UnboundedSender<Report>, bool)>,
+        others: Option<Others>,
     ) -> Result<(SourceEnd, Arc<Partitions>)> {
         let opened_as = (self.instance.unwrap_or_default(), epoch);
         let tallies = self.tallies(&(0..self.job.graph.tasks.len()));
@@ -166,16 +167,22 @@ impl Setup {
             self.settings.world.clock.clone(),
             self.meters.clone(),
             KeepBytes::of(&self.job.graph, 0, &control.halt()),
-            others.map(|(reports, keep)| {
-                // Positions that die with their connection are none to go on at.
-                let keep = keep && self.source.1.resumable;
-                Others { reports, compare: self.compares_origins(), keep }
-            }),
+            others,
         );
         match source.open().await {
             Err(error) if holds_some && error.cause() == Cause::State => Err(self.misfit(error)),
             opened => opened.map(|()| (source, partitions)),
         }
+    }
+
+    /// The other instances, as the source has to know them. `had`: where the sink keeps positions, the partitions for which
+    /// it has said where they stand.
+    pub(super) fn others(&self, reports: mpsc::UnboundedSender<Report>, had: Option<Vec<Partition>>) -> Others {
+        let SourceTraits { places, resumable, .. } = &self.source.1;
+        // Positions that die with their connection are none to go on at, and what is read in one place nobody else reads on.
+        let shares_out = *resumable && matches!(places, Places::Everywhere(_));
+        let settled = had.filter(|_| shares_out).map(HashSet::from_iter);
+        Others { reports, compare: self.compares_origins(), settled }
     }
 
     /// Where the sink keeps positions apart from its output, they may be another input's.

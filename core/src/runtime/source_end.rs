@@ -242,9 +242,9 @@ pub(super) struct Others {
     pub(super) reports: mpsc::UnboundedSender<Report>,
     /// Whether they have to know what partitions promise.
     pub(super) compare: bool,
-    /// Whether a sink there keeps positions with its data: where a partition that has come is read from is asked of it, by
-    /// opening the source anew.
-    pub(super) keep: bool,
+    /// Where the group deals out partitions, and a sink there keeps their positions with its data: those for which it has
+    /// said where they stand. Where others are read from is asked of it, by opening the source anew.
+    pub(super) settled: Option<HashSet<Partition>>,
 }
 
 /// A batch from the source, with the records that it could not give.
@@ -289,8 +289,12 @@ impl SourceEnd {
         if let Some(size) = self.source.size() {
             self.meters.size.store(size, std::sync::atomic::Ordering::Relaxed);
         }
-        let partitions = self.open.iter().flatten().map(|ledger| ledger.partition.clone()).collect();
+        let partitions: Vec<_> = self.open.iter().flatten().map(|ledger| ledger.partition.clone()).collect();
+        let has_to_ask = partitions.iter().any(|partition| self.has_to_ask(partition));
         self.report(Report::Opened { partitions });
+        if has_to_ask {
+            self.reopen(Vec::new());
+        }
         Ok(())
     }
 
@@ -347,8 +351,7 @@ impl SourceEnd {
         match event {
             DynEvent::Records(chunk) => self.emit(chunk),
             DynEvent::Opened(partition) if self.has_to_ask(&partition) => {
-                self.rests = true;
-                self.report(Report::Regained);
+                self.reopen(vec![partition]);
                 Ok(None)
             }
             DynEvent::Opened(partition) => {
@@ -383,7 +386,15 @@ impl SourceEnd {
 
     /// Whether the others have to say where this partition, which has come, is read from.
     fn has_to_ask(&self, partition: &Partition) -> bool {
-        self.others.as_ref().is_some_and(|others| others.keep || self.gone.contains(partition))
+        let Some(others) = &self.others else { return false };
+        let is_settled = others.settled.as_ref().is_none_or(|settled| settled.contains(partition));
+        !is_settled || self.gone.contains(partition)
+    }
+
+    /// Reads nothing more until it is opened anew, and has these partitions, too.
+    fn reopen(&mut self, gained: Vec<Partition>) {
+        self.rests = true;
+        self.report(Report::Reopen { gained });
     }
 
     /// A sink that keeps positions with its data can't keep records of a partition whose position it can't commit any

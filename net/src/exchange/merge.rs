@@ -261,6 +261,11 @@ impl<P: Load, T: Copy> Merge<P, T> {
         fenced
     }
 
+    /// Who has claimed the partition last, and its epoch.
+    pub(crate) fn owner(&self, partition: &Partition) -> Option<(u16, u64)> {
+        self.owners.get(partition).copied()
+    }
+
     /// The owner has lost the partition.
     fn fence(&mut self, owner: Owner, partition: &Partition) -> Arc<Origin> {
         self.former.insert((owner, partition.clone()));

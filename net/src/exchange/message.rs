@@ -85,7 +85,7 @@ pub(crate) enum Message {
     /// The part behind network stage `hop` is open on the sender. Another `anchor` than before: what it had taken in is
     /// lost, and origins have to open anew.
     Ready { hop: u16, anchor: u64 },
-    /// To an anchor: the sender's source wants to open as this epoch; older ones are over.
+    /// The sender's source wants to open as this epoch; older ones are over.
     Open { epoch: u64 },
     /// To an origin: the answer, with the positions that the sink keeps. `more`: others follow.
     Opened { epoch: u64, hop: u16, held: Option<Vec<WireCheckpoint>>, more: bool },
@@ -132,6 +132,9 @@ pub(crate) enum Message {
     /// To a merge that compares records of different origins: nothing of this one, which is the sender's, from this
     /// record on is earlier by event time, or has a lower turn.
     Promise { hop: u16, origin: WireOrigin, sequence: u64, from: i64 },
+    /// To an anchor: the sender's source may open as this epoch once what came of older ones, and what others had sent of
+    /// what it has claimed, has settled: say so.
+    Ask { epoch: u64 },
 }
 
 impl WirePosition {

@@ -432,7 +432,8 @@ impl Node {
                     self.repeat_promises(peer, Some(hop));
                 }
             }
-            Message::Open { epoch } => self.asked_to_open(peer, epoch),
+            Message::Open { epoch } => self.opens(peer, epoch),
+            Message::Ask { epoch } => self.asked_to_open(peer, epoch),
             Message::Opened { epoch, hop, held, more } => {
                 self.allowed_to_open((usize::from(hop), peer), epoch, held, more);
             }
@@ -490,11 +491,11 @@ impl Node {
     fn report(&mut self, report: Report) {
         match report {
             Report::Ready { hop } => self.part_is_ready(hop),
-            Report::Opened { partitions } => self.source_opened(&partitions),
-            Report::Claimed { partition } => self.source_opened(&[partition]),
+            Report::Opened { partitions } => self.source_opened(partitions),
+            Report::Claimed { partition } => self.source_gained(vec![partition]),
             Report::Unclaimed { partition } => self.source_gave_up(&partition),
             Report::Promised { hop, at, from } => self.promised(hop, at, from),
-            Report::Regained => self.close_source(false),
+            Report::Reopen { gained } => self.reopen_source(gained),
             Report::Closed => self.source_closed(),
             Report::Anew { hop } => self.part_is_anew(hop),
             Report::Committed => self.source_committed(),

@@ -99,14 +99,6 @@ fn a_merge_into_a_sink_that_keeps_positions_on_a_stable_instance_is_exactly_once
 }
 
 #[test]
-fn parts_that_a_server_hands_on_are_not_exactly_once_in_a_sink_of_its_own_positions() {
-    let mut shared = topic();
-    shared.traits.server = Some("kafka at a:1".to_owned());
-    let pipeline = Pipeline::source(shared).sink(to_file()).place(Where::Named("disk".to_owned()));
-    assert_snapshot!(exactly(pipeline), @"here: KAFKA, TO-FILE: exactly-once is asked for, and what this pipeline has is at-least-once: what a lost instance had read of KAFKA is given to another, which reads again what had arrived and was not committed there; run the pipeline on one instance, or ask for no more than at-least-once");
-}
-
-#[test]
 fn a_sink_with_local_state_that_may_move_is_not_exactly_once() {
     let copy = || Pipeline::source(file()).sink(to_file());
     assert_snapshot!(exactly(copy().place(Where::LastJoined)), @"here: FILE, TO-FILE: exactly-once is asked for, and what this pipeline has is at-least-once: TO-FILE keeps its state on one instance's disk, and may run on another after a restart; place the sink on the same instance every time, such as `.place(Where::Last)`, or ask for no more than at-least-once");

@@ -29,11 +29,19 @@ use crate::plan::Step;
 /// How long to wait before a commit that could not be made just now is asked for again.
 const AGAIN: Duration = Duration::from_millis(10);
 
+/// How the source is opened, as [`Order::Open`](crate::contracts::Order::Open) says it.
+#[derive(Clone)]
+pub(super) struct Opening {
+    pub(super) epoch: u64,
+    pub(super) held: Option<Vec<Checkpoint>>,
+    pub(super) had: Vec<Partition>,
+}
+
 /// What a part is told to do: the orders of the exchange that concern it.
 #[derive(Clone)]
 pub(super) enum Command {
     /// Open the source.
-    Open { epoch: u64, held: Option<Vec<Checkpoint>> },
+    Open(Opening),
     /// Drop the source's part, to be opened again.
     Close { gives_up: bool },
     /// The source reads no more.
@@ -97,7 +105,7 @@ pub(super) struct Actor {
 /// Why a part begins.
 enum Start {
     /// The source is to be opened.
-    Source { epoch: u64, held: Option<Vec<Checkpoint>> },
+    Source(Opening),
     /// The run has begun.
     First,
     /// It was told to begin anew.
@@ -171,7 +179,7 @@ impl Actor {
     /// Does what can be done while nothing is at work.
     fn idle(&self, command: Command) -> Next {
         match command {
-            Command::Open { epoch, held } => return Next::Start(Start::Source { epoch, held }),
+            Command::Open(opening) => return Next::Start(Start::Source(opening)),
             Command::Anew => return Next::Start(Start::Anew),
             Command::Fail(_) | Command::Over => return Next::Over,
             Command::Close { .. } => self.report(Report::Closed),
@@ -240,7 +248,7 @@ impl Actor {
         let control = Arc::new(Control::new());
         self.forget_last_life();
         let inlet = match (start, &self.entry) {
-            (Start::Source { epoch, held }, _) => self.open_source(*epoch, held.clone(), &control).await?,
+            (Start::Source(opening), _) => self.open_source(opening.clone(), &control).await?,
             (_, Some(entry)) => {
                 let entry = EntryEnd::new(entry.clone(), self.arrivals.clone(), control.listen());
                 Inlet::Entry(entry, self.arrivals.clone(), self.locator.clone())
@@ -270,12 +278,8 @@ impl Actor {
     }
 
     /// Opens the source: where the sink says that it stands, or else where the store says.
-    async fn open_source(
-        &mut self,
-        epoch: u64,
-        held: Option<Vec<Checkpoint>>,
-        control: &Arc<Control>,
-    ) -> Result<Inlet> {
+    async fn open_source(&mut self, opening: Opening, control: &Arc<Control>) -> Result<Inlet> {
+        let Opening { epoch, held, had } = opening;
         if let Some(store) = self.store.as_ref().filter(|_| self.positions) {
             check_sink(store, held.as_deref()).await?;
         }
@@ -287,8 +291,8 @@ impl Actor {
         for tally in self.setup.tallies(&self.tasks) {
             self.partitions.iter().for_each(|before| before.give_back(&held, &tally));
         }
-        let others = Some((self.reports.clone(), self.positions));
-        let (source, partitions) = self.setup.open_source(held, epoch, control, others).await?;
+        let others = self.setup.others(self.reports.clone(), self.positions.then_some(had));
+        let (source, partitions) = self.setup.open_source(held, epoch, control, Some(others)).await?;
         if let Some(store) = &self.store {
             upstream::begins(store).await?;
         }
@@ -323,7 +327,7 @@ impl Actor {
             Start::Anew => self.report(Report::Anew { hop }),
             Start::Reopen { id } => return self.report(Report::Settled { id, held: self.held() }),
             Start::Again => return,
-            Start::First | Start::Source { .. } => {}
+            Start::First | Start::Source(_) => {}
         }
         self.report(Report::Ready { hop });
     }
@@ -361,10 +365,10 @@ impl Actor {
     /// Does what it is told while it is at work. `Some`: this life is over.
     async fn command(&mut self, life: &mut Life, command: Command) -> Option<Next> {
         match command {
-            Command::Open { epoch, held } => {
+            Command::Open(opening) => {
                 life.control.park();
                 self.drop(life).await;
-                return Some(Next::Start(Start::Source { epoch, held }));
+                return Some(Next::Start(Start::Source(opening)));
             }
             Command::Close { gives_up } => {
                 if !gives_up {

@@ -160,14 +160,12 @@ impl Node {
     }
 
     /// A source somewhere opens as this epoch: what came of its older ones is over.
-    pub(super) fn asked_to_open(&mut self, peer: PeerId, epoch: u64) {
+    pub(super) fn opens(&mut self, peer: PeerId, epoch: u64) {
         if self.opened.insert(peer, epoch) == Some(epoch) {
-            // Said again over a new link: who has not been answered is.
-            self.ask_again(peer, epoch);
+            // Said again over a new link.
             return;
         }
         if self.repeat_limit(peer) {
-            // Nothing more is read.
             return;
         }
         self.peers[peer].drained.remove(&0);
@@ -183,19 +181,23 @@ impl Node {
                 self.begin_anew(hop);
             }
         }
-        self.ask_again(peer, epoch);
         self.revive();
     }
 
-    /// A peer's source waits for an answer of each anchor here.
-    fn ask_again(&mut self, peer: PeerId, epoch: u64) {
+    /// A peer's source waits for an answer of each anchor here. Asked again over a new link, who has not been answered is.
+    pub(super) fn asked_to_open(&mut self, peer: PeerId, epoch: u64) {
+        if self.opened.get(&peer) != Some(&epoch) || self.ending.is_limited() {
+            // Nothing more is read.
+            return;
+        }
         let at = self.now + PATIENCE;
         for &hop in self.anchors.here.keys() {
             self.anchors.asks.insert((hop, peer), Ask { epoch, settling: None, at });
         }
     }
 
-    /// Answers those who want to open, once what came of their older epochs has settled.
+    /// Answers those who want to open, once what came of their older epochs has settled, and what others had sent of what
+    /// they have claimed.
     pub(super) fn answer_opens(&mut self) {
         let asks: Vec<_> = self.anchors.asks.iter().map(|(&at, ask)| (at, ask.epoch, ask.settling, ask.at)).collect();
         for ((hop, peer), epoch, settling, at) in asks {

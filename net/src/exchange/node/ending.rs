@@ -237,7 +237,7 @@ impl Node {
         if self.ending.over {
             return;
         }
-        if matches!(self.source.state, State::Asking { .. } | State::Opening { .. } | State::Closing) {
+        if matches!(self.source.state, State::Asking { .. } | State::Opening { .. } | State::Closing { .. }) {
             self.ending.reopen();
         }
         self.tell_drained();

@@ -209,10 +209,18 @@ impl Inbox {
         self.forget_slots();
     }
 
-    /// Whether nothing of that instance's other epochs is on its way through the part.
+    /// Whether nothing of that instance's other epochs is on its way through the part, nor of others what it has claimed in
+    /// this one.
     pub(super) fn is_clear(&self, instance: PeerId, epoch: u64) -> bool {
-        let older = |slot: &Slot| usize::from(slot.origin.instance) == instance && slot.origin.epoch != epoch;
-        self.unclaimed || !self.slots.values().any(older)
+        let me = (instance as u16, epoch);
+        let has = |partition: &Partition| match &self.waiting {
+            Waiting::Merge(merge) => merge.owner(partition) == Some(me),
+            Waiting::Line(_) => false,
+        };
+        let older = |origin: &Origin| {
+            (origin.instance, origin.epoch) != me && (origin.instance == me.0 || has(&origin.partition))
+        };
+        self.unclaimed || !self.slots.values().any(|slot| older(&slot.origin))
     }
 
     /// A peer's source has these partitions. Returns who has lost one.

@@ -26,6 +26,8 @@ pub(super) struct Source {
     pub(super) stopped: bool,
     /// The runtime was told so since it was opened.
     pub(super) draining: bool,
+    /// What it has, as the runtime has said last.
+    partitions: Vec<Partition>,
     /// What it has given up since it was opened.
     pub(super) gave_up: BTreeSet<Partition>,
     /// Questions of others: whom to answer, and under which name.
@@ -44,9 +46,9 @@ pub(super) enum State {
     /// The runtime opens it.
     Opening { epoch: u64, against: Against },
     /// It is open.
-    Open { epoch: u64, against: Against, partitions: Vec<Partition> },
-    /// The runtime closes it.
-    Closing,
+    Open { epoch: u64, against: Against },
+    /// The runtime closes it; `gives_up`: its claims, too.
+    Closing { gives_up: bool },
     /// It has ended, and all that may be committed is: for good, or (`paused`) because an anchor leaves, or this instance.
     Committed { against: Against, paused: bool },
 }
@@ -60,6 +62,7 @@ impl Source {
             opened: 0,
             stopped: false,
             draining: false,
+            partitions: Vec::new(),
             gave_up: BTreeSet::new(),
             questions: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -68,7 +71,7 @@ impl Source {
 
     fn against(&self) -> Option<&Against> {
         match &self.state {
-            State::Closed | State::Closing => None,
+            State::Closed | State::Closing { .. } => None,
             State::Asking { against, .. }
             | State::Opening { against, .. }
             | State::Open { against, .. }
@@ -158,11 +161,11 @@ impl Node {
     pub(super) fn close_source(&mut self, gives_up: bool) {
         self.source.draining = false;
         match self.source.state {
-            State::Closed | State::Closing => {}
+            State::Closed | State::Closing { .. } => {}
             State::Asking { .. } => self.source.state = State::Closed,
             State::Opening { .. } | State::Open { .. } | State::Committed { .. } => {
                 tracing::info!("the source is closed, to be opened anew from where it is committed");
-                self.source.state = State::Closing;
+                self.source.state = State::Closing { gives_up };
                 self.peers[self.me].drained.remove(&0);
                 self.close_outbox(0);
                 self.order(Order::Close { gives_up });
@@ -183,6 +186,22 @@ impl Node {
         let waiting = against.keys().copied().collect();
         self.source.state = State::Asking { epoch, against, waiting, held: None };
         self.tell_all(&Message::Open { epoch });
+        self.ask(epoch, None);
+    }
+
+    /// Asks the anchors (or one of them) where to begin. Where a sink says that, what is claimed before it does is nobody
+    /// else's from then on: it stands there for good.
+    fn ask(&mut self, epoch: u64, only: Option<PeerId>) {
+        self.claim_at(epoch, only, &self.had());
+        for peer in self.anchoring(only) {
+            self.tell(peer, Message::Ask { epoch });
+        }
+    }
+
+    /// What the source had before it opens, where its broker deals it out and the sink says where it stands.
+    fn had(&self) -> Vec<Partition> {
+        let counts = self.source.movable && self.hops.last().is_some_and(|hop| hop.positions);
+        if counts { self.source.partitions.clone() } else { Vec::new() }
     }
 
     /// An anchor has answered.
@@ -206,30 +225,38 @@ impl Node {
         if !waiting.is_empty() {
             return;
         }
-        let (against, held) = (std::mem::take(against), held.take());
+        let (against, held, had) = (std::mem::take(against), held.take(), self.had());
         self.source.state = State::Opening { epoch, against };
         self.source.draining = false;
         self.source.gave_up.clear();
         tracing::info!(epoch, "the source opens");
-        self.order(Order::Open { epoch, held });
+        self.order(Order::Open { epoch, held, had });
     }
 
-    /// The runtime has opened the source, or it has got another partition.
-    pub(super) fn source_opened(&mut self, opened: &[Partition]) {
-        let (epoch, against, mut partitions) = match std::mem::replace(&mut self.source.state, State::Closed) {
-            State::Opening { epoch, against } => (epoch, against, Vec::new()),
-            State::Open { epoch, against, partitions } => (epoch, against, partitions),
-            other => {
-                self.source.state = other;
-                return;
-            }
-        };
-        partitions.extend(opened.iter().cloned());
-        self.source.state = State::Open { epoch, against, partitions };
-        self.claim_at(None, opened);
-        if self.source.stopped {
+    /// The runtime has opened the source, with these partitions.
+    pub(super) fn source_opened(&mut self, partitions: Vec<Partition>) {
+        self.source.partitions.clear();
+        if let State::Opening { epoch, against } = &mut self.source.state {
+            self.source.state = State::Open { epoch: *epoch, against: std::mem::take(against) };
+        }
+        self.source_gained(partitions);
+        if self.source.stopped && matches!(self.source.state, State::Open { .. }) {
             self.drain_source();
         }
+    }
+
+    /// The source has got more partitions.
+    pub(super) fn source_gained(&mut self, gained: Vec<Partition>) {
+        if let State::Open { epoch, .. } = self.source.state {
+            self.claim_at(epoch, None, &gained);
+        }
+        self.source.partitions.extend(gained);
+    }
+
+    /// The source is opened anew, and has these partitions, too.
+    pub(super) fn reopen_source(&mut self, gained: Vec<Partition>) {
+        self.source.partitions.extend(gained);
+        self.close_source(false);
     }
 
     fn drain_source(&mut self) {
@@ -240,9 +267,7 @@ impl Node {
 
     /// The source has given a partition up: what of it is on its way counts no more, and would be refused for ever.
     pub(super) fn source_gave_up(&mut self, partition: &Partition) {
-        if let State::Open { partitions, .. } = &mut self.source.state {
-            partitions.retain(|held| held != partition);
-        }
+        self.source.partitions.retain(|has| has != partition);
         if let Some(Some(out)) = self.outboxes.first_mut() {
             out.outbox.drop_origins(|origin| origin.partition == *partition);
         }
@@ -251,16 +276,21 @@ impl Node {
     }
 
     /// Tells the anchors (or one of them) which partitions the source has.
-    fn claim_at(&mut self, only: Option<PeerId>, partitions: &[Partition]) {
-        let State::Open { epoch, .. } = self.source.state else { return };
-        let anchors: BTreeSet<PeerId> = self.anchors.all.iter().map(|&(_, peer)| peer).collect();
+    fn claim_at(&mut self, epoch: u64, only: Option<PeerId>, partitions: &[Partition]) {
+        let anchors = self.anchoring(only);
         // In pieces, so that no message grows beyond what is read of one.
         for some in partitions.chunks(256) {
             let partitions: Vec<String> = some.iter().map(|partition| partition.name().to_owned()).collect();
-            for &peer in anchors.iter().filter(|&&peer| only.is_none_or(|only| only == peer)) {
+            for &peer in &anchors {
                 self.tell(peer, Message::Claim { epoch, partitions: partitions.clone() });
             }
         }
+    }
+
+    /// The instances that have anchors, or this one if it does.
+    fn anchoring(&self, only: Option<PeerId>) -> BTreeSet<PeerId> {
+        let peers = self.anchors.all.iter().map(|&(_, peer)| peer);
+        peers.filter(|&peer| only.is_none_or(|only| only == peer)).collect()
     }
 
     /// A peer is reached: what it may not have heard is said again.
@@ -269,28 +299,33 @@ impl Node {
         match self.source.state.clone() {
             // One that has come back as another says when it is ready, and the source opens anew.
             _ if anchors && !same => {}
-            State::Asking { epoch, .. } | State::Opening { epoch, .. } => self.tell(peer, Message::Open { epoch }),
-            State::Open { epoch, partitions, .. } => {
+            State::Asking { epoch, .. } | State::Opening { epoch, .. } => {
                 self.tell(peer, Message::Open { epoch });
-                self.claim_at(Some(peer), &partitions);
+                self.ask(epoch, Some(peer));
             }
-            State::Closed | State::Closing | State::Committed { .. } => {}
+            State::Open { epoch, .. } => {
+                self.tell(peer, Message::Open { epoch });
+                self.claim_at(epoch, Some(peer), &self.source.partitions.clone());
+            }
+            State::Closed | State::Closing { .. } | State::Committed { .. } => {}
         }
     }
 
     /// Another instance has claimed a partition of this one.
     pub(super) fn fenced(&mut self, epoch: u64, partition: &str) {
-        let State::Open { partitions, .. } = &self.source.state else { return };
-        let held = partitions.iter().any(|held| held.name() == partition);
-        if held && self.source.epoch() == Some(epoch) {
+        let open = matches!(self.source.state, State::Open { epoch: open, .. } if open == epoch);
+        if open && self.source.partitions.iter().any(|has| has.name() == partition) {
             tracing::warn!(partition, "another instance has this partition now: the source opens anew");
             self.close_source(true);
         }
     }
 
     pub(super) fn source_closed(&mut self) {
-        if self.source.state == State::Closing {
+        if let State::Closing { gives_up } = self.source.state {
             self.source.state = State::Closed;
+            if gives_up {
+                self.source.partitions.clear();
+            }
         }
     }
 
@@ -318,11 +353,8 @@ impl Node {
     /// A limit lets an origin of this instance go so far and no further: the source, or a fold here.
     pub(super) fn seal_here(&mut self, at: &WireOrigin, sequence: u64) {
         let partition = Partition::new(&at.partition);
-        let is_of_source = |partitions: &Vec<Partition>| partitions.contains(&partition);
-        self.ending.sealed |= match &self.source.state {
-            State::Open { epoch, partitions, .. } => *epoch == at.epoch && is_of_source(partitions),
-            _ => false,
-        };
+        let open = matches!(self.source.state, State::Open { epoch, .. } if epoch == at.epoch);
+        self.ending.sealed |= open && self.source.partitions.contains(&partition);
         self.order(Order::Seal { partition, epoch: at.epoch, sequence });
     }
 

@@ -128,6 +128,9 @@ pub struct SourcePlace {
     pub on: Vec<PeerId>,
     /// Whether its broker gives it to another when this one gives it up.
     pub movable: bool,
+    /// Whether it claims partitions before it asks where to begin: its broker deals them out among several instances, and the
+    /// sink keeps their positions with its data.
+    pub claims_first: bool,
 }
 
 /// The ends of the network stages on one instance.
@@ -223,10 +226,10 @@ pub enum Order {
         epoch: u64,
         /// Where the sink stands.
         held: Option<Vec<Checkpoint>>,
-        /// The partitions for which it stands there for good: this instance had them when the sink was asked, and nothing
-        /// that others read of them is written any more. Of a partition that others may have had since, see
-        /// [`Report::Reopen`].
-        had: Vec<Partition>,
+        /// Where partitions are [claimed first](SourcePlace::claims_first), those that were claimed before the sink said so:
+        /// nothing that others have read of them is written any more, unless another claims them. Of a partition that has
+        /// come since, see [`Report::Reopen`].
+        claimed: Vec<Partition>,
     },
     /// Drop the source's part as it stands: it is opened again later. Answered by [`Report::Closed`].
     Close {

@@ -75,7 +75,8 @@ pub trait Source: Send + 'static {
 pub enum Event<T: Data> {
     /// Records.
     Records(Chunk<T>),
-    /// A partition has come; it gets the next number.
+    /// A partition has come; it gets the next number. Where several instances share partitions out before a sink that keeps
+    /// positions, the source is opened anew before it is read: best with all that has come by then.
     Opened(Partition),
     /// A partition is gone; what is in flight of it can no longer be acknowledged. Where the sink keeps positions with its
     /// data, and was given records of it that are not committed, source and sink are opened anew from the last commit.

@@ -198,6 +198,7 @@ impl Instance {
             entry: entry.map(|entry| Arc::new(Mutex::new(entry))),
             exit,
             positions,
+            claims_first: places::source_place(&self.setup, places).claims_first,
             keeps: false,
             store: self.store.clone(),
             partitions: None,
@@ -284,11 +285,11 @@ impl Instance {
     /// Does what the exchange says.
     fn order(&mut self, order: Order) -> Option<Over> {
         match order {
-            Order::Open { epoch, held, had } => {
+            Order::Open { epoch, held, claimed } => {
                 self.input_ended = false;
                 // It was only drained until then.
                 self.ended.take_if(|ended| !matches!(ended, Ended::Limit | Ended::ReaderGone));
-                self.tell_source(Command::Open(Opening { epoch, held, had }));
+                self.tell_source(Command::Open(Opening { epoch, held, claimed }));
             }
             Order::Close { gives_up } => {
                 if !self.command(0, Command::Close { gives_up }) {

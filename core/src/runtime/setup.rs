@@ -20,8 +20,8 @@ use super::tally::Tally;
 use super::upstream::SharedStore;
 use crate::commit::Bounds;
 use crate::contracts::{
-    Across, Cause, Checkpoint, CommitSoon, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Places, Report,
-    Result, SinkContext, SinkTraits, SourceTraits,
+    Across, Cause, Checkpoint, CommitSoon, Commits, DynSinkFactory, DynSourceFactory, Error, Failures, Report, Result,
+    SinkContext, SinkTraits, SourceTraits,
 };
 use crate::data::Partition;
 use crate::plan::{Factory, Part, Policy, Stage, StageId, Step, Task};
@@ -175,14 +175,9 @@ impl Setup {
         }
     }
 
-    /// The other instances, as the source has to know them. `had`: where the sink keeps positions, the partitions for which
-    /// it has said where they stand.
-    pub(super) fn others(&self, reports: mpsc::UnboundedSender<Report>, had: Option<Vec<Partition>>) -> Others {
-        let SourceTraits { places, resumable, .. } = &self.source.1;
-        // Positions that die with their connection are none to go on at, and what is read in one place nobody else reads on.
-        let shares_out = *resumable && matches!(places, Places::Everywhere(_));
-        let settled = had.filter(|_| shares_out).map(HashSet::from_iter);
-        Others { reports, compare: self.compares_origins(), settled }
+    /// The other instances, as the source has to know them. `claimed`: what it has claimed, where it has to do that first.
+    pub(super) fn others(&self, reports: mpsc::UnboundedSender<Report>, claimed: Option<Vec<Partition>>) -> Others {
+        Others { reports, compare: self.compares_origins(), claimed: claimed.map(HashSet::from_iter) }
     }
 
     /// Where the sink keeps positions apart from its output, they may be another input's.

@@ -242,9 +242,8 @@ pub(super) struct Others {
     pub(super) reports: mpsc::UnboundedSender<Report>,
     /// Whether they have to know what partitions promise.
     pub(super) compare: bool,
-    /// Where the group deals out partitions, and a sink there keeps their positions with its data: those for which it has
-    /// said where they stand. Where others are read from is asked of it, by opening the source anew.
-    pub(super) settled: Option<HashSet<Partition>>,
+    /// Where partitions are claimed before they are read: those that have been. For others the source is opened anew.
+    pub(super) claimed: Option<HashSet<Partition>>,
 }
 
 /// A batch from the source, with the records that it could not give.
@@ -387,8 +386,8 @@ impl SourceEnd {
     /// Whether the others have to say where this partition, which has come, is read from.
     fn has_to_ask(&self, partition: &Partition) -> bool {
         let Some(others) = &self.others else { return false };
-        let is_settled = others.settled.as_ref().is_none_or(|settled| settled.contains(partition));
-        !is_settled || self.gone.contains(partition)
+        let is_claimed = others.claimed.as_ref().is_none_or(|claimed| claimed.contains(partition));
+        !is_claimed || self.gone.contains(partition)
     }
 
     /// Reads nothing more until it is opened anew, and has these partitions, too.

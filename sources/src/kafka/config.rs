@@ -273,6 +273,14 @@ impl<T> Topics<T> {
         self.cluster.client_config(&defaults, &own)
     }
 
+    /// The topics, or the pattern.
+    pub(super) fn names(&self) -> Vec<String> {
+        match &self.what {
+            What::Topics(topics) => topics.clone(),
+            What::Pattern(pattern) => vec![pattern.clone()],
+        }
+    }
+
     /// That of a client that asks where partitions end, if they do: behind what isn't committed yet, too.
     pub(super) fn ends_config(&self) -> Option<rdkafka::ClientConfig> {
         self.until_end.then(|| {

@@ -16,6 +16,7 @@
 //! form      what becomes of a message
 //! marks     where the records of a batch stand
 //! rest      whether the group is at rest
+//! orphans   partitions that a group has forgotten
 //! source    what the engine asks for; within it assigned and revoked, what the group gives and takes away, commits, and
 //!           parked, what one source leaves to the next
 //! ```
@@ -30,6 +31,7 @@ mod known;
 mod marks;
 mod member;
 mod opened;
+mod orphans;
 mod rest;
 mod source;
 #[cfg(test)]

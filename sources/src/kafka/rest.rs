@@ -5,7 +5,7 @@
 //! keep and don't read (strings have a length of 16 bits, lists one of 32, all big-endian):
 //!
 //! ```text
-//! subscription   version i16 | topics [string] | …
+//! subscription   version i16 | topics [string] | user data: i32, bytes | from version 1: had [topic string | partitions [i32]] | …
 //! assignment     version i16 | [topic string | partitions [i32]] | …
 //! ```
 
@@ -30,11 +30,14 @@ const QUIET: Duration = Duration::from_secs(10);
 
 /// What the group does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
+pub(super) enum Rest {
     /// Each partition has its member.
     Rests,
     /// Partitions change hands, or are about to.
     Moves,
+    /// It does nothing, and a partition is nobody's that no member had when it joined: nobody is about to give it back, and
+    /// so to have it handed on.
+    Orphaned,
     /// The brokers don't say it: they can't be asked, or it is a group of the protocol in which they assign.
     Untold,
 }
@@ -80,13 +83,14 @@ impl Resting {
         self.again = Some(Instant::now() + AGAIN);
         self.rests = match answer.unwrap_or(Rest::Untold) {
             Rest::Rests => true,
-            Rest::Moves => false,
+            Rest::Moves | Rest::Orphaned => false,
             Rest::Untold => self.since.elapsed() >= QUIET,
         };
     }
 }
 
-fn look(consumer: &BaseConsumer<Context>, group: &str, known: &HashMap<String, i32>) -> Rest {
+/// What the group does, about partitions of these topics (with how many each has).
+pub(super) fn look(consumer: &BaseConsumer<Context>, group: &str, known: &HashMap<String, i32>) -> Rest {
     match consumer.fetch_group_list(Some(group), PATIENCE) {
         Ok(list) => list.groups().iter().find(|found| found.name() == group).map_or(Rest::Untold, |found| {
             let members = found.members().iter();
@@ -107,25 +111,40 @@ fn rest<'a>(state: &str, members: impl Iterator<Item = (&'a [u8], &'a [u8])>, kn
         "PreparingRebalance" | "CompletingRebalance" | "Empty" => return Rest::Moves,
         _ => return Rest::Untold,
     }
-    let (mut topics, mut assigned) = (HashSet::new(), HashSet::new());
+    let (mut topics, mut assigned, mut had) = (HashSet::new(), HashSet::new(), Some(HashSet::new()));
     for (subscription, assignment) in members {
-        let read = topics_of(subscription).zip(assigned_by(assignment));
-        let Some((of_member, its)) = read else { return Rest::Untold };
+        let read = subscribed(subscription).zip(assigned_by(assignment));
+        let Some(((of_member, its_before), its)) = read else { return Rest::Untold };
         topics.extend(of_member);
         assigned.extend(its);
+        had = had.zip(its_before).map(|(had, before)| had.into_iter().chain(before).collect());
     }
-    let mut wanted = topics.iter().flat_map(|topic| {
+    let wanted = topics.iter().flat_map(|topic| {
         let count = known.get(topic).copied().unwrap_or_default();
         (0..count).map(move |partition| Place::new(topic, partition))
     });
-    if wanted.all(|place| assigned.contains(&place)) { Rest::Rests } else { Rest::Moves }
+    let nobodys: Vec<_> = wanted.filter(|place| !assigned.contains(place)).collect();
+    match had {
+        _ if nobodys.is_empty() => Rest::Rests,
+        Some(had) if nobodys.iter().any(|place| !had.contains(place)) => Rest::Orphaned,
+        _ => Rest::Moves,
+    }
 }
 
-fn topics_of(mut subscription: &[u8]) -> Option<Vec<String>> {
+/// The topics that a member reads, and what it had when it joined, if it says that.
+fn subscribed(mut subscription: &[u8]) -> Option<(Vec<String>, Option<Vec<Place>>)> {
     let bytes = &mut subscription;
-    take::<2>(bytes)?;
+    let version = i16::from_be_bytes(take(bytes)?);
     let count = u32::from_be_bytes(take(bytes)?);
-    (0..count).map(|_| string(bytes)).collect()
+    let topics = (0..count).map(|_| string(bytes)).collect::<Option<_>>()?;
+    Some((topics, if version > 0 { had(bytes) } else { None }))
+}
+
+fn had(bytes: &mut &[u8]) -> Option<Vec<Place>> {
+    // No user data has the length -1.
+    let user_data = usize::try_from(i32::from_be_bytes(take(bytes)?)).unwrap_or_default();
+    *bytes = bytes.get(user_data..)?;
+    places(bytes)
 }
 
 fn assigned_by(mut assignment: &[u8]) -> Option<Vec<Place>> {
@@ -135,6 +154,10 @@ fn assigned_by(mut assignment: &[u8]) -> Option<Vec<Place>> {
         return Some(Vec::new());
     }
     take::<2>(bytes)?;
+    places(bytes)
+}
+
+fn places(bytes: &mut &[u8]) -> Option<Vec<Place>> {
     let (topics, mut places) = (u32::from_be_bytes(take(bytes)?), Vec::new());
     for _ in 0..topics {
         let topic = string(bytes)?;
@@ -175,15 +198,27 @@ mod tests {
         bytes
     }
 
+    /// With what it had when it joined.
+    fn joined_with(topics: &[&str], had: &[(&str, &[i32])]) -> Vec<u8> {
+        let mut bytes = subscription(topics);
+        let user_data = bytes.len() - 4;
+        bytes.splice(user_data.., [0, 0, 0, 2, 7, 7]);
+        bytes.extend(listed(had));
+        bytes
+    }
+
     fn assignment(topics: &[(&str, &[i32])]) -> Vec<u8> {
-        let mut bytes = vec![0, 1];
+        [&[0, 1], &listed(topics)[..], &[0xff; 4]].concat()
+    }
+
+    fn listed(topics: &[(&str, &[i32])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
         bytes.extend((topics.len() as u32).to_be_bytes());
         for (topic, partitions) in topics {
             bytes.extend(text(topic));
             bytes.extend((partitions.len() as u32).to_be_bytes());
             partitions.iter().for_each(|partition| bytes.extend(partition.to_be_bytes()));
         }
-        bytes.extend([0xff; 4]);
         bytes
     }
 
@@ -204,6 +239,18 @@ mod tests {
         assert_eq!(of("Stable", &idle), Rest::Rests, "more members than partitions");
         assert_eq!(of("PreparingRebalance", &idle), Rest::Moves);
         assert_eq!(of("Empty", &[]), Rest::Moves);
+    }
+
+    #[test]
+    fn what_is_nobodys_and_was_nobodys_is_handed_on_by_nobody() {
+        let two = |had: &[i32]| {
+            let first = (joined_with(&["orders"], &[("orders", had)]), assignment(&[("orders", &[0, 1])]));
+            of("Stable", &[first, (joined_with(&["orders"], &[]), Vec::new())])
+        };
+        assert_eq!(two(&[0, 1, 2]), Rest::Moves, "who had it gives it back, and asks for it to be handed on");
+        assert_eq!(two(&[]), Rest::Orphaned, "who had it was started again");
+        let unsaid = (subscription(&["orders"]), assignment(&[("orders", &[0, 1])]));
+        assert_eq!(of("Stable", &[unsaid]), Rest::Moves, "it may have had it");
     }
 
     #[test]

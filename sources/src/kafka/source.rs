@@ -24,6 +24,7 @@ use super::inbox::Notice;
 use super::known::Known;
 use super::member::Member;
 use super::opened::{Most, Reading};
+use super::orphans::{self, Orphans};
 use super::rest::Resting;
 use parked::Parked;
 use revoked::Revoking;
@@ -65,6 +66,8 @@ pub struct KafkaSource<T: Form> {
     assigned: bool,
     /// What is known of the group's being at rest, once the end may have come.
     resting: Resting,
+    /// What the predecessor of a member with a static name may have left behind.
+    orphans: Orphans,
     /// Whether transactions are open before the end.
     deciding: Deciding,
     /// When a commit that failed is tried again.
@@ -101,6 +104,7 @@ impl<T: Form> Source for KafkaSource<T> {
             self.take_notices()?;
             self.give_back_what_has_settled()?;
             self.ask_for_commits()?;
+            self.orphans.find(self.member.as_ref().ok_or_else(unopened)?, &self.topics.group, &self.known.counts);
             if !self.ready.is_empty() {
                 continue;
             }
@@ -180,6 +184,7 @@ impl<T: Form> KafkaSource<T> {
             revoking: VecDeque::new(),
             assigned: false,
             resting: Resting::new(),
+            orphans: Orphans::default(),
             deciding: Deciding::default(),
             commit_again: None,
             wrong: None,
@@ -198,18 +203,11 @@ impl<T: Form> KafkaSource<T> {
                            decided whether they are committed; leave it out";
             return Err(Error::new(Cause::User, message));
         }
-        let what = self.topics.what.clone();
-        let names = match &what {
-            What::Topics(topics) => topics.iter().map(String::as_str).collect(),
-            What::Pattern(pattern) => vec![pattern.as_str()],
-        };
+        let (what, names) = (self.topics.what.clone(), self.topics.names());
         let Topics { revoke_wait, shared, .. } = &self.topics;
         let member = Member::new(&self.topics.client_config(), *revoke_wait, Arc::downgrade(shared))?;
         let now = rdkafka::message::Timestamp::now().to_millis();
-        let looked = member.ask({
-            let what = what.clone();
-            move |consumer| begin::look(consumer, &what)
-        });
+        let looked = member.ask(move |consumer| begin::look(consumer, &what));
         let (counts, cluster) = member.inbox.said.hear("can't ask for the topics", looked).await??;
         match self.known.opened_at {
             None => {
@@ -220,8 +218,11 @@ impl<T: Form> KafkaSource<T> {
             Some(_) => self.known.give_all_back(),
         }
         // Only now: who doesn't know its topics yet is a member without partitions.
-        member.join(&names)?;
+        member.join(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         self.joined(member);
+        if self.topics.instance.is_some() {
+            self.orphans.may_be();
+        }
         // Who doesn't know yet which partitions it has is told later.
         timeout(FIRST, self.first_assignment()).await.unwrap_or(Ok(()))
     }
@@ -243,9 +244,9 @@ impl<T: Form> KafkaSource<T> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
-        let until = [self.commit_again, self.begin_again, self.resting.again(), self.deciding.again()];
-        let until = until.into_iter().flatten().min();
-        let Self { beginning, committing, resting, deciding, .. } = self;
+        let again = [self.resting.again(), self.deciding.again(), self.orphans.again()];
+        let until = again.into_iter().chain([self.commit_again, self.begin_again]).flatten().min();
+        let Self { beginning, committing, resting, deciding, orphans, .. } = self;
         tokio::select! {
             () = wake.notified() => Ok(()),
             committed = answered(committing) => {
@@ -258,6 +259,10 @@ impl<T: Form> KafkaSource<T> {
                 self.begun(begun?)
             }
             () = resting.heard() => Ok(()),
+            found = orphans.heard() => match found {
+                true => orphans::share_out(self.topics.client_config(), &self.topics.group, self.topics.names()),
+                false => Ok(()),
+            },
             decided = deciding.heard() => {
                 self.open.iter_mut().filter(|it| decided.contains(&it.place)).for_each(Reading::decided);
                 Ok(())

@@ -1,7 +1,7 @@
 //! Processes that are killed at random moments, again and again: everything is there once, in its order.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use millstream::kafka::{Message, Topic, Topics};
@@ -529,6 +529,23 @@ fn sinks_of_one_pipeline_on_two_instances_do_not_fence_each_other() {
     assert!(found[0].iter().copied().eq(0..count), "{} records of {count}", found[0].len());
 }
 
+/// Waits until the group has committed all of it, and says what its members say where it doesn't.
+fn until_all_is_read(kafka: &Kafka, (group, from): (&str, &str), count: u64, members: &mut [Option<Process>]) {
+    let began = Instant::now();
+    while progress(kafka, group, from) < count {
+        let all_run = members.iter_mut().flatten().all(Process::runs);
+        if !all_run || began.elapsed() > PATIENCE {
+            let said: Vec<String> = members.iter().flatten().map(Process::said).collect();
+            let read = progress(kafka, group, from);
+            panic!(
+                "{read} of {count} records are committed, all members run: {all_run}; they say {}",
+                said.join("\n--\n")
+            );
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Three instances of a program, of which one after the other is killed and started again while the group reads numbers.
 /// Returns how many there were, once all are committed.
 fn over_kills_of_three(
@@ -562,7 +579,7 @@ fn over_kills_of_three(
         processes[instance] = Some(start(instance));
     }
     let count = load.stop();
-    super::client::until("all to be read", || progress(kafka, group, from) >= count);
+    until_all_is_read(kafka, (group, from), count, &mut processes);
     processes.into_iter().flatten().for_each(|process| process.signal("-TERM"));
     told!("three instances of {program}: {count} records, {landed} kills landed, {fruitful} in mid-work");
     assert!(landed >= 5 && fruitful * 3 >= landed, "too little has happened to show anything");

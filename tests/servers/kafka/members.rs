@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use millstream::kafka::{Message, Start, Topic, Topics};
 use millstream::prelude::*;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::client::{
     Load, PARTITIONS, committed, expected, fill, fill_numbers, kills, progress, same, topic, unique, until, until_group,
@@ -247,6 +248,55 @@ fn a_static_member_that_is_killed_gets_its_partitions_again_and_nobody_elses_mov
     two.drain();
     told!("a static member: {count} records, killed {kills} times");
     copying.check(count);
+}
+
+/// Takes what its group assigns to it, and says whether it was to give something back, but never does.
+#[derive(Default)]
+struct Keeping(AtomicBool);
+
+impl ClientContext for Keeping {}
+
+impl ConsumerContext for Keeping {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
+                consumer.incremental_assign(partitions).expect("it is a member");
+            }
+            _ => self.0.store(true, Ordering::SeqCst),
+        }
+    }
+}
+
+#[test]
+fn what_a_static_member_was_to_give_back_when_it_was_killed_is_handed_on() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, group, brokers) = (topic(kafka, "from"), unique("group"), kafka.brokers());
+    fill_numbers(&brokers, &from, 0..400);
+    // It stands for one that is killed: it says nothing more, and its successor has its name.
+    let mut config = rdkafka::ClientConfig::new();
+    config.set("bootstrap.servers", &brokers).set("group.id", &group).set("group.instance.id", "one");
+    config.set("partition.assignment.strategy", "cooperative-sticky").set("enable.auto.commit", "false");
+    config.set("heartbeat.interval.ms", "300");
+    let killed: BaseConsumer<Keeping> = config.create_with_context(Keeping::default()).expect("a consumer");
+    killed.subscribe(&[&from]).expect("it can ask");
+    let polled = || drop(killed.poll(Duration::from_millis(20)));
+    until("it to have all", || {
+        polled();
+        killed.assignment().is_ok_and(|has| has.count() == 4)
+    });
+    let topics = Topics::new(&*brokers, [&*from], &*group).property("heartbeat.interval.ms", "300");
+    let other = Reading::start(&topics.clone().static_member("two"), 100_000);
+    until("it to be told to give some back", || {
+        polled();
+        killed.context().0.load(Ordering::SeqCst)
+    });
+    let successor = Reading::start(&topics.static_member("one"), 100_000);
+    let all = || [&successor, &other].iter().flat_map(|member| member.seen()).collect::<HashSet<_>>().len();
+    until("all to be read", || all() == 400);
+    let read = [successor.drain().len(), other.drain().len()];
+    told!("handed on: {read:?} records");
+    assert!(read.iter().all(|count| *count > 0), "one was given nothing: {read:?}");
+    let _ = killed.unassign();
 }
 
 #[test]

@@ -34,7 +34,7 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub(super) struct Opening {
     pub(super) epoch: u64,
     pub(super) held: Option<Vec<Checkpoint>>,
-    pub(super) had: Vec<Partition>,
+    pub(super) claimed: Vec<Partition>,
 }
 
 /// What a part is told to do: the orders of the exchange that concern it.
@@ -84,6 +84,8 @@ pub(super) struct Actor {
     pub(super) arrivals: Option<Arc<Arrivals>>,
     /// Whether the sink, wherever it is, keeps positions of the source with its data.
     pub(super) positions: bool,
+    /// Whether the source claims partitions before it reads them.
+    pub(super) claims_first: bool,
     /// Whether the sink here has said that it has kept any.
     pub(super) keeps: bool,
     /// Where the source is.
@@ -279,7 +281,7 @@ impl Actor {
 
     /// Opens the source: where the sink says that it stands, or else where the store says.
     async fn open_source(&mut self, opening: Opening, control: &Arc<Control>) -> Result<Inlet> {
-        let Opening { epoch, held, had } = opening;
+        let Opening { epoch, held, claimed } = opening;
         if let Some(store) = self.store.as_ref().filter(|_| self.positions) {
             check_sink(store, held.as_deref()).await?;
         }
@@ -291,7 +293,7 @@ impl Actor {
         for tally in self.setup.tallies(&self.tasks) {
             self.partitions.iter().for_each(|before| before.give_back(&held, &tally));
         }
-        let others = self.setup.others(self.reports.clone(), self.positions.then_some(had));
+        let others = self.setup.others(self.reports.clone(), self.claims_first.then_some(claimed));
         let (source, partitions) = self.setup.open_source(held, epoch, control, Some(others)).await?;
         if let Some(store) = &self.store {
             upstream::begins(store).await?;

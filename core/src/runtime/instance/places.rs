@@ -83,5 +83,8 @@ pub(super) fn has_limit(setup: &Setup, part: &Part) -> bool {
 /// Where the source may run.
 pub(super) fn source_place(setup: &Setup, places: &[Vec<PeerId>]) -> SourcePlace {
     let movable = matches!(setup.source.1.places, Places::Everywhere(_));
-    SourcePlace { on: places.first().cloned().unwrap_or_default(), movable }
+    let on = places.first().cloned().unwrap_or_default();
+    // Positions that die with their connection are none to go on at.
+    let keeps = setup.source.1.resumable && sink_keeps_positions(setup, places);
+    SourcePlace { claims_first: movable && keeps && on.len() > 1, on, movable }
 }

@@ -118,7 +118,7 @@ fn values(batch: &Batch) -> Vec<u64> {
 }
 
 fn open(epoch: u64) -> Order {
-    Order::Open { epoch, held: None, had: Vec::new() }
+    Order::Open { epoch, held: None, claimed: Vec::new() }
 }
 
 fn settled(slot: u64, records: std::ops::Range<u32>, outcome: Outcome) -> Heard {
@@ -496,7 +496,7 @@ async fn a_source_that_is_closed_opens_again_where_it_is_committed() {
     let key =
         crate::contracts::Key { pipeline: "numbers".into(), stage: "SCRIPT".into(), partition: Partition::new(P0) };
     let held = Some(vec![crate::contracts::Checkpoint { key, position: number(950) }]);
-    hand.order(Order::Open { epoch: 7, held, had: Vec::new() });
+    hand.order(Order::Open { epoch: 7, held, claimed: Vec::new() });
     hears(&mut hand, &["opened 1"]).await;
     let (last, ticket) = hand.sent(0).await;
     assert_eq!(values(&last), (950..1_000).collect::<Vec<_>>());
@@ -612,7 +612,7 @@ async fn what_a_source_reads_again_counts_for_a_limit_once() {
         let key =
             crate::contracts::Key { pipeline: "numbers".into(), stage: "SCRIPT".into(), partition: Partition::new(P0) };
         let held = held.map(|at| vec![crate::contracts::Checkpoint { key, position: number(at) }]);
-        hand.order(Order::Open { epoch, held, had: Vec::new() });
+        hand.order(Order::Open { epoch, held, claimed: Vec::new() });
         hears(&mut hand, &["opened 1"]).await;
         let (mut seen, mut claims) = (Vec::new(), Vec::new());
         while seen.len() < batches
@@ -638,7 +638,8 @@ async fn what_a_source_reads_again_counts_for_a_limit_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_broker_deals_out_is_read_once_the_sink_was_asked_where_it_stands() {
-    let Test { mut rig, ledger, .. } = test(APART, all_fine(), |sink| sink.transactional());
+    let everywhere = [Where::Everywhere, Where::Last, Where::Last];
+    let Test { mut rig, ledger, .. } = test(everywhere, all_fine(), |sink| sink.transactional());
     let dealt = Script::of(&ledger, 0..1_000_u64).and(0..1_000).opens_after(3).batch(100).one_of_all();
     rig.source = Arc::new(dealt);
     let (_running, mut hand) = rig.start(0, 2).await;
@@ -646,7 +647,7 @@ async fn what_a_broker_deals_out_is_read_once_the_sink_was_asked_where_it_stands
     hears(&mut hand, &["opened 1", "reopen with "]).await;
     settle_down().await;
     assert!(hand.exits[0].try_recv().is_err(), "others may have read on since the sink was asked");
-    hand.order(Order::Open { epoch: 6, held: None, had: vec![Partition::new(P0)] });
+    hand.order(Order::Open { epoch: 6, held: None, claimed: vec![Partition::new(P0)] });
     hears(&mut hand, &["opened 1"]).await;
     assert!(matches!(hand.exits[0].recv().await, Some(Left::Gone)));
     for _ in 0..3 {

@@ -50,14 +50,14 @@ struct Anchor {
 
 struct Ask {
     epoch: u64,
-    /// The question to the sink, and whether nothing of older epochs was on its way when it was asked: only then does the
-    /// answer tell of all that ever passed of them.
+    /// The question to the sink, and whether nothing was on its way of older epochs, or of what it has claimed, when it was
+    /// asked: only then does the answer tell of all that ever passed of them.
     settling: Option<(u64, bool)>,
     /// When the sink is asked, even if what came of older epochs is still on its way: it may hold what it can't commit.
     at: Duration,
 }
 
-/// How long an answer waits for what came of older epochs to settle before the sink is asked to see to that.
+/// How long an answer waits for what came of that to settle before the sink is asked to see to it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A hold of a part here.

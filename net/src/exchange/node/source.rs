@@ -19,6 +19,8 @@ pub(super) struct Source {
     pub(super) here: bool,
     /// Whether its broker moves it when this instance gives it up.
     movable: bool,
+    /// Whether it claims what it has before it asks where to begin.
+    claims_first: bool,
     pub(super) state: State,
     /// How often it was opened.
     opened: u64,
@@ -26,7 +28,7 @@ pub(super) struct Source {
     pub(super) stopped: bool,
     /// The runtime was told so since it was opened.
     pub(super) draining: bool,
-    /// What it has, as the runtime has said last.
+    /// What it has, as the runtime has said last: while it is not open, the broker may have given it to others.
     partitions: Vec<Partition>,
     /// What it has given up since it was opened.
     pub(super) gave_up: BTreeSet<Partition>,
@@ -58,6 +60,7 @@ impl Source {
         Self {
             here: place.on.contains(&me),
             movable: place.movable,
+            claims_first: place.claims_first,
             state: State::Closed,
             opened: 0,
             stopped: false,
@@ -192,16 +195,15 @@ impl Node {
     /// Asks the anchors (or one of them) where to begin. Where a sink says that, what is claimed before it does is nobody
     /// else's from then on: it stands there for good.
     fn ask(&mut self, epoch: u64, only: Option<PeerId>) {
-        self.claim_at(epoch, only, &self.had());
+        self.claim_at(epoch, only, &self.claimed_first());
         for peer in self.anchoring(only) {
             self.tell(peer, Message::Ask { epoch });
         }
     }
 
-    /// What the source had before it opens, where its broker deals it out and the sink says where it stands.
-    fn had(&self) -> Vec<Partition> {
-        let counts = self.source.movable && self.hops.last().is_some_and(|hop| hop.positions);
-        if counts { self.source.partitions.clone() } else { Vec::new() }
+    /// What the source claims before it opens.
+    fn claimed_first(&self) -> Vec<Partition> {
+        if self.source.claims_first { self.source.partitions.clone() } else { Vec::new() }
     }
 
     /// An anchor has answered.
@@ -225,12 +227,12 @@ impl Node {
         if !waiting.is_empty() {
             return;
         }
-        let (against, held, had) = (std::mem::take(against), held.take(), self.had());
+        let (against, held, claimed) = (std::mem::take(against), held.take(), self.claimed_first());
         self.source.state = State::Opening { epoch, against };
         self.source.draining = false;
         self.source.gave_up.clear();
         tracing::info!(epoch, "the source opens");
-        self.order(Order::Open { epoch, held, had });
+        self.order(Order::Open { epoch, held, claimed });
     }
 
     /// The runtime has opened the source, with these partitions.
@@ -287,7 +289,7 @@ impl Node {
         }
     }
 
-    /// The instances that have anchors, or this one if it does.
+    /// The instances that have anchors; with `only`, that one of them.
     fn anchoring(&self, only: Option<PeerId>) -> BTreeSet<PeerId> {
         let peers = self.anchors.all.iter().map(|&(_, peer)| peer);
         peers.filter(|&peer| only.is_none_or(|only| only == peer)).collect()
@@ -334,6 +336,8 @@ impl Node {
             let against = std::mem::take(against);
             let paused = self.source.draining && !self.ending.is_limited();
             self.source.state = State::Committed { against, paused };
+            // It is closed.
+            self.source.partitions.clear();
         }
     }
 

@@ -123,7 +123,7 @@ impl World {
         self.epoch += 1_000;
         let (send, local) = mpsc::unbounded_channel();
         let names = (0..self.at.len()).map(|peer| format!("i{peer}")).collect();
-        let source = SourcePlace { on: vec![0], movable: false };
+        let source = SourcePlace { on: vec![0], movable: false, claims_first: false };
         let limits = Limits { window: 3_000, room: 3_000, ..Limits::default() };
         let me = Self::hello(at, self.epoch);
         let setup = Setup { me, names, hops: self.hops.clone(), source, limits, local: send.clone() };
@@ -728,7 +728,7 @@ fn movable() -> World {
     let mut world = World::new(3);
     world.kill(0);
     world.start(0);
-    world.instance(0).node.source = Source::new(&SourcePlace { on: vec![0], movable: true }, 0);
+    world.instance(0).node.source = Source::new(&SourcePlace { on: vec![0], movable: true, claims_first: false }, 0);
     world.run();
     assert_eq!(world.instance(0).orders, ["open"]);
     world.emit(5);

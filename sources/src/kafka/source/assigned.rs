@@ -120,6 +120,14 @@ impl<T: Form> KafkaSource<T> {
         }
     }
 
+    /// Where a partition is held, if the group has not committed that: what lies before it is durable, and nothing of it comes
+    /// again that would bring the group there.
+    fn held_ahead(&self, begin: &Begin) -> Option<i64> {
+        let is_behind = begin.committed.as_ref().is_none_or(|committed| committed.offset < begin.offset);
+        let held = self.held_of(&begin.place).ok().flatten();
+        held.filter(|_| is_behind).map(|_| begin.offset)
+    }
+
     /// Reads partitions that are assigned already.
     pub(super) fn read_from(&mut self, begins: Vec<Begin>) -> Result<()> {
         let queues = self.queues(&begins)?;
@@ -147,7 +155,9 @@ impl<T: Form> KafkaSource<T> {
             tracing::info!(topic = begin.place.topic, partition = begin.place.partition, begin = ?begin.from, "reads");
             self.known.first.remove(&begin.place);
             begin.end = self.known.floors.entry(begin.place.clone()).or_insert_with(|| begin.floor()).end;
-            let reading = Reading::new(self.next_id, begin, queue, self.known.cluster.clone());
+            let ahead = self.held_ahead(&begin);
+            let mut reading = Reading::new(self.next_id, begin, queue, self.known.cluster.clone());
+            reading.wanted = ahead.unwrap_or(reading.wanted);
             self.next_id += 1;
             self.ready.push_back(Event::Opened(reading.name.clone()));
             self.open.push(reading);

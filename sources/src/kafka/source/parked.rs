@@ -10,6 +10,7 @@ use crate::kafka::begin;
 use crate::kafka::form::Form;
 use crate::kafka::inbox::Notice;
 use crate::kafka::member::Member;
+use crate::kafka::orphans::Orphans;
 
 /// What the next source takes up, when one was dropped and not closed.
 pub(super) struct Parked {
@@ -19,12 +20,14 @@ pub(super) struct Parked {
     reading: Vec<Place>,
     waiting: Vec<Place>,
     revoking: VecDeque<Revoking>,
+    orphans: Orphans,
 }
 
 impl<T: Form> KafkaSource<T> {
     /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
     pub(super) async fn take_up(&mut self, parked: Parked) -> Result<()> {
-        let Parked { member, assigned, reading, waiting, revoking } = parked;
+        let Parked { member, assigned, reading, waiting, revoking, orphans } = parked;
+        self.orphans = orphans;
         // Where something fails, it is parked again with all that it has.
         (self.assigned, self.waiting, self.revoking, self.parked_with) = (assigned, waiting, revoking, reading);
         self.joined(member);
@@ -90,6 +93,7 @@ impl<T: Form> Drop for KafkaSource<T> {
                 reading,
                 waiting: std::mem::take(&mut self.waiting),
                 revoking: std::mem::take(&mut self.revoking),
+                orphans: std::mem::take(&mut self.orphans),
             }));
         }
     }

@@ -308,7 +308,7 @@ async fn cut_off(cut: Cut, running: &Running, hand: &mut Hand) {
                     // The sink has lost something, and it doesn't get it again.
                     let key = Key { pipeline: "numbers".into(), stage: "SCRIPT".into(), partition: Partition::new(P0) };
                     let held = Some(vec![Checkpoint { key, position: number(950) }]);
-                    hand.order(Order::Open { epoch: 6, held, had: Vec::new() });
+                    hand.order(Order::Open { epoch: 6, held, claimed: Vec::new() });
                     hears(hand, &["opened 1"]).await;
                     assert_eq!(hand.sent(0).await.0.len(), 50);
                 }

@@ -231,6 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_owned_is_refused() {
+        let of = |role, by_role: &[(&'static str, &str)]| {
+            OWNED.iter().chain(by_role).map(|(name, _)| (role, *name)).collect::<Vec<_>>()
+        };
+        let all = [of(Role::Consumer, &OWNED_BY_SOURCE), of(Role::Producer, &OWNED_BY_SINK)].concat();
+        for (role, name) in all {
+            let wrong = Cluster::new("a:1").property(name, "x").check(role);
+            assert!(wrong.len() == 1 && wrong[0].contains(&format!("`{name}`")), "{name}: {wrong:?}");
+        }
+    }
+
+    #[test]
     fn everything_else_passes_and_what_the_library_does_not_take_is_said_without_secrets() {
         let usual = Cluster::new("a:1")
             .property("security.protocol", "sasl_ssl")

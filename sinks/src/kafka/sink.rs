@@ -14,6 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use tokio::time::timeout;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::admin::settings;
 use super::config::{Kept, Topic};
@@ -258,7 +259,7 @@ impl<T: Form> KafkaSink<T> {
         let name = format!("millstream.{pipeline}.{stage}");
         match positions {
             Positions::Topic(_) => {
-                let input = input.iter().map(|input| input.chars().take(NAMED).collect());
+                let input = input.iter().map(|input| shortened(input));
                 let instance = instance.iter().map(ToString::to_string);
                 input.chain(instance).fold(name, |name, part: String| format!("{name}.{part}"))
             }
@@ -553,4 +554,26 @@ fn now() -> i64 {
 /// Kafka's milliseconds, for a time that the source has said.
 fn event_millis(time: EventTime) -> Option<i64> {
     (!time.ingested).then(|| time.micros.div_euclid(1_000))
+}
+
+/// As much of an input as names transactions; one that is longer is told from others that begin alike by a hash of it all.
+fn shortened(input: &str) -> String {
+    match input.char_indices().nth(NAMED) {
+        None => input.to_owned(),
+        Some((end, _)) => format!("{}.{:016x}", &input[..end], xxh3_64(input.as_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_inputs_that_begin_alike_name_their_transactions_otherwise() {
+        assert_eq!(shortened("/data/a.txt"), "/data/a.txt");
+        let long = |end: &str| shortened(&format!("{}{end}", "ä".repeat(NAMED)));
+        assert_eq!(long(""), "ä".repeat(NAMED));
+        assert_ne!(long("a"), long("b"));
+        assert_eq!(long("a").chars().count(), NAMED + 17);
+    }
 }

@@ -163,7 +163,7 @@ impl<T> Topics<T> {
     /// Where partitions begin that neither the sink nor the state folder holds a position of. Default:
     /// `Start::Committed(Fallback::Earliest)`, so that nothing is left out that nobody asked to be. What is said here
     /// counts for the partitions that are there when the run begins; those that come later begin where the group has
-    /// committed, or else with their first record.
+    /// committed, or else with their first record; with the first of that time or later, where it names a time.
     #[must_use]
     pub fn start(mut self, start: Start) -> Self {
         self.start = start;

@@ -15,7 +15,7 @@
 //! opened    one partition that is being read
 //! form      what becomes of a message
 //! marks     where the records of a batch stand
-//! rest      whether the group is at rest
+//! rest      whether the group is at rest; resting, what a member knows of that
 //! orphans   partitions that a group has forgotten
 //! source    what the engine asks for; within it assigned and revoked, what the group gives and takes away, commits, and
 //!           parked, what one source leaves to the next
@@ -33,6 +33,7 @@ mod member;
 mod opened;
 mod orphans;
 mod rest;
+mod resting;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! Whether the group is at rest: nobody gives partitions back or waits for some, and each that is to be read has its
-//! member. Asks the brokers, and so blocks its thread.
+//! [`Rest`]: whether the group is at rest: nobody gives partitions back or waits for some, and each that is to be read has
+//! its member. Asks the brokers, and so blocks its thread.
 //!
 //! What a member of a group says of itself, and what its leader has assigned to it, are bytes that the group's brokers
 //! keep and don't read (strings have a length of 16 bits, lists one of 32, all big-endian):
@@ -12,21 +12,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use millstream_net::kafka::{Answer, Place};
+use millstream_net::kafka::Place;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use tokio::time::Instant;
 
 use super::inbox::Context;
-use super::member::Member;
 
 /// How long an answer of the brokers is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long after one answer the group is looked at again.
-const AGAIN: Duration = Duration::from_millis(200);
-
-/// How long a group has to have said nothing to be taken for at rest, where that can't be looked at.
-const QUIET: Duration = Duration::from_secs(10);
 
 /// What the group does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,53 +32,6 @@ pub(super) enum Rest {
     Orphaned,
     /// The brokers don't say it: they can't be asked, or it is a group of the protocol in which they assign.
     Untold,
-}
-
-/// What this member knows of it.
-pub(super) struct Resting {
-    rests: bool,
-    asked: Option<Answer<Rest>>,
-    again: Option<Instant>,
-    /// When the group has said something last.
-    since: Instant,
-}
-
-impl Resting {
-    /// The group has just said something: what was known of it is past.
-    pub(super) fn new() -> Self {
-        Self { rests: false, asked: None, again: None, since: Instant::now() }
-    }
-
-    /// Whether the group is known to be at rest. If not, that is asked for, about partitions of these topics (with how many
-    /// each has).
-    pub(super) fn find_out(&mut self, member: &Member, group: &str, known: &HashMap<String, i32>) -> bool {
-        let due = self.asked.is_none() && self.again.is_none_or(|again| again <= Instant::now());
-        if !self.rests && due {
-            let (group, known) = (group.to_owned(), known.clone());
-            self.asked = Some(member.ask(move |consumer| look(consumer, &group, &known)));
-        }
-        self.rests
-    }
-
-    /// When it is to be asked again.
-    pub(super) fn again(&self) -> Option<Instant> {
-        self.again.filter(|_| self.asked.is_none())
-    }
-
-    /// Waits for the answer to what was asked; for ever, if nothing was. May be dropped at any time.
-    pub(super) async fn heard(&mut self) {
-        let answer = match &mut self.asked {
-            Some(asked) => asked.await,
-            None => std::future::pending().await,
-        };
-        self.asked = None;
-        self.again = Some(Instant::now() + AGAIN);
-        self.rests = match answer.unwrap_or(Rest::Untold) {
-            Rest::Rests => true,
-            Rest::Moves | Rest::Orphaned => false,
-            Rest::Untold => self.since.elapsed() >= QUIET,
-        };
-    }
 }
 
 /// What the group does, about partitions of these topics (with how many each has).

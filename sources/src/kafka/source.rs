@@ -25,7 +25,7 @@ use super::known::Known;
 use super::member::Member;
 use super::opened::{Most, Reading};
 use super::orphans::{self, Orphans};
-use super::rest::Resting;
+use super::resting::Resting;
 use parked::Parked;
 use revoked::Revoking;
 

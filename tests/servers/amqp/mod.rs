@@ -25,3 +25,5 @@ mod tls;
 mod to_kafka;
 #[cfg(feature = "kafka")]
 mod transactions;
+#[cfg(feature = "kafka")]
+mod walk;

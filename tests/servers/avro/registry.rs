@@ -67,9 +67,12 @@ async fn what_is_registered_is_looked_up_and_read() {
     assert_eq!(u64::from(id), server.register("avro-round-value", EVERY), "the same schema has the same id");
     // Another registry knows nothing yet: it looks up what is there.
     let fresh = avro::Registry::at(server.url());
-    assert!(encoded(&fresh.writing(subject, &schema)).await.expect("it is there") == records);
+    assert!(encoded(&fresh.writing(subject.clone(), &schema)).await.expect("it is there") == records);
+    let by_version = fresh.schema("avro-round-value", Some(1)).expect("version 1");
+    assert_eq!(by_version.name(), Some("test.Every"));
+    assert!(encoded(&fresh.writing(subject.clone(), &by_version)).await.expect("it is there") == records);
+    assert!(encoded(&fresh.writing_latest(subject)).await.expect("it is there") == records);
     assert!(json_of(decoded(records, &fresh.reading()).await) == wanted());
-    assert_eq!(fresh.schema("avro-round-value", Some(1)).expect("version 1").name(), Some("test.Every"));
     assert_eq!(fresh.schema("avro-round-value", None).expect("the latest").fingerprint(), schema.fingerprint());
     let missing = fresh.schema("avro-nothing-value", None).expect_err("no such subject");
     assert!(missing.to_string().contains("avro-nothing-value"), "{missing}");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use millstream::kafka::{Message, Start, Topic, Topics};
 use millstream::prelude::*;
+use millstream::runtime::Summary;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -374,6 +375,25 @@ fn a_member_whose_sink_stalls_gives_its_partitions_back_in_time() {
     until("all records", || first.count() + other.count() >= 400);
     let first = first.drain();
     told!("stalled: {} records, the other {}", first.len(), other.count());
+    all_of(400, [first, other.drain()].concat());
+}
+
+#[test]
+fn what_settles_once_its_partition_is_anothers_is_dropped_and_counted() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let from = topic(kafka, "from");
+    fill_numbers(&kafka.brokers(), &from, 0..400);
+    let topics = Topics::new(kafka.brokers(), [&*from], unique("group")).batch_records(10);
+    let topics = topics.revoke_wait(Duration::from_secs(2)).property("heartbeat.interval.ms", "300");
+    let (first, taken, passes) = Reading::holding(&topics, 400);
+    until("the first to hold all", || taken.load(Ordering::SeqCst) == 400);
+    let other = Reading::start(&topics, 10_000);
+    until("the other to take over", || other.count() == 200);
+    passes.add_permits(400);
+    until("the first to be done", || first.count() >= 200);
+    let (first, Summary { late, .. }) = first.drain_with();
+    told!("held: {} records passed the first, {late} acknowledged too late, {} the other", first.len(), other.count());
+    assert_eq!(late, 200);
     all_of(400, [first, other.drain()].concat());
 }
 

@@ -1,12 +1,14 @@
 //! [`Reading`]: a run that reads numbers as a member of a group, while a test does something about it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use millstream::kafka::Topics;
 use millstream::prelude::*;
+use millstream::runtime::Summary;
+use tokio::sync::Semaphore;
 
 use super::client::{PATIENCE, until};
 
@@ -45,6 +47,23 @@ impl Reading {
         (reading, passes)
     }
 
+    /// One that takes so many records and passes one for each permit, while its source is served; and how many it has taken.
+    pub(crate) fn holding(topics: &Topics, records: usize) -> (Self, Arc<AtomicUsize>, Arc<Semaphore>) {
+        let (taken, passes) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (taking, passing) = (taken.clone(), passes.clone());
+        let out = Collect::<Bytes>::new();
+        let seen = out.collected();
+        let pipeline = Pipeline::source(topics.clone()).map_async(records, move |value: Bytes| {
+            taking.fetch_add(1, Ordering::SeqCst);
+            let passing = passing.clone();
+            async move {
+                passing.acquire().await.expect("it is not closed").forget();
+                value
+            }
+        });
+        (Self::of(pipeline.sink(out), move || seen.values()), taken, passes)
+    }
+
     /// What a test declares, run with these settings; what it reads goes elsewhere.
     pub(crate) fn run(pipeline: Pipeline, settings: Settings) -> Self {
         Self::begin(pipeline, settings, Vec::new)
@@ -80,8 +99,18 @@ impl Reading {
 
     /// What it has read, once it has ended.
     pub(crate) fn ends(self) -> Vec<u64> {
+        self.ends_with().0
+    }
+
+    /// What it has read, once it was asked to end, and what is said of it.
+    pub(crate) fn drain_with(self) -> (Vec<u64>, Summary) {
+        self.running.drain();
+        self.ends_with()
+    }
+
+    fn ends_with(self) -> (Vec<u64>, Summary) {
         let ended = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.running.join()).await });
-        ended.expect("it ends").expect("it ends well");
-        (self.seen)()
+        let summary = ended.expect("it ends").expect("it ends well");
+        ((self.seen)(), summary)
     }
 }

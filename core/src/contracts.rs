@@ -29,6 +29,7 @@ pub use exchange::{
     Report, Roll, SourcePlace, Traffic,
 };
 pub use framing::{Framer, Framing, FramingError, Refused, Scan, Seam, Unpacked, Writer};
+pub use guard::guarded;
 pub(crate) use guard::{each_row, each_row_with, mistyped};
 pub use letter::{FromLetter, Letter, LetterForm};
 pub use link::{Hello, Lane, LinkEvent, Links, Network, PeerId};

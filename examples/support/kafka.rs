@@ -1,5 +1,10 @@
 //! The flags that say how a Kafka cluster is reached: `--brokers`, `--property`.
 
+use std::ffi::OsStr;
+
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command};
 use millstream::kafka::{Cluster, Topics};
 
 /// How a Kafka cluster is reached.
@@ -10,7 +15,7 @@ pub(crate) struct Brokers {
     brokers: String,
     /// A property of the client library, such as security.protocol=SSL or ssl.ca.location=FILE; may be given several
     /// times
-    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = property)]
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = Property)]
     properties: Vec<(String, String)>,
 }
 
@@ -45,7 +50,19 @@ impl Group {
     }
 }
 
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+/// NAME=VALUE. What is no such is not repeated: it may hold a password.
+#[derive(Clone)]
+struct Property;
+
+impl TypedValueParser for Property {
+    type Value = (String, String);
+
+    fn parse_ref(&self, _: &Command, _: Option<&Arg>, text: &OsStr) -> Result<Self::Value, clap::Error> {
+        let split = text.to_str().and_then(|text| text.split_once('='));
+        let (name, value) = split.ok_or_else(|| {
+            let message = "a --property that is not NAME=VALUE, such as security.protocol=SSL (it isn't shown)\n";
+            clap::Error::raw(ErrorKind::ValueValidation, message)
+        })?;
+        Ok((name.to_owned(), value.to_owned()))
+    }
 }

@@ -233,6 +233,15 @@ async fn a_letter_that_fails_late_is_not_taken_for_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_letter_of_which_its_sink_says_nothing_is_not_taken_for_written() {
+    let ledger = Ledger::new();
+    let letters = ScriptSink::<Bytes>::new(&ledger, "letters").loses(|_| true);
+    let error = fails(fails_late(&ledger, Cause::Record, OnError::dead_letter(letters))).await;
+    assert!(error.message().contains("has not said of each"), "{error}");
+    assert!(ledger.saved("p0").unwrap_or_default() <= 42);
+}
+
+#[tokio::test(start_paused = true)]
 async fn once_a_letter_could_not_be_written_none_is_tried_again_and_nothing_is_given_back_while_it_runs() {
     let (ledger, tries) = (Ledger::new(), Arc::new(AtomicU32::new(0)));
     let counts = tries.clone();

@@ -294,6 +294,17 @@ fn what_makes_no_sense_is_refused_before_anything_is_done() {
     }
 }
 
+#[cfg(feature = "kafka")]
+#[test]
+fn a_property_that_is_none_is_not_repeated() {
+    for property in ["sasl.password:hunter2", "hunter2"] {
+        let flags = ["--brokers", "a:1", "--from", "a", "--to", "b", "--group", "g", "--property", property];
+        let ran = run("kafka_to_kafka", &flags);
+        assert_eq!(ran.code, Some(2), "{}", ran.err);
+        assert!(ran.err.contains("NAME=VALUE") && !ran.err.contains("hunter2"), "{}", ran.err);
+    }
+}
+
 #[test]
 fn flags_are_only_where_they_act() {
     for (name, flag) in

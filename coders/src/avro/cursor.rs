@@ -71,6 +71,11 @@ impl std::error::Error for Flaw {}
 /// of its records, wherever they lie. A schema of a few kilobytes can ask for more of them than memory holds.
 const EMPTY: usize = 1 << 12;
 
+/// How many bytes of names (of fields, and symbols of enums) generic values may have for each byte of a datum, and beyond
+/// that. Each value has its own, and a schema from outside names them as it likes.
+const NAMES: usize = 64;
+const SOME_NAMES: usize = 1 << 20;
+
 /// A place in a datum, and what may still come of it.
 #[derive(Clone)]
 pub(crate) struct Cursor<'a> {
@@ -82,12 +87,15 @@ pub(crate) struct Cursor<'a> {
     /// How many more items arrays and maps may have, and records fields that take no byte. An item takes a byte, unless
     /// it is of a type that takes none.
     parts: usize,
+    /// How many more bytes their names may have.
+    names: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// At the beginning of these bytes, which may nest `depth` deep.
     pub(crate) fn new(data: &'a [u8], depth: usize) -> Self {
-        Self { data, at: 0, depth, most_depth: depth, parts: data.len().saturating_add(EMPTY) }
+        let names = data.len().saturating_mul(NAMES).saturating_add(SOME_NAMES);
+        Self { data, at: 0, depth, most_depth: depth, parts: data.len().saturating_add(EMPTY), names }
     }
 
     /// How many bytes have been read.
@@ -340,6 +348,28 @@ impl<'a> Cursor<'a> {
             }
             None => Err(self.too_many()),
         }
+    }
+
+    /// A value is about to get names of so many bytes.
+    #[inline]
+    pub(crate) fn names(&mut self, bytes: usize) -> Result<()> {
+        match self.names.checked_sub(bytes) {
+            Some(left) => {
+                self.names = left;
+                Ok(())
+            }
+            None => Err(self.too_long_names()),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn too_long_names(&self) -> Box<Flaw> {
+        Flaw::new(format!(
+            "expected the names of fields and symbols to come to at most {NAMES} bytes for each byte of the datum, beyond \
+             {SOME_NAMES}, found more: such a schema is not followed; read it as a serde type, which has no names in its values"
+        ))
+        .at(self.at)
     }
 
     /// A datum ends here, and what lies behind it is of others: it can't account for what this one has.

@@ -29,6 +29,7 @@ pub(crate) fn fill(plan: &Plan, id: StepId, from: &mut Cursor<'_>, value: &mut V
         Step::Fixed(size, give) => *value = fixed(from.take(*size)?, *give, from)?,
         Step::Enum(symbols) => {
             let (number, symbol) = symbol(symbols, from)?;
+            from.names(symbol.len())?;
             match value {
                 Value::Enum(was, text) => {
                     *was = number;
@@ -81,12 +82,14 @@ fn branch(plan: &Plan, index: u32, inner: StepId, from: &mut Cursor<'_>, value: 
 
 fn record(plan: &Plan, record: &Record, from: &mut Cursor<'_>, value: &mut Value) -> Result<()> {
     if !matches!(value, Value::Record(fields) if fields.len() == record.names.len()) {
+        from.names(record.names.iter().map(|name| name.len()).sum())?;
         *value = Value::Record(record.names.iter().map(|name| (name.clone(), Value::Null)).collect());
     }
     let Value::Record(fields) = value else { return Ok(()) };
     let mut field = |at: usize, step, from: &mut Cursor<'_>| {
         let ((was, field), name) = (&mut fields[at], &record.names[at]);
         if was != name {
+            from.names(name.len())?;
             was.clone_from(name);
         }
         let before = from.at();

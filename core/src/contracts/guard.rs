@@ -1,9 +1,14 @@
-//! Runs a loop over rows and survives the panics of its body.
+//! Runs what users have written, and survives its panics.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Faults, Panicked, Rows};
+
+/// Runs what a user has written for one record, in a sink: a panic is that record's failure.
+pub fn guarded<R>(run: impl FnOnce() -> R) -> Result<R, Panicked> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(Panicked::new)
+}
 
 /// Calls `body` with each living row, in order; a row whose call panics becomes a fault, and the loop goes on behind it.
 #[inline]

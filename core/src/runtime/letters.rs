@@ -1,7 +1,7 @@
 //! Dead letters: written and made durable before the record settles.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -98,16 +98,20 @@ impl Letterbox {
         let batch = batch(letters, self.factory.letters().column(letters)?);
         let mut sink = self.sink.lock().await;
         let OpenSink { sink, failures } = self.opened(&mut sink).await?;
-        let mut ticket = Some(Ticket::new(Arc::new(Nobody), 0, 0..0));
+        let delivered = Arc::new(Delivered::default());
+        let mut ticket = Some(Ticket::new(delivered.clone(), 0, 0..letters.len() as u32));
         let written = sink.write(&batch, &mut ticket).await;
         written.map_err(undelivered)?;
         if self.is_joined() {
             return Ok(());
         }
         sink.flush().await.map_err(|error| error.in_stage("dead letters"))?;
-        match failures.try_recv() {
-            Ok(failure) => Err(failure.error.in_stage("dead letters")),
-            Err(_) => Ok(()),
+        if let Ok(failure) = failures.try_recv() {
+            return Err(failure.error.in_stage("dead letters"));
+        }
+        match ticket.is_none() && delivered.count() < letters.len() {
+            true => Err(Error::new(Cause::Bug, LOST).in_stage("dead letters")),
+            false => Ok(()),
         }
     }
 
@@ -173,11 +177,29 @@ fn batch(letters: &[Letter], column: Box<dyn AnyColumn>) -> Batch {
     Batch::new(Arc::new(shared), column)
 }
 
-/// Nobody waits for a letter's outcome but who wrote it.
-struct Nobody;
+/// A sink that says nothing of a letter when it has flushed has not written it.
+const LOST: &str = "the sink of dead letters has flushed, and has not said of each that it was delivered";
 
-impl Settle for Nobody {
-    fn settle(&self, _: u64, _: Range<u32>, _: Outcome) {}
+/// The letters that their sink has said to be delivered; only who wrote them waits for that.
+#[derive(Default)]
+struct Delivered(std::sync::Mutex<HashSet<u32>>);
+
+impl Delivered {
+    fn letters(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.letters().len()
+    }
+}
+
+impl Settle for Delivered {
+    fn settle(&self, _: u64, letters: Range<u32>, outcome: Outcome) {
+        if outcome == Outcome::Delivered {
+            self.letters().extend(letters);
+        }
+    }
     fn hold(&self, _: u64, _: u32) -> HoldId {
         HoldId(0)
     }

@@ -8,7 +8,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareO
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Confirmation, ErrorKind, ExchangeKind};
 use millstream_core::commit::Ticket;
-use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WAITS, WriteError};
+use millstream_core::contracts::{Cause, Checkpoint, Error, Result, Sink, SinkContext, WAITS, WriteError, guarded};
 use millstream_core::data::Records;
 use millstream_net::amqp::{Link, Refusal, Unfit, short, wrong};
 
@@ -178,13 +178,17 @@ impl<T: Record> ExchangeSink<T> {
     ) -> (Vec<Outgoing<'a>>, Option<(usize, Error)>) {
         let mut all = Vec::with_capacity(rows.len());
         for &row in rows {
-            match self.settings.outgoing(&self.usual, records.column(), row, || records.stamp(row).time) {
-                Ok(outgoing) => all.push(outgoing),
-                Err(unfit) => {
-                    let error = Error::new(Cause::Record, "the record can't be a message of AMQP").because(unfit);
-                    return (all, Some((row, error)));
+            let time = || records.stamp(row).time;
+            let error = || Error::new(Cause::Record, "the record can't be a message of AMQP");
+            let error = match guarded(|| self.settings.outgoing(&self.usual, records.column(), row, time)) {
+                Ok(Ok(outgoing)) => {
+                    all.push(outgoing);
+                    continue;
                 }
-            }
+                Ok(Err(unfit)) => error().because(unfit),
+                Err(panicked) => error().because(panicked),
+            };
+            return (all, Some((row, error)));
         }
         (all, None)
     }

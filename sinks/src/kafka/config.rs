@@ -49,7 +49,7 @@ pub(super) struct Kept {
     pub(super) name: OnceLock<String>,
     /// What the topic asks of its records, once that was asked for.
     pub(super) limits: OnceLock<Limits>,
-    pub(super) poison: Poison,
+    pub(super) poison: Arc<Poison>,
 }
 
 impl Kept {
@@ -248,12 +248,9 @@ impl<T: Form> Topic<T> {
             return Some(text.to_owned());
         }
         let idempotent = self.cluster.get("enable.idempotence") != Some("false");
-        (idempotent && !["all", "-1"].contains(&acks)).then(|| {
-            format!(
-                "`acks={acks}` with an idempotent producer: leave `acks` out, or set `enable.idempotence=false` as well, and \
-                 records may be lost, doubled and reordered"
-            )
-        })
+        let text = "an `acks` other than `all` with an idempotent producer: leave `acks` out, or set `enable.idempotence=false` \
+                    as well, and records may be lost, doubled and reordered";
+        (idempotent && !["all", "-1"].contains(&acks)).then(|| text.to_owned())
     }
 }
 

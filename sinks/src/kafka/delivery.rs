@@ -12,8 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
 use tokio::sync::Notify;
 
-use super::config::Kept;
-use super::poison::{Identity, Verdict};
+use super::poison::{Identity, Poison, Verdict};
 
 /// Names a row that is under way: the number of its batch, and its place in it. It is what librdkafka hands back with its
 /// report, as one number; rows don't count past 2^32, nor do batches that are under way at the same time.
@@ -90,7 +89,7 @@ struct State {
     /// Topics of records, in transactions, of which some were delivered.
     good: HashSet<String>,
     /// In transactions: whom to remember when one breaks.
-    kept: Option<Arc<Kept>>,
+    poison: Option<Arc<Poison>>,
 }
 
 /// A batch that is under way.
@@ -142,9 +141,9 @@ impl Deliveries {
         self.hears.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Rows are sent in transactions from now on.
-    pub(super) fn in_transactions(&self, kept: &Arc<Kept>) {
-        self.state().kept = Some(kept.clone());
+    /// Rows are sent in transactions from now on; what breaks one is remembered there.
+    pub(super) fn in_transactions(&self, poison: &Arc<Poison>) {
+        self.state().poison = Some(poison.clone());
     }
 
     /// A batch is about to be sent. Returns the number of its rows' names.
@@ -188,12 +187,12 @@ impl Deliveries {
     pub(super) fn tell(&self, id: RowId, told: Told, topic: Option<&str>) {
         let (mut state, by_record) = (self.state(), topic.is_some());
         if let (Some(topic), Told::Delivered) = (topic, &told)
-            && state.kept.is_some()
+            && state.poison.is_some()
             && !state.good.contains(topic)
         {
             state.good.insert(topic.to_owned());
         }
-        let told = match (told, &state.kept) {
+        let told = match (told, &state.poison) {
             (Told::Failed(error), Some(_)) => {
                 state.break_transaction(id, error, true, by_record);
                 Told::Delivered
@@ -211,7 +210,7 @@ impl Deliveries {
         match told {
             Told::Delivered => state.settle(id),
             Told::Failed(error) | Told::GivenUp { error, .. } => {
-                state.fail(id, error, by_record);
+                state.fail(id, why(error, by_record));
                 state.settle(id);
                 self.news.notify_one();
             }
@@ -232,11 +231,21 @@ impl Deliveries {
         }
     }
 
+    /// This row is not sent: its record can't be a message.
+    pub(super) fn refuse(&self, id: RowId, error: Error) {
+        let mut state = self.state();
+        state.fail(id, error);
+        state.settle(id);
+        state.finish();
+        drop(state);
+        self.news.notify_one();
+    }
+
     /// Nothing more can be sent by this client.
     pub(super) fn break_down(&self, error: KafkaError, reason: &str) {
         let mut state = self.state();
         let error = millstream_net::kafka::failed(format!("nothing more can be sent ({reason})"), error);
-        let error = if state.kept.is_some() { error.begin_anew() } else { error };
+        let error = if state.poison.is_some() { error.begin_anew() } else { error };
         state.fenced = true;
         state.broken.get_or_insert(error);
         self.sends.0.is_broken.store(true, SeqCst);
@@ -252,9 +261,9 @@ impl Deliveries {
         let is_any = state.blamed || !given_up.is_empty();
         // Who may write to a topic may do so with each of its records.
         let (good, other): (Vec<_>, Vec<_>) = given_up.into_iter().partition(|it| state.good.contains(&it.topic));
-        if let Some(kept) = &state.kept {
+        if let Some(poison) = &state.poison {
             for GivenUp { identity, alone, .. } in if other.is_empty() { good } else { other } {
-                kept.poison.remember(identity, if alone { Verdict::Guilty(code) } else { Verdict::Suspect });
+                poison.remember(identity, if alone { Verdict::Guilty(code) } else { Verdict::Suspect });
             }
         }
         is_any
@@ -332,8 +341,8 @@ impl State {
             self.broken.get_or_insert(Error::new(Cause::User, message).because(code).in_stage("dead letters"));
             return;
         }
-        if let (true, Some(kept), Some(identity)) = (own, self.kept.clone(), self.identity(id)) {
-            kept.poison.remember(identity, if alone { Verdict::Guilty(code) } else { Verdict::Suspect });
+        if let (true, Some(poison), Some(identity)) = (own, self.poison.clone(), self.identity(id)) {
+            poison.remember(identity, if alone { Verdict::Guilty(code) } else { Verdict::Suspect });
             self.blamed = true;
         }
         let what = "a transaction was broken by a record that was not delivered";
@@ -376,8 +385,7 @@ impl State {
         }
     }
 
-    fn fail(&mut self, id: RowId, error: KafkaError, by_record: bool) {
-        let error = why(error, by_record);
+    fn fail(&mut self, id: RowId, error: Error) {
         if error.cause() != Cause::Record {
             self.broken.get_or_insert(error);
             // What is left of the batch is abandoned: nobody knows what became of it.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use millstream_core::commit::Ticket;
-use millstream_core::contracts::{Cause, Checkpoint, CommitSoon, Error, Result, Sink, SinkContext, WriteError};
+use millstream_core::contracts::{
+    Cause, Checkpoint, CommitSoon, Error, Result, Sink, SinkContext, WriteError, guarded,
+};
 use millstream_core::data::{Bytes, Column as _, Data, EventTime, Records};
 use millstream_net::kafka::{Group, Header, failed};
 use rdkafka::Message as _;
@@ -96,7 +98,14 @@ impl<T: Form> Sink for KafkaSink<T> {
         let batch = self.deliveries.begin(ticket.take(), records.shared(), record_of_each(&records));
         let now = now();
         for row in 0..records.len() {
-            let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
+            let id = Deliveries::id(batch, row);
+            let ready = match self.ready(&records, row) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    self.deliveries.refuse(id, error);
+                    continue;
+                }
+            };
             match self.limits.may_refuse(&ready.measures(), now) {
                 true => self.send_by_itself(ready, id).await?,
                 false => self.send(ready, id).await?,
@@ -278,7 +287,7 @@ impl<T: Form> KafkaSink<T> {
         positions: Positions,
         pipeline: &str,
     ) -> Result<Vec<Checkpoint>> {
-        self.deliveries.in_transactions(&self.topic.kept);
+        self.deliveries.in_transactions(&self.topic.kept.poison);
         self.topic.kept.poison.comes_again();
         if let Positions::Group(group) = &positions {
             group.set_transactions(true);
@@ -314,7 +323,14 @@ impl<T: Form> KafkaSink<T> {
         let by_position = self.resumable && Identity::position(shared, records.record(0)).is_some();
         let now = now();
         for row in 0..records.len() {
-            let (ready, id) = (self.ready(&records, row), Deliveries::id(batch, row));
+            let id = Deliveries::id(batch, row);
+            let ready = match self.ready(&records, row) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    self.deliveries.leave_out(batch, row);
+                    return Err(WriteError::Row { row, error });
+                }
+            };
             let content = (!by_position).then(|| Identity::content(&ready));
             if let Some(content) = &content {
                 self.deliveries.known_by(batch, content.clone());
@@ -373,7 +389,7 @@ impl<T: Form> KafkaSink<T> {
         (self.deliveries, self.producer) = (line.deliveries.clone(), Some(producer.clone()));
         let batch = self.deliveries.begin_letters(records.shared(), record_of_each(records));
         for row in 0..records.len() {
-            self.send(self.ready(records, row), Deliveries::id(batch, row)).await?;
+            self.send(self.ready(records, row)?, Deliveries::id(batch, row)).await?;
         }
         self.whole()?;
         line.size.grow(records.len(), records.column().weight()).await;
@@ -438,8 +454,19 @@ impl<T: Form> KafkaSink<T> {
         }
     }
 
-    /// What a row is in Kafka.
-    fn ready<'a>(&'a self, records: &'a Records<'_, T::Column>, row: usize) -> Ready<'a> {
+    /// What a row is in Kafka, if its record can be a message.
+    fn ready<'a>(&'a self, records: &'a Records<'_, T::Column>, row: usize) -> Result<Ready<'a>> {
+        let what = "the record can't be a message of Kafka";
+        match guarded(|| self.made(records, row)) {
+            Ok(Ready { topic: Cow::Owned(topic), .. }) if topic.contains('\0') => {
+                Err(Error::new(Cause::Record, format!("{what}: its topic is {topic:?}, and no name has a NUL")))
+            }
+            Ok(ready) => Ok(ready),
+            Err(panicked) => Err(Error::new(Cause::Record, what).because(panicked)),
+        }
+    }
+
+    fn made<'a>(&'a self, records: &'a Records<'_, T::Column>, row: usize) -> Ready<'a> {
         let Topic { topic, topic_by, partition_by, key_by, headers_by, timestamp_by, .. } = &self.topic;
         let column = records.column();
         let view = T::view(column, row);

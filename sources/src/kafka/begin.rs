@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use millstream_core::contracts::{Cause, Error, Result};
+use millstream_core::contracts::{Cause, Error, Result, guarded};
 use millstream_net::kafka::{Place, failed, listed, partition_name};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -262,7 +262,8 @@ pub(super) fn offsets(list: &TopicPartitionList) -> Result<HashMap<Place, Stored
     for element in list.elements() {
         element.error().map_err(|error| failed("the group's offsets can't be told", error))?;
         if let Offset::Offset(offset) = element.offset() {
-            let mark = element.metadata().to_owned();
+            // Others may have left any bytes there, and the client panics where they are no text.
+            let mark = guarded(|| element.metadata().to_owned()).unwrap_or_default();
             found.insert(Place::new(element.topic(), element.partition()), Stored { offset, mark });
         }
     }

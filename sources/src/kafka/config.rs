@@ -79,7 +79,9 @@ pub enum Fallback {
     Fail,
 }
 
-/// What to do when records that are to be read next are gone, because the topic keeps records only for a time.
+/// What to do when records that are to be read next are gone: the topic keeps records only for a time, or was made anew, or a
+/// leader was lost with the last of them. A partition that goes on before what was read of it is read from there on, once
+/// what was read has settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired {
     /// An error that says so.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use millstream_core::contracts::Refused;
+use millstream_core::contracts::{Refused, guarded};
 use millstream_core::data::{Bytes, Data, Kv, KvColumn, Packed};
 use millstream_net::kafka::{Message, MessageColumn};
 use rdkafka::Message as _;
-use rdkafka::message::{BorrowedMessage, Headers as _};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _};
 
 /// What a Kafka source may give: values, keys and values, or whole messages.
 pub trait Form: Data + Clone + sealed::Sealed {
@@ -65,15 +65,25 @@ fn tombstone() -> Refused {
     Refused("the message is a tombstone, it has no value: read whole messages, by `.messages()`".into())
 }
 
+/// Brokers take any bytes for a header's name; the client gives it as text, and panics where it is none.
+fn unnamed(headers: &BorrowedHeaders) -> Option<Refused> {
+    let none = guarded(|| headers.iter().for_each(drop)).err();
+    none.map(|_| {
+        Refused("the name of one of its headers is not UTF-8: read values alone, without `.messages()`".into())
+    })
+}
+
 impl Form for Message {
     const WHAT: &'static str = "messages";
 
     fn append(column: &mut MessageColumn, message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Option<Refused> {
         let origin = MessageColumn::origin(topic, message.partition(), message.offset());
         let headers = message.headers();
+        let refused = headers.and_then(unnamed);
+        let headers = headers.filter(|_| refused.is_none());
         let headers = headers.iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value));
         column.append(message.key(), message.payload(), headers, message.timestamp().to_millis(), Some(origin));
-        None
+        refused
     }
 
     fn seal(column: &mut MessageColumn) {

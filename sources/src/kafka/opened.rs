@@ -31,7 +31,7 @@ pub(super) struct Reading {
     pub(super) wanted: i64,
     pub(super) stored: i64,
     /// Where it ends, if it does.
-    end: Option<i64>,
+    pub(super) end: Option<i64>,
     pub(super) at_end: bool,
     /// What is read first.
     first: Offset,
@@ -39,6 +39,41 @@ pub(super) struct Reading {
     undecided: bool,
     /// The end of what was committed is reached.
     waits: bool,
+    /// It was put back to where it is read: what comes of before that was on its way then.
+    put_back: bool,
+    pub(super) rewound: Rewound,
+}
+
+/// Whether a partition goes on before what was read of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rewound {
+    No,
+    /// It does so at this offset.
+    At(i64),
+    /// It was sought there.
+    Sought(i64),
+}
+
+impl Rewound {
+    pub(super) fn is_sought(self) -> bool {
+        matches!(self, Self::Sought(_))
+    }
+
+    /// Where it is to be sought.
+    pub(super) fn unsought(self) -> Option<i64> {
+        match self {
+            Self::At(offset) => Some(offset),
+            Self::No | Self::Sought(_) => None,
+        }
+    }
+
+    /// Where it goes on.
+    pub(super) fn offset(self) -> Option<i64> {
+        match self {
+            Self::At(offset) | Self::Sought(offset) => Some(offset),
+            Self::No => None,
+        }
+    }
 }
 
 /// What was taken from a partition's queue.
@@ -74,6 +109,8 @@ impl Reading {
             first,
             undecided: end.is_some_and(|end| stable < end),
             waits: false,
+            put_back: false,
+            rewound: Rewound::No,
         }
     }
 
@@ -86,7 +123,26 @@ impl Reading {
 
     /// All before its end is decided, and it is being read from where it stood.
     pub(super) fn decided(&mut self) {
-        (self.undecided, self.waits) = (false, false);
+        (self.undecided, self.waits, self.put_back) = (false, false, true);
+    }
+
+    /// It was sought where it goes on.
+    pub(super) fn sought(&mut self) {
+        if let Rewound::At(offset) = self.rewound {
+            self.rewound = Rewound::Sought(offset);
+        }
+    }
+
+    /// The record at `offset` comes, and some behind it were read: all that follows is others than those.
+    fn rewind(&mut self, offset: i64) {
+        tracing::warn!(
+            partition = %self.name,
+            read = self.emitted,
+            offset,
+            "goes on before what was read of it: its topic was made anew, or its end was lost with a leader. It is read from \
+             there on, once what was read has settled"
+        );
+        self.rewound = Rewound::At(offset);
     }
 
     /// Whether all that was emitted is known to be committed.
@@ -97,14 +153,22 @@ impl Reading {
     /// Takes what is there.
     pub(super) fn take<T: Form>(&mut self, most: Most) -> Taken<T> {
         let mut building = Building::<T>::default();
-        let mut error = None;
-        while !self.at_end && building.offsets.len() < most.records && building.bytes < most.bytes {
+        let (mut error, mut next) = (None, self.emitted);
+        while !self.at_end
+            && self.rewound == Rewound::No
+            && building.offsets.len() < most.records
+            && building.bytes < most.bytes
+        {
             match self.queue.poll(Duration::ZERO) {
                 Some(Ok(message)) if self.end.is_some_and(|end| message.offset() >= end) => self.at_end = true,
-                // It was on its way when the partition was put back.
-                Some(Ok(message)) if self.emitted.is_some_and(|emitted| message.offset() < emitted) => {}
+                Some(Ok(message)) if next.is_some_and(|next| message.offset() < next) => {
+                    if !self.put_back {
+                        self.rewind(message.offset());
+                    }
+                }
                 Some(Ok(message)) => {
                     building.add(&message, &self.topic);
+                    next = Some(message.offset() + 1);
                     self.at_end = self.end.is_some_and(|end| message.offset() + 1 >= end);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) if self.undecided => self.waits = true,
@@ -117,9 +181,7 @@ impl Reading {
             }
         }
         let chunk = building.finish(self);
-        if let Some(last) = building.offsets.last() {
-            self.emitted = Some(last + 1);
-        }
+        self.emitted = next;
         Taken { chunk, error }
     }
 }

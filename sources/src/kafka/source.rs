@@ -4,6 +4,7 @@ mod assigned;
 mod commits;
 mod parked;
 mod revoked;
+mod rewound;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use super::orphans::{self, Orphans};
 use super::resting::Resting;
 use parked::Parked;
 use revoked::Revoking;
+use rewound::Rewinding;
 
 /// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
 const FIRST: Duration = Duration::from_secs(3);
@@ -70,6 +72,8 @@ pub struct KafkaSource<T: Form> {
     orphans: Orphans,
     /// Whether transactions are open before the end.
     deciding: Deciding,
+    /// Partitions that go on before what was read of them.
+    rewinding: Rewinding,
     /// When a commit that failed is tried again.
     commit_again: Option<Instant>,
     /// An error that was found beside records: told after them.
@@ -111,6 +115,10 @@ impl<T: Form> Source for KafkaSource<T> {
             if let Some(event) = self.take_records()? {
                 return Ok(event);
             }
+            self.rewind_what_has_settled()?;
+            if !self.ready.is_empty() {
+                continue;
+            }
             if self.topics.until_end && self.is_at_end()? {
                 return Ok(Event::End);
             }
@@ -144,7 +152,7 @@ impl<T: Form> Source for KafkaSource<T> {
 
     async fn close(&mut self) -> Result<()> {
         // Where the end is, is of no interest any more.
-        (self.resting, self.deciding) = (Resting::new(), Deciding::default());
+        (self.resting, self.deciding, self.rewinding) = (Resting::new(), Deciding::default(), Rewinding::default());
         let committed = match self.member {
             Some(_) => timeout(LAST, self.all_committed()).await,
             None => Ok(Ok(())),
@@ -186,6 +194,7 @@ impl<T: Form> KafkaSource<T> {
             resting: Resting::new(),
             orphans: Orphans::default(),
             deciding: Deciding::default(),
+            rewinding: Rewinding::default(),
             commit_again: None,
             wrong: None,
         }
@@ -244,9 +253,9 @@ impl<T: Form> KafkaSource<T> {
     /// Waits until there may be something to do.
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
-        let again = [self.resting.again(), self.deciding.again(), self.orphans.again()];
+        let again = [self.resting.again(), self.deciding.again(), self.orphans.again(), self.rewinding.again];
         let until = again.into_iter().chain([self.commit_again, self.begin_again]).flatten().min();
-        let Self { beginning, committing, resting, deciding, orphans, .. } = self;
+        let Self { beginning, committing, resting, deciding, orphans, rewinding, .. } = self;
         tokio::select! {
             () = wake.notified() => Ok(()),
             committed = answered(committing) => {
@@ -265,6 +274,10 @@ impl<T: Form> KafkaSource<T> {
             },
             decided = deciding.heard() => {
                 self.open.iter_mut().filter(|it| decided.contains(&it.place)).for_each(Reading::decided);
+                Ok(())
+            }
+            sought = rewinding.heard() => {
+                self.open.iter_mut().filter(|it| sought.contains(&it.place)).for_each(Reading::sought);
                 Ok(())
             }
         }

@@ -79,6 +79,29 @@ fn a_message_that_is_returned_meets_the_policy() {
 }
 
 #[test]
+fn what_a_function_of_the_record_does_wrong_is_that_records_failure() {
+    let Some(broker) = RabbitMq::shared() else { return };
+    let client = Client::new(&broker.url());
+    let (queue, exchange) = place(&client);
+    let records = (0..RECORDS).map(|number| Bytes::from(number.to_string())).collect::<Vec<_>>();
+    let number = |body: &Bytes| std::str::from_utf8(body).ok().and_then(|text| text.parse().ok()).expect("a number");
+    let key = move |body: &Bytes| match strays(number(body)) {
+        true => panic!("there is no key for it"),
+        false => "good".to_owned(),
+    };
+    let letters = Collect::<Bytes>::new();
+    let buried = letters.collected();
+    let sink = Exchange::new(broker.url(), &exchange).routing_key_by(key).confirm_window(7);
+    let pipeline = Pipeline::source(List::new(records)).sink(sink).on_any_error(OnError::dead_letter(letters));
+    let summary = run(pipeline).expect("the others are published");
+    told!("functions: {RECORDS} records, {} buried", summary.dead_lettered);
+    assert_eq!((summary.dead_lettered, buried.len()), (3, 3));
+    let text = |letter: &Bytes| String::from_utf8_lossy(letter).contains("there is no key for it");
+    assert!(buried.values().iter().all(text), "it says why");
+    assert_eq!(numbers(&client, &queue), (0..RECORDS).filter(|number| !strays(*number)).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_message_that_is_returned_is_tried_again_in_order() {
     let Some(broker) = RabbitMq::shared() else { return };
     let client = Client::new(&broker.url());

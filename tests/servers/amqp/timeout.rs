@@ -52,6 +52,9 @@ fn a_message_that_takes_too_long_is_told_before_the_broker_closes_the_channel_an
         let all = || (0..RECORDS).all(|number| seen.values().contains(&number.to_string()));
         let again = || log.at("the broker is back").is_some() && broker.messages(&queue) == 0;
         until_within(Duration::from_secs(60), "all to arrive, and to be acknowledged", || all() && again()).await;
+        let name = format!("AMQP-QUEUE {queue}");
+        let known = || broker.connections().iter().any(|one| one.named.as_ref() == Some(&name));
+        until_within(Duration::from_secs(60), "the connection to be listed by its name", known).await;
         running.drain();
         running.ended().await.expect("it drains")
     });

@@ -1,6 +1,9 @@
 //! Records that can't be delivered meet the stage's policy, and no other does.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 
 use bytes::Bytes;
 use millstream::declare::OnError;
@@ -148,6 +151,25 @@ fn letters_of_a_stage_before_the_sink_are_in_its_transactions_and_one_that_is_re
     assert_eq!(texts(kafka, &small).len(), 0);
 }
 
+#[test]
+fn a_letter_that_its_topic_refuses_ends_the_run_and_its_record_is_not_committed() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (copying, small) = (Copying::new(kafka), unique("small"));
+    kafka.add_topic(&small, 1, &[("max.message.bytes", "100")]);
+    let read = Topics::new(kafka.brokers(), [&*copying.from], &*copying.group).until_end().batch_records(7);
+    let checks = |value: Bytes| if number_of(&value) % 10 == 3 { Err(Spoilt) } else { Ok(value) };
+    let out = Collect::<Bytes>::new();
+    let seen = out.collected();
+    let policy = OnError::dead_letter(Topic::new(kafka.brokers(), &small));
+    let ended = run(Pipeline::source(read).try_map(checks).sink(out).on_any_error(policy));
+    let error = ended.expect_err("the letters are too large for their topic").to_string();
+    let committed = kafka.committed(&copying.group, &copying.from, 0);
+    told!("letters that are refused: {} records passed, {committed:?} committed: {error}", seen.len());
+    assert!(error.starts_with("dead letters: ") && error.contains("max.message.bytes"), "{error}");
+    assert!(committed.is_none_or(|committed| committed <= 3), "{committed:?} is committed, and has no letter");
+    assert_eq!(texts(kafka, &small).len(), 0);
+}
+
 /// Where the record of a letter was read.
 pub(super) fn offset_of(letter: &str) -> u64 {
     let offset = letter.split("offset ").nth(1).and_then(|rest| rest.split('"').next());
@@ -225,6 +247,63 @@ fn what_the_client_itself_refuses_is_not_taken_for_delivered() {
             ended => panic!("{ended:?}"),
         }
     }
+}
+
+#[test]
+fn what_a_function_of_the_record_does_wrong_is_that_records_failure() {
+    let Some(kafka) = Kafka::shared() else { return };
+    for exactly_once in [false, true] {
+        let copying = Copying::new(kafka);
+        let to = copying.to.clone();
+        let topic = move |value: &Bytes| match number_of(value) % 100 {
+            10 => panic!("there is no topic for it"),
+            20 => format!("{to}\0"),
+            _ => to.clone(),
+        };
+        let read = Topics::new(kafka.brokers(), [&*copying.from], &*copying.group).until_end();
+        let small = |value: &Bytes| !is_large(number_of(value));
+        let write = Topic::new(kafka.brokers(), &copying.to).topic_by(topic);
+        let write = if exactly_once { write.exactly_once() } else { write };
+        let letters = Collect::<Bytes>::new();
+        let buried = letters.collected();
+        let pipeline = Pipeline::called("functions").source(read).filter(small).sink(write);
+        run(pipeline.on_any_error(OnError::dead_letter(letters))).expect("it ends well");
+        let letters: Vec<_> =
+            buried.values().iter().map(|letter| String::from_utf8_lossy(letter).into_owned()).collect();
+        told!("functions, exactly once: {exactly_once}: {}", letters.join(" "));
+        let offsets: BTreeSet<_> = letters.iter().map(|letter| offset_of(letter)).collect();
+        assert_eq!(Vec::from_iter(offsets), [10, 20, 110, 120, 210, 220]);
+        assert!(letters.iter().any(|letter| letter.contains("there is no topic for it")), "it says why");
+        assert!(letters.iter().any(|letter| letter.contains("no name has a NUL")), "it says why");
+        let wanted = |number: &u64| ![10, 20, 50].contains(&(number % 100));
+        assert_eq!(copying.found(kafka), (0..RECORDS).filter(wanted).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_message_with_a_header_of_no_text_meets_the_policy() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (copying, count) = (Copying::new(kafka), RECORDS as usize);
+    let Some(mut kcat) = kafka.kcat(&["-P", "-t", &copying.from, "-p", "0", "-H"]) else { return };
+    kcat.arg(OsStr::from_bytes(b"caf\xe9=1")).stdin(std::process::Stdio::piped());
+    let mut kcat = kcat.spawn().expect("it is installed");
+    kcat.stdin.take().expect("it is piped").write_all(b"300 odd\n").expect("it reads");
+    assert!(kcat.wait().expect("it ends").success());
+    fill(&kafka.brokers(), &copying.from, vec![(0, Message::new("301 "))]);
+    let read = |policy: OnError| {
+        let out = Collect::<Message>::new();
+        let seen = out.collected();
+        let read = Topics::new(kafka.brokers(), [&*copying.from], unique("group")).messages().until_end();
+        let ended = run(Pipeline::source(read).sink(out).on_any_error(policy));
+        (Vec::from_iter(seen.values().iter().filter_map(|it| Some(number_of(it.value.as_ref()?)))), ended)
+    };
+    let (_, ended) = read(OnError::Fail);
+    let error = ended.expect_err("it can't be read").to_string();
+    assert!(error.contains("offset 300") && error.contains("not UTF-8"), "{error}");
+    let (found, ended) = read(OnError::Skip);
+    let skipped = ended.expect("the rest is read").skipped;
+    told!("a header of no text: {} read, {skipped} skipped: {error}", found.len());
+    assert_eq!((found.len(), skipped, found.last()), (count + 1, 1, Some(&301)));
 }
 
 #[test]

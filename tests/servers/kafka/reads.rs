@@ -85,6 +85,28 @@ fn what_has_expired_is_an_error_or_as_it_is_told() {
 }
 
 #[test]
+fn a_topic_that_is_made_anew_while_it_is_read_is_read_from_its_beginning_where_that_is_wished() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, group, brokers) = (unique("from"), unique("group"), kafka.brokers());
+    let some = |numbers: std::ops::Range<u64>| {
+        kafka.add_topic(&from, 1, &[]);
+        fill(&brokers, &from, numbers.map(|number| (0, Message::new(number.to_string()))).collect());
+    };
+    some(0..50);
+    let topics = Topics::new(&*brokers, [&*from], &*group).on_expired(Expired::Earliest);
+    let reading = Reading::start(&topics, 100_000);
+    until("the first to be read", || reading.count() == 50);
+    until("the first to be committed", || kafka.committed(&group, &from, 0) == Some(50));
+    kafka.delete_topic(&from);
+    some(100..120);
+    until("those of the new topic to be read", || reading.count() >= 70);
+    until("those to be committed", || kafka.committed(&group, &from, 0) == Some(20));
+    let read = reading.drain();
+    told!("a topic made anew: {} records", read.len());
+    assert_eq!(read, (0..50).chain(100..120).collect::<Vec<u64>>());
+}
+
+#[test]
 fn partitions_that_are_added_are_picked_up_from_their_beginning() {
     let Some(kafka) = Kafka::shared() else { return };
     let (from, brokers) = (topic(kafka, "from"), kafka.brokers());

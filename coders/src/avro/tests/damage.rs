@@ -85,6 +85,31 @@ fn a_value_with_bytes_may_have_as_many_without() {
     assert!(decode(&values().datum(&items), &datum).is_ok());
 }
 
+/// Items of one byte each, in a datum of so many.
+fn items_of_a_byte(count: usize) -> Vec<u8> {
+    let mut datum = Vec::new();
+    crate::avro::write::long(count as i64, &mut datum);
+    datum.extend(vec![0; count + 1]);
+    datum
+}
+
+#[test]
+fn names_can_t_make_more_of_a_datum_than_its_bytes_account_for() {
+    let long = "n".repeat(1_000);
+    let record = format!(r#"{{"type":"record","name":"R","fields":[{{"name":"{long}","type":"boolean"}}]}}"#);
+    let symbol = format!(r#"{{"type":"enum","name":"E","symbols":["{long}"]}}"#);
+    for item in [record, symbol] {
+        let items = schema(&format!(r#"{{"type":"array","items":{item}}}"#));
+        let error = decode(&values().datum(&items), &items_of_a_byte(20_000)).map(drop).unwrap_err();
+        assert!(error.contains("names of fields and symbols"), "{error}");
+        assert!(decode(&values().datum(&items), &items_of_a_byte(1_000)).is_ok());
+    }
+    let usual =
+        r#"{"type":"record","name":"R","fields":[{"name":"is_subscribed_to_the_newsletter","type":"boolean"}]}"#;
+    let items = schema(&format!(r#"{{"type":"array","items":{usual}}}"#));
+    assert!(decode(&values().datum(&items), &items_of_a_byte(200_000)).is_ok());
+}
+
 #[test]
 fn depth_is_bounded() {
     let list = r#"{"type":"record","name":"L","fields":[{"name":"next","type":["null","L"]}]}"#;

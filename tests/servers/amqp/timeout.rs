@@ -47,7 +47,9 @@ fn a_message_that_takes_too_long_is_told_before_the_broker_closes_the_channel_an
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be had");
     let summary = runtime.block_on(async {
         let mut running = pipeline.start(Settings::default()).await.expect("it can be read");
-        until_within(Duration::from_secs(60), "the first to be acknowledged", || broker.messages(&queue) == 0).await;
+        // How many there are is told late: those that have passed are acknowledged with the next commit, long before the time is up.
+        let passed = || seen.len() == FIRST && broker.messages(&queue) == 0;
+        until_within(Duration::from_secs(60), "the first to be acknowledged", passed).await;
         fill(FIRST..RECORDS);
         let all = || (0..RECORDS).all(|number| seen.values().contains(&number.to_string()));
         let again = || log.at("the broker is back").is_some() && broker.messages(&queue) == 0;
@@ -71,7 +73,7 @@ fn a_message_that_takes_too_long_is_told_before_the_broker_closes_the_channel_an
     // On a busy machine what comes again may take too long, too.
     assert!(
         repeats <= closings * (RECORDS - FIRST),
-        "{repeats} repeats: only what was not acknowledged may come again"
+        "{repeats} repeats: only what was not acknowledged may come again: {log}"
     );
     let firsts = seen.values().iter().filter(|text| text.parse::<usize>().is_ok_and(|number| number < FIRST)).count();
     assert_eq!(firsts, FIRST, "what was acknowledged came again");

@@ -1,11 +1,11 @@
-//! Runs what users have written, and survives its panics.
+//! Runs what may panic, mostly since users have written it, and survives that.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{Faults, Panicked, Rows};
 
-/// Runs what a user has written for one record, in a sink: a panic is that record's failure.
+/// Runs what may panic for one record, such as a function of the record in a sink: a panic is that record's failure.
 pub fn guarded<R>(run: impl FnOnce() -> R) -> Result<R, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(Panicked::new)
 }

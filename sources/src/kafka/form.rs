@@ -65,25 +65,19 @@ fn tombstone() -> Refused {
     Refused("the message is a tombstone, it has no value: read whole messages, by `.messages()`".into())
 }
 
-/// Brokers take any bytes for a header's name; the client gives it as text, and panics where it is none.
-fn unnamed(headers: &BorrowedHeaders) -> Option<Refused> {
-    let none = guarded(|| headers.iter().for_each(drop)).err();
-    none.map(|_| {
-        Refused("the name of one of its headers is not UTF-8: read values alone, without `.messages()`".into())
-    })
-}
-
 impl Form for Message {
     const WHAT: &'static str = "messages";
 
     fn append(column: &mut MessageColumn, message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Option<Refused> {
-        let origin = MessageColumn::origin(topic, message.partition(), message.offset());
-        let headers = message.headers();
-        let refused = headers.and_then(unnamed);
-        let headers = headers.filter(|_| refused.is_none());
-        let headers = headers.iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value));
-        column.append(message.key(), message.payload(), headers, message.timestamp().to_millis(), Some(origin));
-        refused
+        let mut append = |headers: Option<&BorrowedHeaders>| {
+            let origin = MessageColumn::origin(topic, message.partition(), message.offset());
+            let headers = headers.iter().flat_map(|headers| headers.iter()).map(|header| (header.key, header.value));
+            column.append(message.key(), message.payload(), headers, message.timestamp().to_millis(), Some(origin));
+        };
+        // Brokers take any bytes for a header's name; the client gives it as text, and panics where it is none.
+        guarded(|| append(message.headers())).err()?;
+        append(None);
+        Some(Refused("the name of one of its headers is not UTF-8: read values alone, without `.messages()`".into()))
     }
 
     fn seal(column: &mut MessageColumn) {

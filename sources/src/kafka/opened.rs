@@ -133,11 +133,11 @@ impl Reading {
         }
     }
 
-    /// The record at `offset` comes, and some behind it were read: all that follows is others than those.
-    fn rewind(&mut self, offset: i64) {
+    /// The record at `offset` comes, and all before `read` were read: all that follows is others than those.
+    fn rewind(&mut self, offset: i64, read: Option<i64>) {
         tracing::warn!(
             partition = %self.name,
-            read = self.emitted,
+            read,
             offset,
             "goes on before what was read of it: its topic was made anew, or its end was lost with a leader. It is read from \
              there on, once what was read has settled"
@@ -163,7 +163,7 @@ impl Reading {
                 Some(Ok(message)) if self.end.is_some_and(|end| message.offset() >= end) => self.at_end = true,
                 Some(Ok(message)) if next.is_some_and(|next| message.offset() < next) => {
                     if !self.put_back {
-                        self.rewind(message.offset());
+                        self.rewind(message.offset(), next);
                     }
                 }
                 Some(Ok(message)) => {

@@ -73,10 +73,10 @@ impl<T: Form> KafkaSource<T> {
 
     /// What comes of this partition from now on comes from where it goes on.
     fn open_anew(&mut self, place: &Place) -> Result<()> {
-        let Some(at) = self.open.iter().position(|reading| reading.place == *place) else { return Ok(()) };
+        let at = self.open.iter().position(|reading| reading.place == *place);
+        let Some((at, offset)) = at.and_then(|at| Some((at, self.open[at].rewound.offset()?))) else { return Ok(()) };
         let reading = self.open.remove(at);
         let (stored, end) = (reading.stored, reading.end);
-        let Some(offset) = reading.rewound.offset() else { return Ok(()) };
         self.close_reading(reading, false);
         // What the group has of it was of what is gone.
         let before = Some(Stored { offset: stored, mark: self.topics.shared.mark().to_owned() });

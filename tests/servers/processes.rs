@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::process::{Process, group};
+use crate::support::process::{Process, group, of_its_own};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -71,7 +71,8 @@ fn a_server_that_ends_at_once_shows_its_log() {
 fn a_process_that_is_killed_leaves_no_server_behind() {
     let folder = tempfile::tempdir().expect("there is room for a folder");
     let word = folder.path().join("word");
-    let mut test = of_its_own("processes::leaves_word_and_hangs", &word);
+    let mut test = of_its_own("processes::leaves_word_and_hangs");
+    let mut test = test.env(WORD, &word).spawn().expect("this test can be started again");
     wait_until(|| word.exists());
     let said = fs::read_to_string(&word).expect("it left word");
     let (pid, servers_folder) = said.split_once(' ').expect("a number and a folder");
@@ -80,13 +81,6 @@ fn a_process_that_is_killed_leaves_no_server_behind() {
     test.kill().expect("it is our child");
     test.wait().expect("it is our child");
     wait_until(|| group(pid).is_empty() && !Path::new(servers_folder).exists());
-}
-
-/// Runs one test of this binary as a process of its own.
-fn of_its_own(test: &str, word: &Path) -> Child {
-    let mut command = Command::new(std::env::current_exe().expect("a test knows its own path"));
-    command.args(["--exact", test, "--ignored"]).env(WORD, word).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("this test can be started again")
 }
 
 #[test]

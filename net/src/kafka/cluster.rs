@@ -150,6 +150,9 @@ impl Cluster {
     /// librdkafka's configuration, with the `defaults` of the role where nothing was given and its `own` properties
     /// where nothing may be.
     pub fn client_config(&self, defaults: &[(&str, &str)], own: &[(&str, &str)]) -> ClientConfig {
+        // Before a client does: by itself OpenSSL frees what it has when the process ends, under the hands of clients that
+        // are busy in the background (a segmentation fault). This way it leaves that to the system.
+        openssl_sys::init();
         let mut config = ClientConfig::new();
         for (name, value) in defaults {
             // Of two names of one property librdkafka takes whichever comes last, and they come in any order.

@@ -7,8 +7,16 @@ use millstream::prelude::*;
 
 use super::client::{run, topic, unique};
 use crate::support::kafka::{Kafka, PASSWORD, USER};
+use crate::support::process::of_its_own;
 
 const RECORDS: usize = 2_000;
+
+/// Set for a test that runs as a process of its own, and ends: the brokers that its clients can't get through to.
+const BROKERS: &str = "MILLSTREAM_TEST_ENDS_BUSY";
+/// How many clients each has, at least.
+const CLIENTS: usize = 8;
+/// How many processes end.
+const ENDS: usize = 8;
 
 fn tls(kafka: &Kafka) -> Cluster {
     let authority = kafka.certs().authority().display().to_string();
@@ -114,5 +122,40 @@ fn who_may_not_write_is_told_so() {
         let text = run(pipeline).expect_err("it is forbidden").to_string();
         told!("{what}: {text}");
         assert!(text.contains("give this user the right to it"), "{what}: {text}");
+    }
+}
+
+#[test]
+fn a_process_that_ends_while_its_clients_are_busy_ends_well() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let mut busy = of_its_own("kafka::tls::ends_while_its_clients_are_busy");
+    busy.env(BROKERS, kafka.tls_brokers());
+    let ends = [(); ENDS].map(|()| busy.spawn().expect("this test can be started again"));
+    let ended = ends.map(|mut process| process.wait().expect("it is our child"));
+    let badly: Vec<_> = ended.iter().filter(|status| !status.success()).collect();
+    assert!(badly.is_empty(), "{} of {ENDS} processes: {badly:?}", badly.len());
+    told!("{ENDS} processes ended while {CLIENTS} clients of each were trying to speak TLS");
+}
+
+#[test]
+#[ignore = "it is the process that another test waits for"]
+fn ends_while_its_clients_are_busy() {
+    let Ok(brokers) = std::env::var(BROKERS) else { return };
+    let cluster = Cluster::new(brokers)
+        .property("security.protocol", "SSL")
+        .property("reconnect.backoff.ms", "0")
+        .property("reconnect.backoff.max.ms", "0");
+    let (tell, told) = std::sync::mpsc::channel();
+    for number in 0..CLIENTS {
+        let (tell, source) = (tell.clone(), Topics::new(cluster.clone(), ["any"], format!("group-{number}")));
+        // They end with the process; what they leave behind each time is busy in the background.
+        std::thread::spawn(move || {
+            while tell.send(run(Pipeline::source(source.clone()).sink(Null::<Bytes>::new()))).is_ok() {}
+        });
+    }
+    // The second of each come at different times.
+    for ended in told.iter().take(2 * CLIENTS) {
+        let Err(millstream::Error::Run(error)) = ended else { panic!("nobody told it whom to trust: {ended:?}") };
+        assert!(error.chain().contains("certificate verify failed"), "{}", error.chain());
     }
 }

@@ -187,6 +187,13 @@ impl Supervisor {
     }
 }
 
+/// One of the tests that are ignored, as a process of its own, which says nothing.
+pub(crate) fn of_its_own(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a test knows its own path"));
+    command.args(["--exact", test, "--ignored"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
 /// The processes of a group, but for those that have ended.
 pub(crate) fn group(leader: i32) -> Vec<i32> {
     let entries = fs::read_dir("/proc").expect("there is /proc").flatten();

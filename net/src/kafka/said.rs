@@ -1,19 +1,23 @@
 //! [`Said`]: what the client library says goes into the log, and the last of it into errors.
 
+use std::convert::Infallible;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use millstream_core::contracts::{Cause, Error, Result};
+use millstream_core::contracts::{Cause, Error, Result, WAITS};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::failure::{failed, meaning};
 use super::questions::{Answer, unanswered};
 
 /// How long all brokers have to have refused this client: one that is just being started may do so for a moment.
 const REFUSED: Duration = Duration::from_secs(3);
+
+/// After how long it is told that an answer is waited for.
+const LONG: Duration = Duration::from_secs(3);
 
 /// What the client library has said last, for errors that would only say that nothing came in time. What somebody has to
 /// do something about, such as a wrong password, is not forgotten for what follows from it.
@@ -124,7 +128,16 @@ impl Said {
                 answer.map_err(unanswered)
             }
             error = self.refusal(what) => Err(error),
+            never = self.tell_of_waiting(what) => match never {},
         }
+    }
+
+    async fn tell_of_waiting(&self, what: &str) -> Infallible {
+        sleep(LONG).await;
+        let last = self.last().error.as_ref().map(|(_, reason)| reason.clone());
+        let why = last.as_deref().unwrap_or("nothing is known of why");
+        tracing::warn!(target: WAITS, "{what} yet: no broker has answered; {why}");
+        std::future::pending().await
     }
 
     async fn refusal(&self, what: &str) -> Error {

@@ -18,14 +18,17 @@ pub(super) struct Returned {
     key: String,
     properties: BasicProperties,
     body: Vec<u8>,
-    /// Why, in the broker's words.
+    /// Why, in the broker's words, and where it was to go.
     pub(super) why: String,
 }
 
 impl From<BasicReturnMessage> for Returned {
     fn from(message: BasicReturnMessage) -> Self {
-        let why = format!("{} {}", message.reply_code, message.reply_text);
         let delivery = message.delivery;
+        let why = format!(
+            "{} {}, exchange `{}`, routing key `{}`",
+            message.reply_code, message.reply_text, delivery.exchange, delivery.routing_key
+        );
         Self {
             exchange: delivery.exchange.to_string(),
             key: delivery.routing_key.to_string(),

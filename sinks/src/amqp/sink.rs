@@ -44,7 +44,7 @@ enum Fate {
     Taken,
     /// The broker refused it, for reasons of its own.
     Refused,
-    /// No queue takes it; the broker's words.
+    /// No queue takes it; the broker's words, and where it was to go.
     Returned(String),
 }
 
@@ -54,11 +54,12 @@ impl Fate {
     fn error(&self) -> Option<Error> {
         let refused = "the broker did not take the message: its queue is full, or it could not store it; make room, or let \
                        the stage `retry` for as long as that takes";
-        let returned = "the broker returned the message, which no queue takes";
+        let returned =
+            "the broker returned the message, which no queue takes: bind one, or declare `unroutable_is_fine`";
         match self {
             Self::Taken => None,
             Self::Refused => Some(Error::new(Cause::Outside, refused)),
-            Self::Returned(why) => Some(Error::new(Cause::Record, format!("{returned}: {why}")).retryable(true)),
+            Self::Returned(why) => Some(Error::new(Cause::Record, format!("{returned} ({why})")).retryable(true)),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source};
+use millstream_core::contracts::{Cause, Error, Event, Held, Result, Source, WAITS};
 use millstream_core::data::{Partition, PartitionId, Position};
 use millstream_net::kafka::{Answer, Meaning, Place, decode, failed, meaning, unanswered};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -33,6 +33,9 @@ use rewound::Rewinding;
 
 /// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
 const FIRST: Duration = Duration::from_secs(3);
+
+/// After how long it is told that the group has not said what is this member's.
+const LONG: Duration = Duration::from_secs(10);
 
 /// How long the end waits until the brokers have taken the last commit.
 const LAST: Duration = Duration::from_secs(30);
@@ -66,6 +69,8 @@ pub struct KafkaSource<T: Form> {
     revoking: VecDeque<Revoking>,
     /// Whether the group has said what is this member's, if only that nothing is, and has taken nothing away since.
     assigned: bool,
+    /// When it is told that the group has not said that, if it hasn't by then.
+    tells: Option<Instant>,
     /// What is known of the group's being at rest, once the end may have come.
     resting: Resting,
     /// What the predecessor of a member with a static name may have left behind.
@@ -191,6 +196,7 @@ impl<T: Form> KafkaSource<T> {
             committing: None,
             revoking: VecDeque::new(),
             assigned: false,
+            tells: None,
             resting: Resting::new(),
             orphans: Orphans::default(),
             deciding: Deciding::default(),
@@ -237,6 +243,7 @@ impl<T: Form> KafkaSource<T> {
     }
 
     fn joined(&mut self, member: Member) {
+        self.tells = Some(Instant::now() + LONG);
         self.topics.shared.joined(Box::new(member.metadata()), member.inbox.wake.clone());
         self.member = Some(member);
     }
@@ -254,7 +261,7 @@ impl<T: Form> KafkaSource<T> {
     async fn wait(&mut self) -> Result<()> {
         let wake = self.member()?.inbox.wake.clone();
         let again = [self.resting.again(), self.deciding.again(), self.orphans.again(), self.rewinding.again];
-        let until = again.into_iter().chain([self.commit_again, self.begin_again]).flatten().min();
+        let until = again.into_iter().chain([self.commit_again, self.begin_again, self.tells]).flatten().min();
         let Self { beginning, committing, resting, deciding, orphans, rewinding, .. } = self;
         tokio::select! {
             () = wake.notified() => Ok(()),
@@ -290,6 +297,14 @@ impl<T: Form> KafkaSource<T> {
         if self.begin_again.is_some_and(|again| again <= Instant::now()) {
             self.find_beginnings()?;
         }
+        if self.tells.take_if(|tells| *tells <= Instant::now()).is_some() && !self.assigned {
+            tracing::warn!(
+                target: WAITS,
+                group = self.topics.group,
+                "the group has not shared out its partitions yet: what a member had that was killed stays its own until its \
+                 session is over (`session.timeout.ms`), unless it comes back by its own name (`static_member`)"
+            );
+        }
         while let Some(notice) = self.member()?.inbox.take(!self.revoking.is_empty()) {
             match notice {
                 Notice::Assigned(places) => {
@@ -303,6 +318,7 @@ impl<T: Form> KafkaSource<T> {
                 Notice::Revoked { number, places, lost } => {
                     // What is this member's is said again behind it.
                     (self.assigned, self.resting) = (false, Resting::new());
+                    self.tells = Some(Instant::now() + LONG);
                     tracing::info!(partitions = places.len(), lost, "revoked");
                     if self.waits_no_more_for(&places) {
                         self.find_beginnings()?;

@@ -58,7 +58,8 @@ fn a_message_that_is_returned_meets_the_policy() {
         let publishes = |exchange: &str| publishes(&broker.url(), exchange, window);
         let (queue, exchange) = place(&client);
         let error = run(publishes(&exchange)).expect_err("the first stray ends the run").to_string();
-        assert!(error.contains("AMQP-EXCHANGE") && error.contains("312 NO_ROUTE"), "{error}");
+        let why = format!("312 NO_ROUTE, exchange `{exchange}`, routing key `nowhere`");
+        assert!(error.contains("AMQP-EXCHANGE") && error.contains(&why), "{error}");
         let found = numbers(&client, &queue);
         assert!(found.starts_with(&good[..50]), "window {window}: {found:?}");
         assert!(window > 1 || found.len() == 50, "window {window}: {found:?}");

@@ -73,7 +73,7 @@ pub(crate) fn committed(kafka: &Kafka, topic: &str) -> Option<Vec<Vec<u64>>> {
     let mut found = vec![Vec::new(); PARTITIONS as usize];
     let read = kafka.kcat(&["-C", "-t", topic, "-e", "-q", "-o", "beginning", "-f", "%p %s\n"])?;
     let ran = { read }.output().expect("kcat runs");
-    assert!(ran.status.success(), "{ran:?}");
+    assert!(ran.status.success(), "{}: {}", ran.status, String::from_utf8_lossy(&ran.stderr));
     for line in String::from_utf8(ran.stdout).expect("text").lines() {
         let (partition, number) = line.split_once(' ').expect("a partition and a number");
         let partition: usize = partition.parse().expect("a partition");

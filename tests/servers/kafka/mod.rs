@@ -16,3 +16,4 @@ mod reading;
 mod reads;
 mod rows;
 mod tls;
+mod waits;

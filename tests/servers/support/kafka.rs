@@ -258,13 +258,13 @@ impl Kafka {
         command
     }
 
-    /// `kcat`, connected to this broker, which ends after a minute at the latest. `None` if it can't be had: the test is
+    /// `kcat`, connected to this broker, which ends after five minutes at the latest. `None` if it can't be had: the test is
     /// skipped.
     #[track_caller]
     pub(crate) fn kcat(&self, arguments: &[&str]) -> Option<Command> {
         or_skip(install("clients").map_err(|reason| format!("no kcat: {reason}")))?;
         let mut command = Command::new("timeout");
-        command.args(["60", "kcat", "-b", &self.brokers()]).args(arguments).stdin(Stdio::null());
+        command.args(["300", "kcat", "-b", &self.brokers()]).args(arguments).stdin(Stdio::null());
         Some(command)
     }
 }

@@ -16,8 +16,8 @@ use super::questions::{Answer, unanswered};
 /// How long all brokers have to have refused this client: one that is just being started may do so for a moment.
 const REFUSED: Duration = Duration::from_secs(3);
 
-/// After how long it is told that an answer is waited for.
-const LONG: Duration = Duration::from_secs(3);
+/// After how long it is told that an answer is waited for. That all brokers refuse this client is an error by then.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What the client library has said last, for errors that would only say that nothing came in time. What somebody has to
 /// do something about, such as a wrong password, is not forgotten for what follows from it.
@@ -114,6 +114,11 @@ impl Said {
         }
     }
 
+    /// What was heard last of what went wrong, for people.
+    pub fn last_word(&self) -> Option<String> {
+        self.last().error.as_ref().map(|(_, reason)| reason.clone())
+    }
+
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -134,9 +139,7 @@ impl Said {
 
     async fn tell_of_waiting(&self, what: &str) -> Infallible {
         sleep(LONG).await;
-        let last = self.last().error.as_ref().map(|(_, reason)| reason.clone());
-        let why = last.as_deref().unwrap_or("nothing is known of why");
-        tracing::warn!(target: WAITS, "{what} yet: no broker has answered; {why}");
+        tracing::warn!(target: WAITS, last = self.last_word(), "{what} yet: there is no answer");
         std::future::pending().await
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result};
+use millstream_core::contracts::{Cause, Checkpoint, Error, Key, Result, WAITS};
 use millstream_core::data::Position;
 use millstream_net::kafka::{Cluster, failed, meaning};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -16,8 +16,10 @@ use super::transactions::{Said, read};
 /// How long the brokers may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a transaction of another run may be open, and how long after one look it is looked at again.
+/// How long a transaction of another run may be open, after how long that is told, and how long after one look it is looked
+/// at again.
 const UNDECIDED: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(50);
 
 /// Makes the topic, compacted and with one partition, unless it is there. What is there has to be compacted: where old
@@ -76,7 +78,11 @@ pub(super) fn load(cluster: &Cluster, topic: &str, pipeline: &str) -> Result<Vec
     let consumer: BaseConsumer = config.create().map_err(wrong)?;
     let sees_all: BaseConsumer = config.set("isolation.level", "read_uncommitted").create().map_err(wrong)?;
     let (high, since) = (end(&sees_all, topic).map_err(wrong)?, Instant::now());
+    let mut tells = Some(LONG);
     while end(&consumer, topic).map_err(wrong)? < high {
+        if tells.take_if(|tells| since.elapsed() > *tells).is_some() {
+            tracing::warn!(target: WAITS, topic, "another run has a transaction open in the topic that keeps positions");
+        }
         if since.elapsed() > UNDECIDED {
             return Err(undecided(topic));
         }

@@ -34,7 +34,7 @@ use rewound::Rewinding;
 /// How long the first assignment is waited for when the source is opened; what comes later is told as it comes.
 const FIRST: Duration = Duration::from_secs(3);
 
-/// After how long it is told that the group has not said what is this member's.
+/// After how long it is told that the group has not said what is a new member's.
 const LONG: Duration = Duration::from_secs(10);
 
 /// How long the end waits until the brokers have taken the last commit.
@@ -69,7 +69,7 @@ pub struct KafkaSource<T: Form> {
     revoking: VecDeque<Revoking>,
     /// Whether the group has said what is this member's, if only that nothing is, and has taken nothing away since.
     assigned: bool,
-    /// When it is told that the group has not said that, if it hasn't by then.
+    /// When it is told that the group has not said that of a new member.
     tells: Option<Instant>,
     /// What is known of the group's being at rest, once the end may have come.
     resting: Resting,
@@ -235,6 +235,7 @@ impl<T: Form> KafkaSource<T> {
         // Only now: who doesn't know its topics yet is a member without partitions.
         member.join(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
         self.joined(member);
+        self.tells = Some(Instant::now() + LONG);
         if self.topics.instance.is_some() {
             self.orphans.may_be();
         }
@@ -243,7 +244,6 @@ impl<T: Form> KafkaSource<T> {
     }
 
     fn joined(&mut self, member: Member) {
-        self.tells = Some(Instant::now() + LONG);
         self.topics.shared.joined(Box::new(member.metadata()), member.inbox.wake.clone());
         self.member = Some(member);
     }
@@ -297,18 +297,10 @@ impl<T: Form> KafkaSource<T> {
         if self.begin_again.is_some_and(|again| again <= Instant::now()) {
             self.find_beginnings()?;
         }
-        if self.tells.take_if(|tells| *tells <= Instant::now()).is_some() && !self.assigned {
-            tracing::warn!(
-                target: WAITS,
-                group = self.topics.group,
-                "the group has not shared out its partitions yet: what a member had that was killed stays its own until its \
-                 session is over (`session.timeout.ms`), unless it comes back by its own name (`static_member`)"
-            );
-        }
         while let Some(notice) = self.member()?.inbox.take(!self.revoking.is_empty()) {
             match notice {
                 Notice::Assigned(places) => {
-                    (self.assigned, self.resting) = (true, Resting::new());
+                    (self.assigned, self.tells, self.resting) = (true, None, Resting::new());
                     let asks = !places.is_empty();
                     self.is_given(places);
                     if asks {
@@ -318,7 +310,6 @@ impl<T: Form> KafkaSource<T> {
                 Notice::Revoked { number, places, lost } => {
                     // What is this member's is said again behind it.
                     (self.assigned, self.resting) = (false, Resting::new());
-                    self.tells = Some(Instant::now() + LONG);
                     tracing::info!(partitions = places.len(), lost, "revoked");
                     if self.waits_no_more_for(&places) {
                         self.find_beginnings()?;
@@ -328,6 +319,17 @@ impl<T: Form> KafkaSource<T> {
                 }
                 Notice::Failed(error) => self.judge("the consumer group", error)?,
             }
+        }
+        if self.tells.take_if(|tells| *tells <= Instant::now()).is_some() {
+            let last = self.member()?.inbox.said.last_word();
+            tracing::warn!(
+                target: WAITS,
+                group = self.topics.group,
+                last,
+                "the group has not said yet which partitions are this member's: it may wait for the session of one that was \
+                 killed to be over (`session.timeout.ms`; `static_member` spares a restarted one that), for others to give \
+                 theirs back, or for a topic"
+            );
         }
         Ok(())
     }

@@ -151,7 +151,7 @@ fn file_to_kafka_holds_each_line_once_and_in_order_over_kills() {
     let to = unique("to");
     kafka.add_topic(&to, 1, &[]);
     // Enough that it is not done before the last kill.
-    let count = 100_000 * kills();
+    let count = (100_000 * kills()).max(3_000_000);
     let (_folder, [input, state]) = numbered_lines(count, ["input", "state"]);
     let brokers = kafka.brokers();
     let mut arguments = vec!["--input", &input, "--brokers", &brokers, "--topic", &to, "--exactly-once"];

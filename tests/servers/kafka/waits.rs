@@ -17,7 +17,7 @@ fn who_finds_no_broker_says_so_and_why() {
     let read = ["--brokers", &brokers, "--topic", "any", "--group", "any", "--every-ms", "100"];
     for (name, arguments) in [("lines_to_kafka", &written[..]), ("kafka_count", &read[..])] {
         let process = Process::start_without_logs(name, arguments);
-        until("it to say that it waits", || process.said().contains("no broker has answered"));
+        until("it to say that it waits", || process.said().contains("yet: there is no answer"));
         let said = process.said();
         told!("{name}: {said}");
         assert!(said.contains("millstream::waits") && said.contains("Connection refused"), "{said}");
@@ -25,18 +25,30 @@ fn who_finds_no_broker_says_so_and_why() {
 }
 
 #[test]
-fn who_waits_for_the_session_of_one_that_was_killed_says_so() {
+fn who_waits_for_the_session_of_one_that_was_killed_says_so_and_nobody_else() {
     let Some(kafka) = Kafka::shared() else { return };
-    let (from, group, brokers) = (topic(kafka, "from"), unique("group"), kafka.brokers());
+    let (from, brokers) = (topic(kafka, "from"), kafka.brokers());
+    let [group, others] = [(); 2].map(|()| unique("group"));
+    let start = |group: &str| {
+        let arguments = ["--brokers", &brokers, "--topic", &from, "--group", group, "--every-ms", "100"];
+        let session = ["--property", "session.timeout.ms=30000"];
+        Process::start_without_logs("kafka_count", &[&arguments[..], &session].concat())
+    };
     fill_numbers(&brokers, &from, 0..1_000);
-    let arguments = ["--brokers", &brokers, "--topic", &from, "--group", &group, "--every-ms", "100"];
-    let arguments = [&arguments[..], &["--property", "session.timeout.ms=20000"]].concat();
-    let first = Process::start_without_logs("kafka_count", &arguments);
+    let members = [(); 2].map(|()| start(&others));
+    let first = start(&group);
     until("it to read", || progress(kafka, &group, &from) == 1_000);
     assert!(first.kill(), "it ran");
-    let second = Process::start_without_logs("kafka_count", &arguments);
-    until("it to say that it waits", || second.said().contains("the group has not shared out its partitions yet"));
-    told!("{}", second.said());
+    let second = start(&group);
+    let waits = "the group has not said yet which partitions are this member's";
+    until("it to say that it waits", || second.said().contains(waits));
     fill_numbers(&brokers, &from, 1_000..2_000);
-    until("it to read", || progress(kafka, &group, &from) == 2_000);
+    until("both groups to read", || [&group, &others].iter().all(|group| progress(kafka, group, &from) == 2_000));
+    let said = second.said();
+    told!("{said}");
+    assert_eq!(said.matches(waits).count(), 1, "{said}");
+    for member in members {
+        assert!(!member.said().contains(waits), "{}", member.said());
+        assert!(member.kill(), "it ran all the while");
+    }
 }

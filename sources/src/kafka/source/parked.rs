@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use millstream_core::contracts::Result;
 use millstream_net::kafka::{Place, unanswered};
+use tokio::time::Instant;
 
 use super::{KafkaSource, Revoking};
 use crate::kafka::begin;
@@ -16,6 +17,7 @@ use crate::kafka::orphans::Orphans;
 pub(super) struct Parked {
     member: Member,
     assigned: bool,
+    tells: Option<Instant>,
     /// What was being read.
     reading: Vec<Place>,
     waiting: Vec<Place>,
@@ -26,8 +28,8 @@ pub(super) struct Parked {
 impl<T: Form> KafkaSource<T> {
     /// Takes up the membership of a source that was dropped: what it was reading is read again from where it is committed.
     pub(super) async fn take_up(&mut self, parked: Parked) -> Result<()> {
-        let Parked { member, assigned, reading, waiting, revoking, orphans } = parked;
-        self.orphans = orphans;
+        let Parked { member, assigned, tells, reading, waiting, revoking, orphans } = parked;
+        (self.orphans, self.tells) = (orphans, tells);
         // Where something fails, it is parked again with all that it has.
         (self.assigned, self.waiting, self.revoking, self.parked_with) = (assigned, waiting, revoking, reading);
         self.joined(member);
@@ -52,7 +54,7 @@ impl<T: Form> KafkaSource<T> {
         while let Some(notice) = self.member()?.inbox.take(false) {
             match notice {
                 Notice::Assigned(places) => {
-                    self.assigned = true;
+                    (self.assigned, self.tells) = (true, None);
                     self.is_given(places);
                 }
                 Notice::Revoked { number, places, .. } => {
@@ -90,6 +92,7 @@ impl<T: Form> Drop for KafkaSource<T> {
             self.topics.shared.park(Box::new(Parked {
                 member,
                 assigned: self.assigned,
+                tells: self.tells,
                 reading,
                 waiting: std::mem::take(&mut self.waiting),
                 revoking: std::mem::take(&mut self.revoking),

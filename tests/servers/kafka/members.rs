@@ -562,3 +562,18 @@ fn members_share_out_partitions_cooperatively_and_keep_what_stays_theirs() {
     });
     all_of(40, members.into_iter().flat_map(Reading::drain).collect());
 }
+
+#[test]
+fn a_member_that_is_given_nothing_ends_once_the_group_is_at_rest() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let (from, group) = (unique("from"), unique("group"));
+    kafka.add_topic(&from, 1, &[]);
+    fill(&kafka.brokers(), &from, (0..100).map(|number| (0, Message::new(number.to_string()))).collect());
+    let topics = || Topics::new(kafka.brokers(), [&*from], &group);
+    let first = Reading::start(&topics(), 1_000);
+    until("the first to read", || first.count() == 100);
+    let second = Reading::start(&topics().until_end(), 1_000).ends();
+    let first = first.drain();
+    told!("more members than partitions: {} and {} records", first.len(), second.len());
+    assert_eq!((first.len(), second.len()), (100, 0));
+}
